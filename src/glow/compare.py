@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,10 +31,11 @@ _START_S = 300.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict (correct, wrong, timeout or error) and its reason."""
+    """A verdict (correct, wrong, timeout or error), its reason, and the time that the comparison took."""
 
     verdict: str
     reason: str
+    milliseconds: float = field(default=0.0, compare=False)
 
 
 class Comparer:
@@ -71,11 +73,12 @@ class Comparer:
         self._threads.shutdown(cancel_futures=True)
 
     def _run(self, stated: str, gold: str) -> Outcome:
+        started = time.perf_counter()
         outcome = self._worker().compare(stated, gold)
         if outcome.verdict == "error":
             # It may have been killed by another's hand, even before this pair: once more, on a new one.
             outcome = self._worker().compare(stated, gold)
-        return outcome
+        return replace(outcome, milliseconds=1000 * (time.perf_counter() - started))
 
     def _worker(self) -> "_Worker":
         """This thread's worker, alive and not worn out."""

@@ -18,7 +18,7 @@ from glow.config import Prompt, Sampling
 from glow.engines import Completion, Request, TokenMeter, load_engine, require_model
 from glow.errors import UserError
 from glow.manifest import Stopwatch, digest, hash_path
-from glow.problem_rows import read_problems
+from glow.problem_rows import gold_facts, read_problems
 from glow.prompts import prompt_messages
 from glow.records import Record
 
@@ -123,6 +123,7 @@ def _trajectory(problem: Record, index: int, completion: Completion, generator: 
         "finish_reason": completion.finish_reason,
         "prompt_tokens": completion.prompt_tokens,
         "response_tokens": len(completion.token_ids),
+        **gold_facts(problem),
     }
 
 

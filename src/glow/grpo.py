@@ -7,6 +7,7 @@ generation of trajectories and of evaluation samples is in `glow.engines`, not h
 """
 
 import importlib.util
+import json
 import math
 import os
 import shutil
@@ -31,6 +32,7 @@ from glow.config import Grpo, Prompt, Verification
 from glow.engines import load_tokenizer, stop_ids
 from glow.errors import UserError
 from glow.manifest import Stopwatch
+from glow.problem_rows import gold_facts, gold_of
 from glow.prompts import Message, prompt_messages
 from glow.records import Record, read_numbered_jsonl, write_jsonl
 from glow.training import StepProgress, save_model
@@ -146,7 +148,10 @@ def _dataset(rows: Sequence[Record], grpo: Grpo, prompt: Prompt, seed: int) -> D
     return Dataset.from_dict(
         {
             "prompt": [prompt_messages(rows[index]["question"], prompt) for index in order],
-            "answer": [rows[index]["answer"] for index in order],
+            # As JSON: a column has one type, and only some golds have a type or choices.
+            "gold": [
+                json.dumps({"answer": rows[index]["answer"]} | gold_facts(rows[index])) for index in order
+            ],
         }
     )
 
@@ -170,13 +175,13 @@ class CorrectnessReward:
         self,
         completions: list[list[Message]],
         completion_ids: list[list[int]],
-        answer: list[str],
+        gold: list[str],
         **_: Any,
     ) -> list[float]:
-        """Rewards, one a completion; `answer` is the dataset's column, repeated for each rollout."""
+        """Rewards, one a completion; `gold` is the column of that name, repeated for each rollout."""
         items = [
-            (turns[0]["content"], gold, "stop" if ids[-1] in self.stops else "length")
-            for turns, ids, gold in zip(completions, completion_ids, answer, strict=True)
+            (turns[0]["content"], gold_of(json.loads(row)), "stop" if ids[-1] in self.stops else "length")
+            for turns, ids, row in zip(completions, completion_ids, gold, strict=True)
         ]
         return [float(judgement.verdict == "correct") for judgement in self.verifier.judge(items)]
 

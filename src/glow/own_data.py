@@ -10,9 +10,10 @@ from pathlib import Path
 from glow.config import Fields
 from glow.errors import UserError
 from glow.manifest import Stopwatch, digest
+from glow.problem_rows import gold_facts
 from glow.progress import progress_bar
 from glow.records import Record, problem_id, trajectory_id, write_jsonl
-from glow.rows import Row, SuiteQuestions, label, read_rows, text
+from glow.rows import Row, SuiteQuestions, answer_type, label, read_rows, text
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""
@@ -120,7 +121,21 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> R
         "prompt_tokens": None,
         "response_tokens": None,
         "label": label(row, fields.label, _remedy("label")) if fields.label else None,
+        **_known_of_answer(row, fields),
     }
+
+
+def _known_of_answer(row: Row, fields: Fields) -> Record:
+    """The type and the choices of a row's gold answer, where they are mapped."""
+    choices = row.record.get(fields.choices) if fields.choices else None
+    if choices is not None and not (
+        isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)
+    ):
+        raise UserError(f"{row.place}: {fields.choices!r} is not a list of texts; {_remedy('choices')}")
+    if choices:
+        return {"choices": choices, "answer_type": "choice"}
+    kind = answer_type(row, fields.answer_type) if fields.answer_type else None
+    return {} if kind is None else {"answer_type": kind}
 
 
 def _remedy(field: str) -> str:
@@ -147,6 +162,7 @@ def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[
             "family": None,
             "question": problems[identity]["question"],
             "answer": problems[identity]["answer"],
+            **gold_facts(problems[identity]),
             "format": "boxed",
         }
         for identity in drawn

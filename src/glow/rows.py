@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from glow.equality import ANSWER_TYPES, AnswerType
 from glow.errors import UserError
 from glow.records import Record, read_jsonl, read_numbered_jsonl
 
@@ -82,6 +83,21 @@ def label(row: Row, key: str, remedy: str) -> bool | None:
             f"{row.place}: label {key!r} is {_shown(value)}; it must be true or false (or 1, 0, null)"
         )
     return bool(value)
+
+
+def answer_type(row: Row, key: str) -> AnswerType | None:
+    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
+
+    Raises:
+        UserError: it is no type that the verifier knows.
+    """
+    kind = row.record.get(key)
+    if kind not in (None, *ANSWER_TYPES):
+        raise UserError(
+            f"{row.place}: {key!r} is {_shown(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, or null, "
+            "for a type that is inferred"
+        )
+    return kind
 
 
 def _kind(value: Any) -> str:

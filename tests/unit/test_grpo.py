@@ -137,7 +137,7 @@ def test_reward_is_one_for_correct_and_zero_for_anything_else() -> None:
         rewards = reward(
             completions=[[{"role": "assistant", "content": response}] for response in responses],
             completion_ids=ids,
-            answer=["5", "5", "5", "5", "0.5"],
+            gold=[json.dumps({"answer": answer}) for answer in ("5", "5", "5", "5", "0.5")],
             prompts=[],
             trainer_state=None,
         )

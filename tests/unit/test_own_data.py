@@ -189,3 +189,22 @@ def test_the_real_trajectories_are_disjoint_from_their_suites(
     assert len(list(read_jsonl(outputs[0]))) == 200
     facts = json.loads((tmp_path / "out.jsonl.gz.manifest.json").read_text())["facts"]
     assert facts["rows_read"] == 58_951
+
+
+def test_types_and_choices_of_gold_answers_are_mapped(tmp_path: Path) -> None:
+    own = [
+        {"question": "Q1?", "answer": "B", "response": "A", "options": ["red", "green"], "kind": None},
+        {"question": "Q2?", "answer": "1, 2", "response": "A", "options": None, "kind": "list"},
+        {"question": "Q3?", "answer": "5", "response": "A"},
+    ]
+    trajectories, grpo = bring(tmp_path, own, fields={"choices": "options", "answer_type": "kind"})
+    known = [{key: row[key] for key in ("choices", "answer_type") if key in row} for row in trajectories]
+    assert known == [{"choices": ["red", "green"], "answer_type": "choice"}, {"answer_type": "list"}, {}]
+    _, grpo = bring(tmp_path, own, fields={"choices": "options", "answer_type": "kind"}, grpo=2)
+    by_question = {row["question"]: row for row in grpo}
+    for row, facts in zip(trajectories, known, strict=True):
+        if row["question"] in by_question:
+            assert facts.items() <= by_question[row["question"]].items()
+    for column, message in (("choices", "is not a list of texts"), ("answer_type", "it must be one of")):
+        with pytest.raises(UserError, match=f"model-0.jsonl.gz:1: 'response' {message}|:1: 'response' is"):
+            bring(tmp_path, own, fields={column: "response"})

@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 from glow.errors import UserError
 from glow.records import write_jsonl
-from glow.rows import Row, SuiteQuestions, folded, label, read_rows, text
+from glow.rows import Row, SuiteQuestions, answer_type, folded, label, read_rows, text
 
 HERE = "rows.jsonl:7"
 
@@ -77,6 +77,18 @@ def test_what_is_no_label(value: object) -> None:
         label(row(ok=value), "ok", "")
     with pytest.raises(UserError, match="no key 'good'; map it"):
         label(row(ok=value), "good", "map it")
+
+
+@pytest.mark.parametrize(("value", "read"), [("list", "list"), ("choice", "choice"), (None, None)])
+def test_answer_types(value: str | None, read: str | None) -> None:
+    assert answer_type(row(kind=value), "kind") == read
+    assert answer_type(row(), "kind") is None
+
+
+@pytest.mark.parametrize("value", ["integer", "", 3, ["list"]])
+def test_what_is_no_answer_type(value: object) -> None:
+    with pytest.raises(UserError, match=r"rows.jsonl:7: 'kind' is .*; it must be one of number, expression"):
+        answer_type(row(kind=value), "kind")
 
 
 def test_folding() -> None:

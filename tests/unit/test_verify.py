@@ -17,9 +17,10 @@ import pytest
 
 from glow import compare
 from glow.config import Verification
+from glow.equality import Gold
 from glow.errors import UserError
 from glow.records import read_jsonl, write_jsonl
-from glow.verify import Judgement, Verifier, extract, verify_files
+from glow.verify import Judgement, Verifier, verify_files
 
 STRICT = Verification(extraction="strict", timeout_s=1.0)
 LENIENT = Verification(extraction="lenient", timeout_s=1.0)
@@ -63,15 +64,43 @@ def test_verdicts(
 
 
 def test_a_judgement_says_what_was_extracted_and_why(verifier: Verifier) -> None:
-    assert verifier.judge_one(r"\boxed{x+1}", "1+x") == Judgement("correct", "x+1", "equal (math-verify)")
+    assert verifier.judge_one(r"\boxed{x+1}", "1+x") == Judgement(
+        "correct", "x+1", "equal (math-verify)", "box"
+    )
     assert verifier.judge_one("no", "5") == Judgement("unparsed", None, r"no \boxed{}")
-    assert extract("The answer is 5.", "lenient") == "5"
 
 
 def test_lenient_settings_read_phrases() -> None:
     with Verifier(LENIENT) as lenient:
-        assert lenient.judge_one("The answer is 5.", "5").verdict == "correct"
+        found = lenient.judge_one("The answer is 5.", "5")
+        assert (found.verdict, found.extracted, found.extracted_from) == ("correct", "5", "phrase")
         assert workers_of(lenient) == []  # Nothing needed one.
+
+
+# --- equality of answers --------------------------------------------------------------------------
+
+
+def test_answers_are_classed_by_equality(verifier: Verifier) -> None:
+    stated = ["0.5", None, "x+1", r"\frac{1}{2}", "1+x", "7", "0.5", None, "x-1"]
+    assert verifier.classes(stated) == [0, -1, 1, 0, 1, 2, 0, -1, 3]
+    assert verifier.classes([]) == []
+
+
+def test_a_choice_and_its_text_are_one_class(verifier: Verifier) -> None:
+    stated = ["B", r"\text{green}", "A", "red", "(B) green", "blue"]
+    gold = Gold("A", "choice", ("red", "green"))
+    assert verifier.classes(stated, gold) == [0, 0, 1, 1, 0, 2]
+    assert verifier.classes(["1, 2", "2, 1"]) == [0, 0]
+    assert verifier.classes(["1, 2", "2, 1"], Gold("5, 6", "list")) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [("x=5", "5", True), ("1,000", "1000", True), ("(1,2)", "[1,2)", False), (ENDLESS[7:-1], "5", False)],
+)
+def test_sameness_has_no_direction(verifier: Verifier, first: str, second: str, same: bool) -> None:
+    assert verifier.same(first, second) is same
+    assert verifier.same(second, first) is same
 
 
 # --- deadlines and deaths -------------------------------------------------------------------------
@@ -290,6 +319,44 @@ def test_numbers_count_as_text(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"response": "\\\\boxed{5}", "answer": 5}\n')
     run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
     assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == ["correct"]
+
+
+def test_types_are_inferred_or_read_from_a_field(tmp_path: Path) -> None:
+    # As an inferred set 2, 1 is 1, 2; as a list it is not. `answer_type` counts only where it is asked for.
+    pair = {"response": r"\boxed{2, 1}", "answer": "1, 2"}
+    choice = {"answer": "B", "answer_type": "choice", "choices": ["red", "green"]}
+    rows = [
+        pair | {"answer_type": "list"},
+        pair | {"answer_type": None},
+        pair,
+        choice | {"response": r"\boxed{green}"},
+        choice | {"response": r"\boxed{red}"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for field, verdicts in (
+        ("answer_type", ["wrong", "correct", "correct", "correct", "wrong"]),
+        (None, ["correct", "correct", "correct", "wrong", "wrong"]),
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", answer_type_field=field)
+        assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == verdicts
+    write_jsonl(tmp_path / "a.jsonl", [pair | {"answer_type": "integer"}])
+    with pytest.raises(UserError, match=r"a.jsonl:1: 'answer_type' is 'integer'; it must be one of number"):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", answer_type_field="answer_type")
+
+
+def test_answers_read_from_phrases_are_counted_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = [r"\boxed{5}", "The answer is 5.", "Five."]
+    write_jsonl(tmp_path / "a.jsonl", [{"response": response, "answer": "5"} for response in responses])
+    for mode, places in (("lenient", ["box", "phrase", None]), ("strict", ["box", None, None])):
+        fields = {"response_field": "response", "answer_field": "answer", "workers": 1}
+        verify_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", Verification(extraction=mode), **fields)
+        assert [row["extracted_from"] for row in read_jsonl(tmp_path / "b.jsonl")] == places
+        facts = json.loads((tmp_path / "b.jsonl.manifest.json").read_text())["facts"]
+        assert facts["extracted_from"] == {place: places.count(place) for place in ("box", "phrase")}
+    said = capsys.readouterr().out
+    assert said.count("1 answers read from phrases, not boxes") == 1
 
 
 # --- real pairs -----------------------------------------------------------------------------------

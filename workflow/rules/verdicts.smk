@@ -19,5 +19,5 @@ rule verify:
     params:
         flags=options(experiment.verification),
     shell:
-        "glow verify --input {input} --output {output.verdicts} --workers {threads} {params.flags}"
-        " 2>&1 | tee {log}"
+        "glow verify --input {input} --output {output.verdicts} --answer-type-field answer_type"
+        " --workers {threads} {params.flags} 2>&1 | tee {log}"
