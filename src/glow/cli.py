@@ -19,13 +19,19 @@ Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit code (2 for a mistake of the user's)."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
     try:
         arguments.run(arguments)
     except UserError as error:
         print(f"glow {arguments.stage}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _with_command(words: list[str]) -> list[str]:
+    """The words, with lm-eval's `run` where it is left out: argparse would take what follows for ours."""
+    is_bare = words[:1] == ["lm-eval"] and words[1:2] and words[1].startswith("-")
+    return ["lm-eval", "run", *words[1:]] if is_bare and words[1] not in ("-h", "--help") else words
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,9 +236,36 @@ def _run_import(arguments: Arguments) -> None:
     )
 
 
+def _contamination(stages: Subparsers) -> None:
+    parser = _stage(
+        stages,
+        "contamination",
+        _run_contamination,
+        "say how much of each suite stands in the training data, and refuse too much",
+    )
+    for name, text in (("training", "training data: JSONL(.gz) or Parquet rows"), ("suites", "suite files")):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help=text, metavar="PATH")
+    _files(parser, output="directory of the report")
+    add_options(parser, config.Contamination)
+
+
+def _run_contamination(arguments: Arguments) -> None:
+    from glow.contamination import check_contamination
+
+    check_contamination(
+        arguments.training,
+        arguments.suites,
+        arguments.output,
+        section_from(arguments, config.Contamination),
+    )
+
+
 def _verify(stages: Subparsers) -> None:
     parser = _stage(
-        stages, "verify", _run_verify, "judge responses: each row plus verdict, extracted and reason"
+        stages,
+        "verify",
+        _run_verify,
+        "judge responses: each row plus its verdict, with the answer and the reason",
     )
     parser.add_argument(
         "--input", type=Path, nargs="+", required=True, help="JSONL(.gz) rows", metavar="PATH"
@@ -242,6 +275,11 @@ def _verify(stages: Subparsers) -> None:
         "--response-field", default="response", help="key of the response (default: response)"
     )
     parser.add_argument("--answer-field", default="answer", help="key of the gold answer (default: answer)")
+    parser.add_argument(
+        "--answer-type-field",
+        metavar="KEY",
+        help="key of the gold answer's type, null where it is to be inferred (default: all are inferred)",
+    )
     parser.add_argument(
         "--workers", type=int, default=1, help="worker processes (default: 1); verdicts do not depend on it"
     )
@@ -257,6 +295,7 @@ def _run_verify(arguments: Arguments) -> None:
         section_from(arguments, config.Verification),
         response_field=arguments.response_field,
         answer_field=arguments.answer_field,
+        answer_type_field=arguments.answer_type_field,
         workers=arguments.workers,
     )
 
@@ -383,6 +422,32 @@ def _run_evaluate(arguments: Arguments) -> None:
     )
 
 
+def _rescore(stages: Subparsers) -> None:
+    parser = _stage(
+        stages, "rescore", _run_rescore, "recompute scores.json from archived samples, without a model"
+    )
+    _files(parser, samples="samples.jsonl.gz of an evaluation", output="JSON file of the scores")
+
+
+def _run_rescore(arguments: Arguments) -> None:
+    from glow.metrics import rescore
+
+    rescore(arguments.samples, arguments.output)
+
+
+def _lm_eval(stages: Subparsers) -> None:
+    parser = _stage(
+        stages, "lm-eval", _run_lm_eval, "run lm-eval's own command line: `--model glow`, our task files"
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its command (default: run) and options")
+
+
+def _run_lm_eval(arguments: Arguments) -> None:
+    from glow.lm_eval_model import run_lm_eval
+
+    run_lm_eval(arguments.arguments)
+
+
 def _tables(stages: Subparsers) -> None:
     parser = _stage(stages, "tables", _run_tables, "write the study's tables as CSV, Markdown and LaTeX")
     _experiment_options(parser)
@@ -457,8 +522,8 @@ def _run_unlock(arguments: Arguments) -> None:
 
 
 STAGES = [
-    _check, _fetch, _scratch, _pretrain, _suite, _problems, _generate, _import, _verify, _arms,
-    _sft, _grpo, _evaluate, _tables, _figures, _report, _timings, _unlock,
+    _check, _fetch, _scratch, _pretrain, _suite, _problems, _generate, _import, _contamination,
+    _verify, _arms, _sft, _grpo, _evaluate, _rescore, _lm_eval, _tables, _figures, _report, _timings, _unlock,
 ]  # fmt: skip
 
 

@@ -157,6 +157,9 @@ class Problems(Section):
     revision: str | None = Field(None, description="commit of the hub data set", pattern=r"^[0-9a-f]{40}$")
     question_field: str = Field("question", description="key of the question")
     answer_field: str = Field("answer", description="key of the gold answer")
+    choices_field: str | None = Field(
+        None, description="key of the list of choices, for multiple choice (answer: letter or index)"
+    )
     train: int = Field(description="problems that the teacher answers", gt=0)
     grpo: int = Field(0, description="further problems kept for GRPO prompts", ge=0)
     seed: int = Field(0, description="seed of the draw", ge=0)
@@ -195,6 +198,8 @@ class Fields(Section):
     label: str | None = Field(None, description="key of a true/false correctness label, if there is one")
     id: str | None = Field(None, description="key of a row id, if there is one (duplicates are refused)")
     generator: str | None = Field(None, description="key of the name of the model that wrote the row")
+    answer_type: str | None = Field(None, description="key of the gold answer's type; without: inferred")
+    choices: str | None = Field(None, description="key of the list of choices, where the answer is a letter")
 
 
 class OwnTrajectories(Section):
@@ -319,33 +324,80 @@ class Suite(Section):
     families: list[str] | None = Field(None, description="procedural families (glow.miniature)")
     task: str | None = Field(None, description="built-in task: a file of glow/suites (default: the key)")
     file: Path | None = Field(None, description="local JSONL(.gz) or Parquet copy of the task's rows")
+    data_dir: Path | None = Field(None, description="folder of local copies: <data_dir>/<set>/...")
+    shots: int | None = Field(None, description="worked examples before a question, where it has any", ge=0)
+    shots_file: Path | None = Field(None, description="local copy of the rows that worked examples are from")
     format: SuiteFormat | None = Field(None, description="boxed (generate) or choice (log-likelihood)")
     problems: int | None = Field(None, description="how many problems (default: all; families: 200)", gt=0)
     seed: int = Field(1, description="seed of the draw", ge=0)
-    domain: str | None = Field(None, exclude=True, description="training domain it is in-domain for")
+    domain: str | None = Field(
+        None,
+        exclude=True,
+        description="training domain it is in-domain for (default: as its task file says; null: none)",
+    )
+    group: str | None = Field(
+        None,
+        exclude=True,
+        description="group of suites: the paper's are maths, general, other (default: as its task file says)",
+    )
 
     @field_validator("families")
     @classmethod
     def _known(cls, families: list[str] | None) -> list[str] | None:
         return known_families(families)
 
-    @field_validator("file")
+    @field_validator("file", "shots_file")
     @classmethod
     def _present(cls, file: Path | None) -> Path | None:
         return existing(file)
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, folder: Path | None) -> Path | None:
+        return existing_folder(folder)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.families is not None and (self.task is not None or self.file is not None):
+        rows = (self.task, self.file, self.data_dir, self.shots, self.shots_file)
+        if self.families is not None and any(setting is not None for setting in rows):
             raise ValueError("give either families, or a task and its file")
         return self
 
-    def check_task(self, name: str) -> None:
-        """Raise a UserError unless the suite called `name` has families, or is a task with known rows."""
-        from glow.tasks import read_task  # Tasks are sections themselves.
+    def resolved(self, name: str, data_dir: Path | None, domains: list[str]) -> "Suite":
+        """This suite, called `name`, with what its task file says: local files, training domain, group.
 
-        if self.families is None and read_task(self.task or name).hub is None and self.file is None:
-            raise UserError("no data set to fetch is known for this task; give its rows with `file`")
+        Raises:
+            UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
+        """
+        from glow.tasks import located, read_task  # Tasks are sections themselves.
+
+        if self.families is not None:
+            return self
+        task, suite = read_task(self.task or name), located(name, self, data_dir)
+        said = {"domain": task.in_domain if task.in_domain in domains else None, "group": task.group}
+        return suite.model_copy(update={key: said[key] for key in said.keys() - self.model_fields_set})
+
+
+class Contamination(Section):
+    """How much of a suite may stand in the training data."""
+
+    ngram: int = Field(
+        13,
+        description="words running that a shared n-gram has; a question of fewer (from 5, or with choices) "
+        "is looked for by all its words",
+        gt=1,
+    )
+    coverage: float = Field(
+        0.8,
+        description="a question overlaps when shared n-grams hold this share of its words in one training "
+        "text (0: any shared n-gram; 1: all of it; of a question below one n-gram always all of it), or when "
+        "it stands there whole",
+        ge=0,
+        le=1,
+    )
+    threshold: float = Field(
+        0.01, description="largest share of a suite's questions that may overlap (1: refuse none)", ge=0, le=1
+    )
 
 
 class Evaluation(Decoding):
@@ -397,6 +449,10 @@ class Experiment(Section):
     sft: Sft
     grpo: Grpo | None = None
     suites: dict[str, Suite] = Field(min_length=1)
+    data_dir: Path | None = Field(
+        None, description="folder of local copies of suites; what it lacks is read from the hub"
+    )
+    contamination: Contamination = Contamination()
     evaluation: Evaluation
     reported: Path | None = Field(None, description="published figures to stand beside ours")
 
@@ -411,6 +467,11 @@ class Experiment(Section):
     @classmethod
     def _present(cls, reported: Path | None) -> Path | None:
         return existing(reported)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, folder: Path | None) -> Path | None:
+        return existing_folder(folder)
 
     @field_validator("domains", "arms", "suites")
     @classmethod
@@ -439,7 +500,7 @@ class Experiment(Section):
             if suite.domain is not None and suite.domain not in self.domain_names:
                 raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
             try:
-                suite.check_task(name)
+                self.suites[name] = suite.resolved(name, self.data_dir, self.domain_names)
             except UserError as error:
                 raise ValueError(f"suites.{name}: {error}") from None
         for name in self.domain_names:
@@ -453,6 +514,14 @@ class Experiment(Section):
     def domain_names(self) -> list[str]:
         """Training domains, in the order of the file."""
         return list(self.domains) if self.trajectories is None else [self.trajectories.domain]
+
+    @property
+    def reference_arm(self) -> str | None:
+        """The arm that others are compared with: plain training on positives; None if there is none."""
+        for name, arm in self.arms.items():
+            if arm.trajectories == "positive" and self.objectives[arm.objective].objective == "plain":
+                return name
+        return None
 
     def grpo_problems(self, domain: str) -> int:
         """How many problems of the domain are kept out of the arms as GRPO prompts."""
@@ -471,6 +540,13 @@ def existing(file: Path | None) -> Path | None:
     if file is not None and not file.is_file():
         raise ValueError(f"{str(file)!r}: no such file")
     return file
+
+
+def existing_folder(folder: Path | None) -> Path | None:
+    """The folder, if there is one; for field validators."""
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"{str(folder)!r}: no such folder")
+    return folder
 
 
 def unknown(name: str, known: list[str] | dict[str, Any]) -> str:

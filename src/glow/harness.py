@@ -7,7 +7,9 @@ task's `process_results`, and aggregates. Prompts are ours (`glow.prompts`), so 
 Multiple choice: the question alone is the user's turn (no instruction: it would ask for steps and a
 box), and a choice's score is the log-likelihood, summed over tokens, that the model's whole turn is
 the text of that choice: its tokens and the end of the turn. The end is counted so that a choice gains
-nothing from being the beginning of another. The highest score wins, the first of equal ones.
+nothing from being the beginning of another. The highest score wins, the first of equal ones. A suite
+whose rows have a `prompt` (MMLU as the literature scores it) is scored as lm-eval scores it: that raw
+text without a chat template, then a space and the letter, and no end.
 """
 
 from collections import Counter
@@ -36,9 +38,10 @@ from glow.engines import (
     turn_end,
 )
 from glow.progress import progress_bar
-from glow.prompts import prompt_messages
+from glow.prompts import problem_messages, prompt_messages, without_instruction
 from glow.records import Record
 from glow.scoring import Score, score_responses
+from glow.sources import LETTERS
 
 ProcessResults = Callable[[Record, list[Any]], dict[str, float]]
 """lm-eval's hook: (problem, one response an instance) -> metrics of that problem."""
@@ -74,6 +77,26 @@ class ModelUnderTest:
             prompt_ids(loaded.tokenizer, messages)[-max(1, context - len(response)) :]
             for messages, response in zip(conversations, responses, strict=True)
         ]
+        return self._score(loaded, prompts, responses)
+
+    def score_raw(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """Score (context, continuation) pairs of raw text, tokenized together and split as lm-eval does.
+
+        Spaces at the context's end count to the continuation. Too long a context loses its start.
+        """
+        loaded = self._for_scoring()
+        context_length = context_size(loaded.model.config)
+        prompts, responses = [], []
+        for context, continuation in pairs:
+            bare = context.rstrip()
+            whole = loaded.tokenizer(context + continuation)["input_ids"]
+            split = len(loaded.tokenizer(bare)["input_ids"])
+            prompts.append(whole[:split][-max(1, context_length - len(whole) + split) :])
+            responses.append(whole[split:])
+        return self._score(loaded, prompts, responses)
+
+    @staticmethod
+    def _score(loaded: "_Loaded", prompts: list[list[int]], responses: Sequence[list[int]]) -> list[Score]:
         with progress_bar("scores", "response", total=len(responses)) as bar:
             return score_responses(loaded.model, prompts, responses, bar.update)
 
@@ -116,6 +139,21 @@ class _Loaded:
     end: int
 
 
+def sample_keys(requests: Sequence[Instance], seed: int) -> list[tuple[int, str, int]]:
+    """What each request's own seed derives from: (seed, problem, which of the problem's samples it is).
+
+    lm-eval repeats an instance for each sample; a document of a foreign task goes by its place.
+    """
+    seen: Counter[tuple[str | None, int | None]] = Counter()
+    keys = []
+    for instance in requests:
+        place = (instance.task_name, instance.doc_id)
+        name = instance.doc.get("problem_id", f"{instance.task_name}/{instance.doc_id}")
+        keys.append((seed, name, seen[place]))
+        seen[place] += 1
+    return keys
+
+
 class HarnessModel(LM):
     """A `ModelUnderTest` as lm-eval sees it: each response is a `Completion`, not bare text."""
 
@@ -126,24 +164,34 @@ class HarnessModel(LM):
         self._seed = seed
 
     def generate_until(self, requests: list[Instance]) -> list[Completion]:
-        """Sample; lm-eval repeats an instance for each of its samples."""
-        seen: Counter[tuple[str | None, int | None]] = Counter()
-        ours = []
-        for instance in requests:
-            place = (instance.task_name, instance.doc_id)
-            key = (self._seed, instance.doc["problem_id"], seen[place])
-            ours.append(Request(prompt_messages(instance.args[0], self._prompt), key))
-            seen[place] += 1
-        return self._model.sample(ours)
+        """Sample."""
+        keys = sample_keys(requests, self._seed)
+        return self._model.sample(
+            [
+                Request(problem_messages(instance.doc, self._prompt), key)
+                for instance, key in zip(requests, keys, strict=True)
+            ]
+        )
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """(log-likelihood of the choice as the whole turn, whether it is what greedy decoding gives)."""
-        bare = self._prompt.model_copy(update={"instruction": ""})
-        scores = self._model.score(
+        """(log-likelihood of the choice, whether it is what greedy decoding gives), as the module says."""
+        scores: dict[int, Score] = {}
+        for score, is_raw in ((self._score_raw, True), (self._score_turns, False)):
+            part = [instance for instance in requests if bool(instance.doc["prompt"]) is is_raw]
+            if part:
+                scores.update(zip(map(id, part), score(part), strict=True))
+        found = [scores[id(instance)] for instance in requests]
+        return [(score.log_likelihood, score.greedy) for score in found]
+
+    def _score_raw(self, requests: Sequence[Instance]) -> list[Score]:
+        return self._model.score_raw([instance.args for instance in requests])
+
+    def _score_turns(self, requests: Sequence[Instance]) -> list[Score]:
+        bare = without_instruction(self._prompt)
+        return self._model.score(
             [prompt_messages(instance.args[0], bare) for instance in requests],
             [self._model.whole_turn(instance.args[1]) for instance in requests],
         )
-        return [(score.log_likelihood, score.greedy) for score in scores]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Perplexity of whole texts: no suite asks for it."""
@@ -153,16 +201,29 @@ class HarnessModel(LM):
 # --- tasks --------------------------------------------------------------------------------------
 
 _METRICS = [{"metric": "accuracy", "aggregation": "mean", "higher_is_better": True}]
-_BOXED = {"problem_id": Value("string"), "question": Value("string"), "answer": Value("string")}
-_CHOICE = {**_BOXED, "choices": List(Value("string"))}
+_BOXED = {
+    "problem_id": Value("string"),
+    "question": Value("string"),
+    "answer": Value("string"),
+    "instruction": Value("bool"),
+}
+_CHOICE = {
+    "problem_id": Value("string"),
+    "question": Value("string"),
+    "answer": Value("string"),
+    "continuations": List(Value("string")),
+    "prompt": Value("string"),
+}
 
 
 def boxed_task(suite: str, problems: list[Record], samples: int, process: ProcessResults) -> ConfigurableTask:
     """A suite whose answers are generated; `process` gets the list of a problem's completions."""
+    rows = [problem | {"instruction": problem.get("instruction", True)} for problem in problems]
     return ConfigurableTask(
         config={
             "task": suite,
-            **_data(problems, _BOXED),
+            **_data(rows, _BOXED),
+            "doc_to_text": "question",
             "output_type": "generate_until",
             "generation_kwargs": {"until": []},
             "repeats": samples,
@@ -174,13 +235,23 @@ def boxed_task(suite: str, problems: list[Record], samples: int, process: Proces
 
 def choice_task(suite: str, problems: list[Record], process: ProcessResults) -> ConfigurableTask:
     """A multiple-choice suite; `process` gets (log-likelihood, greedy) of each choice."""
+    raw = "prompt" in problems[0]
+    rows = [
+        problem
+        | {
+            "prompt": problem.get("prompt", ""),
+            "continuations": list(LETTERS[: len(problem["choices"])]) if raw else problem["choices"],
+        }
+        for problem in problems
+    ]
     return ConfigurableTask(
         config={
             "task": suite,
-            **_data(problems, _CHOICE),
+            **_data(rows, _CHOICE),
+            "doc_to_text": "prompt" if raw else "question",
             "output_type": "multiple_choice",
-            "doc_to_choice": "choices",
-            "target_delimiter": "",
+            "doc_to_choice": "continuations",
+            "target_delimiter": " " if raw else "",
             "process_results": process,
         }
     )
@@ -194,7 +265,6 @@ def _data(problems: list[Record], columns: dict[str, Any]) -> Record:
     return {
         "custom_dataset": lambda **_: {"test": rows},
         "test_split": "test",
-        "doc_to_text": "question",
         "doc_to_target": "answer",
         "metric_list": _METRICS,
         "num_fewshot": 0,

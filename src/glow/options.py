@@ -66,11 +66,25 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
     """
     keys = [key for key, field in section.model_fields.items() if not field.exclude]
     given = {key: value for key in keys if (value := getattr(arguments, key)) is not None}
+    # argparse takes the value out of `--option=--`, and leaves an empty list.
+    given = {key: "--" if value == [] else value for key, value in given.items()}
+    return validated(section, given, "--{}", dashes=True)
+
+
+def validated(
+    section: type[SectionType], given: dict[str, Any], option: str, *, dashes: bool = False
+) -> SectionType:
+    """Build `section` from `given`; messages name a key as `option` has it (`--metadata {}`).
+
+    Raises:
+        UserError: a value of the wrong type or out of bounds, a line each.
+    """
     try:
         return section.model_validate(given)
     except ValidationError as error:
         lines = []
         for mistake in error.errors():
-            option = "-".join(map(str, mistake["loc"])).replace("_", "-")
-            lines.append(f"--{option}: {mistake['msg'].removeprefix('Value error, ')}")
+            key = "-".join(map(str, mistake["loc"]))
+            name = option.format(key.replace("_", "-") if dashes else key)
+            lines.append(f"{name}: {mistake['msg'].removeprefix('Value error, ')}")
         raise UserError("\n".join(lines)) from None

@@ -6,10 +6,16 @@ Where problems come from is `glow.problems`; here is only what the stages that u
 import string
 from pathlib import Path
 
+from glow.config import unknown
+from glow.equality import Gold
 from glow.errors import UserError
+from glow.gym import LEVELS, RECIPE
 from glow.records import Record, read_numbered_jsonl, refuse_duplicates
+from glow.rows import Row, answer_type
 
 FORMATS = ("boxed", "choice")
+SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
+"""What may judge a boxed answer in place of the verifier (`glow.scorers`), and what its `scorer_data` has."""
 
 
 def read_problems(path: Path) -> list[Record]:
@@ -23,6 +29,7 @@ def read_problems(path: Path) -> list[Record]:
         for key in ("problem_id", "question", "answer"):
             if not isinstance(problem.get(key), str):
                 raise UserError(f"{path}:{number}: {key!r} is missing or no text; every problem needs one")
+        answer_type(Row(f"{path}:{number}", problem), "answer_type")
         problems.append(problem)
     refuse_duplicates(problems, "problem_id", path)
     return problems
@@ -32,7 +39,7 @@ def read_suite(path: Path) -> list[Record]:
     """The problems of an evaluation suite: all boxed, or all multiple choice.
 
     Raises:
-        UserError: as `read_problems`; or the suite is empty, mixes formats, or has a malformed choice row.
+        UserError: as `read_problems`; or the suite is empty, mixes formats, or has a malformed row.
     """
     problems = read_problems(path)
     if not problems:
@@ -42,8 +49,15 @@ def read_suite(path: Path) -> list[Record]:
         found = ", ".join(sorted(map(str, formats)))
         raise UserError(f"{path}: 'format' must be the same in every row, boxed or choice; found {found}")
     for problem in problems:
+        place = f"{path}: problem {problem['problem_id']!r}"
         if problem["format"] == "choice":
-            _check_choices(problem, path)
+            _check_choices(problem, place)
+        elif "scorer" in problem:
+            _check_scorer(problem, place)
+        if not (isinstance(problem.get("prompt", "none"), str) and problem.get("prompt", "none")):
+            raise UserError(f"{place}: 'prompt' must be a text, not empty, or be left out")
+    if len({"prompt" in problem for problem in problems}) > 1:
+        raise UserError(f"{path}: 'prompt' must be in every row or in none")
     return problems
 
 
@@ -52,16 +66,57 @@ def suite_name(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
+def gold_facts(row: Record) -> Record:
+    """What a problem's or trajectory's row says of its gold answer besides its text."""
+    return {
+        key: row[key]
+        for key in ("choices", "answer_type")
+        if row.get("answer_type") is not None and key in row
+    }
+
+
+def gold_of(problem: Record) -> Gold:
+    """The gold answer of a boxed problem, with what its row says of it: its type, and the choices' texts."""
+    return Gold(problem["answer"], problem.get("answer_type"), tuple(problem.get("choices") or ()))
+
+
 def letter(place: int) -> str:
     """The letter of choice number `place` (from 0)."""
     return string.ascii_uppercase[place]
 
 
-def _check_choices(problem: Record, path: Path) -> None:
-    choices, row = problem.get("choices"), f"{path}: problem {problem['problem_id']!r}"
+def _check_choices(problem: Record, place: str) -> None:
+    choices = problem.get("choices")
     if not (
         isinstance(choices, list) and 2 <= len(choices) <= 26 and all(isinstance(c, str) for c in choices)
     ):
-        raise UserError(f"{row}: 'choices' must be a list of 2 to 26 texts")
+        raise UserError(f"{place}: 'choices' must be a list of 2 to 26 texts")
     if problem["answer"] not in map(letter, range(len(choices))):
-        raise UserError(f"{row}: 'answer' must be a letter from A to {letter(len(choices) - 1)}")
+        raise UserError(f"{place}: 'answer' must be a letter from A to {letter(len(choices) - 1)}")
+
+
+def _check_scorer(problem: Record, place: str) -> None:
+    """Refuse a row that its scorer could not judge: it would count as a wrong answer, or stop the stage."""
+    scorer, data = problem["scorer"], problem.get("scorer_data")
+    if str(scorer) not in SCORERS:
+        raise UserError(
+            f"{place}: scorer {scorer!r} is unknown; known: {', '.join(SCORERS)}; "
+            "leave it out for the verifier"
+        )
+    if not (isinstance(data, dict) and set(SCORERS[scorer]) <= data.keys()):
+        raise UserError(
+            f"{place}: 'scorer_data' must hold {', '.join(SCORERS[scorer])} for scorer {scorer!r}"
+        )
+    if scorer == "gym":
+        if str(data["family"]) not in RECIPE:
+            raise UserError(f"{place}: gym family {unknown(str(data['family']), RECIPE)}")
+        if data["level"] not in range(len(LEVELS)) or not isinstance(data["metadata"], dict):
+            raise UserError(
+                f"{place}: 'scorer_data' must have a level, 0 to {len(LEVELS) - 1}, and a mapping metadata"
+            )
+    elif not (
+        isinstance(data["instruction_id_list"], list)
+        and isinstance(data["kwargs"], list)
+        and len(data["instruction_id_list"]) == len(data["kwargs"])
+    ):
+        raise UserError(f"{place}: 'scorer_data' must list as many kwargs as instructions")

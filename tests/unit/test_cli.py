@@ -1,5 +1,6 @@
 """cli: every stage is a subcommand, and a user's mistake ends in one line and exit code 2."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from glow import cli
 from glow.config import Verification
 
 STAGES = (
-    *("check", "fetch", "scratch", "pretrain", "suite", "problems", "generate", "import", "verify", "arms"),
+    *("check", "fetch", "scratch", "pretrain", "suite", "problems", "generate", "import", "contamination"),
+    *("verify", "arms"),
     *("sft", "grpo", "evaluate", "tables", "figures", "report", "timings", "unlock"),
 )
 
@@ -22,7 +24,7 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
 
 def test_help_lists_every_stage_in_order() -> None:
     shown = run("--help").stdout
-    positions = [shown.index(f"\n    {stage} ") for stage in STAGES]
+    positions = [re.search(rf"\n    {stage}\s", shown).start() for stage in STAGES]
     assert positions == sorted(positions)
 
 
@@ -84,5 +86,5 @@ def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) ->
     assert cli.main(words) == 0
     assert received == [
         ([Path("a"), Path("b")], Path("o"), Verification(extraction="lenient")),
-        {"response_field": "response", "answer_field": "answer", "workers": 3},
+        {"response_field": "response", "answer_field": "answer", "answer_type_field": None, "workers": 3},
     ]

@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glow import config
@@ -48,6 +48,7 @@ def test_a_section_survives_the_command_line(section: config.Section) -> None:
 
 
 @given(system=st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+@example(system="--")  # argparse takes it for the end of options, even behind an equals sign
 def test_any_prompt_survives_quoting(system: str | None) -> None:
     prompt = config.Prompt(system=system, instruction="$HOME 'a' \"b\" `c`\n{d}")
     assert parsed(config.Prompt, shlex.split(flags(prompt))) == prompt
@@ -60,8 +61,10 @@ def test_the_flags_of_a_section_by_hand() -> None:
     assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b'"
 
 
-def test_a_suites_domain_is_no_option() -> None:
-    assert "domain" not in flags(config.Suite(families=["reversal"], domain="lists"))
+def test_a_suites_domain_and_group_are_no_options() -> None:
+    written = flags(config.Suite(families=["reversal"], domain="lists", group="other"))
+    assert "domain" not in written
+    assert "group" not in written
 
 
 def test_defaults_are_those_of_the_section() -> None:

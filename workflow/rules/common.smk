@@ -89,10 +89,21 @@ def suite_files():
     return expand(f"{RESULTS}/suites/{{suite}}.jsonl", suite=experiment.suites)
 
 
+def local_rows(suite):
+    """The local files that a suite is made from; none for families and for the hub."""
+    return [file for file in (suite.file, suite.shots_file) if file is not None]
+
+
 def shards(wildcards):
     """The trajectory files of a domain (one, when the user brings them)."""
     count = experiment.shards if experiment.trajectories is None else 1
     return [f"{RESULTS}/trajectories/{wildcards.domain}/shard-{shard}.jsonl.gz" for shard in range(count)]
+
+
+def training_data(wildcards):
+    """What a domain's models may be trained on: trajectories, and problems for the teacher and GRPO."""
+    names = ["grpo.jsonl"] if experiment.trajectories is not None else ["train.jsonl", "grpo.jsonl"]
+    return [*shards(wildcards), *(f"{RESULTS}/problems/{wildcards.domain}/{name}" for name in names)]
 
 
 def domain_data():
@@ -142,6 +153,7 @@ def measured():
     """What tables and figures are made of."""
     return [
         rules.experiment.output[0],
+        *expand(rules.contamination.output, domain=experiment.domain_names),
         *expand(rules.verify.output.verdicts, domain=experiment.domain_names),
         *expand(rules.arms.output, **EVERY_RUN),
         *expand(

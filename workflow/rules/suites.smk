@@ -3,7 +3,7 @@
 
 rule suite:
     input:
-        lambda wildcards: experiment.suites[wildcards.suite].file or [],
+        lambda wildcards: local_rows(experiment.suites[wildcards.suite]),
     output:
         problems=f"{RESULTS}/suites/{{suite}}.jsonl",
         manifest=f"{RESULTS}/suites/{{suite}}.jsonl.manifest.json",
