@@ -34,6 +34,7 @@ else:
     include: "workflow/rules/own_data.smk"
 
 
+include: "workflow/rules/contamination.smk"
 include: "workflow/rules/verdicts.smk"
 include: "workflow/rules/arms.smk"
 include: "workflow/rules/sft.smk"
@@ -53,6 +54,7 @@ rule all:
         made_models(),
         expand(rules.suite.output, suite=experiment.suites),
         domain_data(),
+        expand(rules.contamination.output, domain=experiment.domain_names),
         expand(rules.verify.output, domain=experiment.domain_names),
         expand(rules.arms.output, domain=experiment.domain_names, seed=experiment.seeds),
         expand(rules.sft.output, **EVERY_RUN, arm=experiment.arms),

@@ -9,6 +9,7 @@ rule grpo:
             if wildcards.init == "base"
             else f"{RESULTS}/sft/{wildcards.domain}/{wildcards.init}/seed-{wildcards.seed}/model"
         ),
+        checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),
         log=f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/log.jsonl",

@@ -6,6 +6,8 @@ rule sft:
         data=selection,
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=model_path("base"),
+        # It has to pass first; but nothing is trained again for a check made again, with another threshold.
+        checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),
         history=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/history.parquet",
