@@ -6,9 +6,7 @@ the model sampled, whichever engine sampled it. Which temperature they were samp
 the evaluation: the prefixes are the policy's own, the distribution is not sharpened.
 """
 
-from collections.abc import Mapping, Sequence
-
-from glow.scoring import Score
+from collections.abc import Mapping
 
 
 def spread(sizes: Mapping[str, int], wanted: int) -> dict[str, list[int]]:
@@ -28,16 +26,3 @@ def spread(sizes: Mapping[str, int], wanted: int) -> dict[str, list[int]]:
         share = min(size, wanted // len(sizes) + (rank < wanted % len(sizes)))
         chosen[suite] = [place * size // share for place in range(share)]
     return chosen
-
-
-def mean_entropy(scores: Sequence[Score]) -> dict[str, float | int] | None:
-    """The token-weighted mean entropy of responses; None where there is no token.
-
-    Returns:
-        `mean` in nats per token, and the numbers of `responses` and `tokens` that it is over.
-    """
-    tokens = sum(score.tokens for score in scores)
-    if tokens == 0:
-        return None
-    total = sum(score.entropy for score in scores)
-    return {"mean": total / tokens, "responses": len(scores), "tokens": tokens}

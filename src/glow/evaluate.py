@@ -6,24 +6,24 @@ suite and the reward of GRPO agree on what is right. Nothing here touches a netw
 
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 # Read when the libraries below are imported, here or in a module of ours.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 
 from lm_eval import evaluator
 
+from glow import metrics
 from glow.config import Evaluation, Prompt, Verification
 from glow.engines import Completion, require_model
-from glow.entropy import mean_entropy, spread
+from glow.entropy import spread
 from glow.errors import UserError
 from glow.harness import HarnessModel, ModelUnderTest, ProcessResults, boxed_task, choice_task
 from glow.manifest import Stopwatch
-from glow.problem_rows import letter, read_suite, suite_name
-from glow.prompts import prompt_messages
+from glow.problem_rows import gold_facts, gold_of, letter, read_suite, suite_name
+from glow.prompts import problem_messages
 from glow.records import Record, write_json, write_jsonl
+from glow.scorers import judge_samples, require_scorers
 from glow.verify import Verifier
 
 Suites = dict[str, list[Record]]
@@ -40,8 +40,8 @@ def evaluate(
 ) -> None:
     """Score `model` on every suite; write scores.json, samples.jsonl.gz and manifest.json to `output_dir`.
 
-    A suite's accuracy is the mean over its problems of the share of correct samples; `truncated` and
-    `unparsed` are the shares of samples with that verdict.
+    The scores are a function of the archived samples alone (`glow.metrics.score`): `glow rescore` makes
+    them again from samples.jsonl.gz.
 
     Raises:
         UserError: a suite file that is missing, empty or malformed, two suites of one name, or a
@@ -50,12 +50,15 @@ def evaluate(
     stopwatch = Stopwatch("evaluate")
     require_model(model)
     problems = _read_suites(suites)
+    require_scorers(problem for rows in problems.values() for problem in rows)
     tested = ModelUnderTest(model, evaluation)
     archive = Archive(problems)
     with Verifier(verification) as verifier:
         lm = HarnessModel(tested, prompt, seed)
-        accuracies = _run_harness(lm, archive, verifier, evaluation.samples)
-    entropy = _score_entropy(tested, archive, evaluation.entropy_samples, prompt)
+        _run_harness(lm, archive, verifier, evaluation.samples)
+        if evaluation.samples > 1:
+            _class_answers(archive, verifier)
+    _score_entropy(tested, archive, evaluation.entropy_samples, prompt)
     tested.close()
     settings = {
         "evaluation": evaluation.model_dump(mode="json"),
@@ -63,17 +66,14 @@ def evaluate(
         "prompt": prompt.model_dump(mode="json"),
         "seed": seed,
     }
-    scores = {
-        name: _suite_scores(rows, accuracies[name], len(problems[name]))
-        for name, rows in archive.rows.items()
-    }
     rows = [row for suite_rows in archive.rows.values() for row in suite_rows]
+    scores = metrics.score(rows, output_dir / "samples.jsonl.gz")
     write_jsonl(output_dir / "samples.jsonl.gz", rows)
-    write_json(output_dir / "scores.json", {"suites": scores, "entropy": entropy})
+    write_json(output_dir / "scores.json", scores)
     facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens", 0) for row in rows)}
     stopwatch.write(output_dir, settings, [model, *suites], device=tested.device, **facts)
-    shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores.items())
-    print(f"{output_dir}: {len(rows)} answers to {len(scores)} suites: {shown}")
+    shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())
+    print(f"{output_dir}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
 
 
 def _read_suites(paths: list[Path]) -> Suites:
@@ -101,9 +101,13 @@ class Archive:
         }
         self._by_id = {name: {row["problem_id"]: row for row in rows} for name, rows in problems.items()}
 
+    def problem(self, suite: str, problem_id: str) -> Record:
+        """A suite's problem, as its file has it."""
+        return self._by_id[suite][problem_id]
+
     def row(self, suite: str, problem_id: str, sample_index: int) -> Record:
         """A row of a suite's sample, up to its response."""
-        problem = self._by_id[suite][problem_id]
+        problem = self.problem(suite, problem_id)
         return {
             "suite": suite,
             "problem_id": problem_id,
@@ -112,11 +116,14 @@ class Archive:
             "question": problem["question"],
             "answer": problem["answer"],
             "format": problem["format"],
+            # So that the archive can be judged again without the suite.
+            **gold_facts(problem),
+            **{key: problem[key] for key in ("scorer", "scorer_data") if key in problem},
         }
 
 
-def _run_harness(lm: HarnessModel, archive: Archive, verifier: Verifier, samples: int) -> dict[str, float]:
-    """Let lm-eval ask and judge everything; return the accuracy of each suite, as it aggregated it."""
+def _run_harness(lm: HarnessModel, archive: Archive, verifier: Verifier, samples: int) -> None:
+    """Let lm-eval ask and judge everything; the archive keeps it."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     tasks = {
         name: boxed_task(name, rows, samples, _judge_boxed(name, archive, verifier))
@@ -126,13 +133,9 @@ def _run_harness(lm: HarnessModel, archive: Archive, verifier: Verifier, samples
     }
     # Those that sample come first: scoring may have to close the engine.
     order = sorted(tasks, key=lambda name: name not in archive.completions)
-    results = evaluator.evaluate(
+    evaluator.evaluate(
         lm, {"tasks": {name: tasks[name] for name in order}}, bootstrap_iters=0, log_samples=False
     )
-    return {
-        name: results["results"][name]["accuracy,all" if name in archive.completions else "accuracy,none"]
-        for name in tasks
-    }
 
 
 def _judge_boxed(suite: str, archive: Archive, verifier: Verifier) -> ProcessResults:
@@ -140,8 +143,11 @@ def _judge_boxed(suite: str, archive: Archive, verifier: Verifier) -> ProcessRes
 
     def process(problem: Record, results: list[list[Completion]]) -> dict[str, float]:
         completions = results[0]
-        items = [(completion.text, problem["answer"], completion.finish_reason) for completion in completions]
-        judgements = list(verifier.judge(items))
+        judgements = judge_samples(
+            archive.problem(suite, problem["problem_id"]),
+            [(completion.text, completion.finish_reason) for completion in completions],
+            verifier,
+        )
         for index, (completion, judgement) in enumerate(zip(completions, judgements, strict=True)):
             archive.completions[suite].append(completion)
             archive.rows[suite].append(
@@ -152,6 +158,7 @@ def _judge_boxed(suite: str, archive: Archive, verifier: Verifier) -> ProcessRes
                     "response_tokens": len(completion.token_ids),
                     "verdict": judgement.verdict,
                     "extracted": judgement.extracted,
+                    "extracted_from": judgement.extracted_from,
                     "reason": judgement.reason,
                     "correct": judgement.verdict == "correct",
                     "entropy": None,
@@ -184,39 +191,38 @@ def _judge_choice(suite: str, archive: Archive) -> ProcessResults:
     return process
 
 
-# --- scores -------------------------------------------------------------------------------------
+# --- what is added to the archive ------------------------------------------------------------------
 
 
-def _score_entropy(
-    tested: ModelUnderTest, archive: Archive, wanted: int, prompt: Prompt
-) -> Mapping[str, Any] | None:
-    """Score the policy entropy of some boxed responses; note it in their rows, and return the mean."""
+def _class_answers(archive: Archive, verifier: Verifier) -> None:
+    """Number the equal answers of each problem's samples, for votes; -1 where a sample states none.
+
+    Only a response that reached its end votes: what a truncated one happens to hold is not its answer.
+    """
+    for suite in archive.completions:
+        by_problem: dict[str, list[Record]] = {}
+        for row in archive.rows[suite]:
+            by_problem.setdefault(row["problem_id"], []).append(row)
+        for rows in by_problem.values():
+            stated = [None if row["verdict"] == "truncated" else row["extracted"] for row in rows]
+            gold = gold_of(archive.problem(suite, rows[0]["problem_id"]))
+            for row, number in zip(rows, verifier.classes(stated, gold), strict=True):
+                row["answer_class"] = number
+
+
+def _score_entropy(tested: ModelUnderTest, archive: Archive, wanted: int, prompt: Prompt) -> None:
+    """Note in some boxed responses' rows the mean policy entropy over their tokens, in nats."""
     sizes = {name: len(completions) for name, completions in archive.completions.items()}
     chosen = [(name, place) for name, places in spread(sizes, wanted).items() for place in places]
     # A response that had no room for a token has no entropy.
     turns = [(name, place, tested.sampled_turn(archive.completions[name][place])) for name, place in chosen]
     turns = [turn for turn in turns if turn[2]]
     if not turns:
-        return None
+        return
     rows = [archive.rows[name][place] for name, place, _ in turns]
-    conversations = [prompt_messages(row["question"], prompt) for row in rows]
+    conversations = [
+        problem_messages(archive.problem(row["suite"], row["problem_id"]), prompt) for row in rows
+    ]
     scores = tested.score(conversations, [turn for *_, turn in turns])
     for row, score in zip(rows, scores, strict=True):
         row["entropy"] = score.entropy / score.tokens
-    return mean_entropy(scores)
-
-
-def _suite_scores(rows: list[Record], accuracy: float, problems: int) -> Record:
-    def share(verdict: str) -> float:
-        return sum(row["verdict"] == verdict for row in rows) / len(rows)
-
-    boxed = rows[0]["format"] == "boxed"
-    return {
-        "format": rows[0]["format"],
-        "n": problems,
-        "samples": len(rows),
-        "accuracy": accuracy,
-        "truncated": share("truncated"),
-        "unparsed": share("unparsed"),
-        "mean_tokens": sum(row["response_tokens"] for row in rows) / len(rows) if boxed else None,
-    }

@@ -1,13 +1,9 @@
-"""Which responses are scored for policy entropy, and how the mean is taken."""
+"""Which responses are scored for policy entropy."""
 
-import math
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glow.entropy import mean_entropy, spread
-from glow.scoring import Score
+from glow.entropy import spread
 
 
 def test_shares_are_even_and_evenly_spaced() -> None:
@@ -32,14 +28,3 @@ def test_places_exist_and_differ(sizes: dict[str, int], wanted: int) -> None:
         assert places == sorted(set(places))
         assert all(0 <= place < sizes[suite] for place in places)
         assert len(places) >= min(sizes[suite], wanted // len(sizes))
-
-
-def test_the_mean_weighs_tokens_not_responses() -> None:
-    # 1 token of ln 4 and 3 of ln 2 on average: (2 + 3) / 4 bits a token, not (2 + 1) / 2.
-    scores = [Score(-1.0, 2 * math.log(2), False, 1), Score(-1.0, 3 * math.log(2), False, 3)]
-    assert mean_entropy(scores) == {"mean": pytest.approx(1.25 * math.log(2)), "responses": 2, "tokens": 4}
-
-
-def test_no_token_no_mean() -> None:
-    assert mean_entropy([]) is None
-    assert mean_entropy([Score(0.0, 0.0, True, 0)]) is None

@@ -14,6 +14,7 @@ from glow.config import Evaluation, Prompt, Verification
 from glow.engines import Completion, OnDone, Request, prompt_ids
 from glow.errors import UserError
 from glow.evaluate import evaluate
+from glow.metrics import rescore
 from glow.records import Record, read_jsonl, write_jsonl
 
 PROMPT = Prompt(system="Be right.", instruction="Box it.")
@@ -153,9 +154,15 @@ def test_verdicts_are_counted(scripted: Path) -> None:
         "n": 3,
         "samples": 6,
         "accuracy": pytest.approx(2 / 6),
+        # one right of two, none, one right of two; 4 ties with 7, the silent one has no vote
+        "pass_at": {"1": pytest.approx(2 / 6), "2": pytest.approx(2 / 3)},
+        "maj_at": {"1": pytest.approx(2 / 6), "2": pytest.approx((1 / 2 + 1) / 3)},
         "truncated": pytest.approx(1 / 6),
         "unparsed": pytest.approx(2 / 6),
+        "unjudged": 0.0,
+        "from_phrases": 0.0,
         "mean_tokens": pytest.approx(22 / 6),
+        "median_tokens": 2.5,
     }
     assert found["dates"]["accuracy"] == pytest.approx(3 / 4)
 
@@ -182,9 +189,11 @@ def test_rows_keep_the_verdict_of_each_sample(scripted: Path) -> None:
         "response_tokens": 3,
         "verdict": "wrong",
         "extracted": "7",
+        "extracted_from": "box",
         "reason": rows[1]["reason"],
         "correct": False,
         "entropy": rows[1]["entropy"],
+        "answer_class": 1,
     }
     assert rows[1]["reason"]
 
@@ -194,6 +203,17 @@ def test_accuracy_of_the_scores_is_that_of_the_rows(scripted: Path) -> None:
         rows = [row for row in samples(scripted) if row["suite"] == suite]
         assert len(rows) == found["samples"]
         assert found["accuracy"] == pytest.approx(sum(row["correct"] for row in rows) / len(rows))
+
+
+def test_equal_answers_share_a_class_and_truncated_ones_have_none(scripted: Path) -> None:
+    assert [row["answer_class"] for row in samples(scripted) if row["suite"] == "sums"] == [
+        0, 1, -1, -1, 0, -1,
+    ]  # fmt: skip
+
+
+def test_rescoring_the_archive_gives_the_same_file(scripted: Path, tmp_path: Path) -> None:
+    rescore(scripted / "samples.jsonl.gz", tmp_path / "scores.json")
+    assert (tmp_path / "scores.json").read_bytes() == (scripted / "scores.json").read_bytes()
 
 
 def test_entropy_of_some_responses(scripted: Path, tiny_model: Path) -> None:

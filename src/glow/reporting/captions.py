@@ -16,6 +16,13 @@ from glow.config import Experiment
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
 PRINTED_SEEDS = 5
+FEW_SEEDS = 8
+"""As in `statistics`, which is too heavy to import here."""
+STAR = (
+    "A star marks what differs from its reference after Holm's correction over {family}: at most about 5 % "
+    "chance of any false star among {them}."
+)
+NO_STAR = "One seed cannot tell an arm from chance in training, so that nothing is starred."
 
 
 class Caption(BaseModel):
@@ -39,11 +46,14 @@ def table_names(experiment: Experiment) -> list[str]:
     """The tables of an experiment, in the order of the report."""
     present = {
         "main": True,
+        "comparisons": experiment.reference_arm is not None,
         "published": experiment.reported is not None,
         "grpo": experiment.grpo is not None,
+        "samples": any(suite.format != "choice" for suite in experiment.suites.values()),
         "entropy": experiment.evaluation.entropy_samples > 0,
         "weights": _trains_with_glow(experiment),
         "data": True,
+        "contamination": True,
     }
     return [name for name, there in present.items() if there]
 
@@ -88,6 +98,10 @@ def _captions() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text(encoding="utf-8"))
 
 
+def _groups(experiment: Experiment) -> set[str | None]:
+    return {suite.group for suite in experiment.suites.values()}
+
+
 def _facts(experiment: Experiment) -> dict[str, str]:
     seeds = experiment.seeds
     named = f" ({', '.join(map(str, seeds))})" if len(seeds) <= PRINTED_SEEDS else ""
@@ -97,8 +111,30 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         f"{name} (domain {experiment.suites[name].domain})" if several else name for name in inside
     ]
     return {
+        "ngram": str(experiment.contamination.ngram),
+        "coverage": f"{experiment.contamination.coverage:.0%}",
+        "threshold": f"{100 * experiment.contamination.threshold:g} %",
         "seeds": f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}{named}",
+        "error": (
+            "over questions and seeds"
+            if len(seeds) > 1
+            else "over questions alone (there is one seed, and what other seeds would give is not known)"
+        )
+        + "; absent where all answers are alike",
+        "over": " over questions and seeds" if len(seeds) > 1 else " over questions alone (one seed)",
+        "star": STAR.format(family="all comparisons shown here", them="them") if len(seeds) > 1 else NO_STAR,
+        "star_main": STAR.format(
+            family="all gains, and on its own over all suites' cells", them="either of the two"
+        )
+        if len(seeds) > 1
+        else NO_STAR,
+        "few_t": (
+            f" and, with fewer than {FEW_SEEDS} seeds, is not shorter than the t interval over seed means"
+            if 1 < len(seeds) < FEW_SEEDS
+            else ""
+        ),
         "in_domain": f"in-domain, ID: {', '.join(named_inside)}" if inside else "no suite is in-domain",
+        "groups": ", and over each group of OOD suites" if len(_groups(experiment)) > 1 else "",
         "student": student_text(experiment),
         "entropy_samples": str(experiment.evaluation.entropy_samples),
         "samples": str(experiment.evaluation.samples),

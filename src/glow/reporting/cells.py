@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from glow.reporting.captions import Caption
+from glow.reporting.measures import Comparison
 from glow.reporting.statistics import Estimate
 
 NONE = "—"
 MINUS = "\N{MINUS SIGN}"
+MARK = "*"
 WRAPPED = 24
 """Text cells longer than this are broken into lines in LaTeX."""
 
@@ -26,11 +28,13 @@ class Cell:
         text: as people read it.
         values: CSV column suffix ("" for the column itself) -> number or text at full precision.
         sources: manifests that it was computed from, relative to R.
+        marked: whether it differs from the reference after correction for many comparisons.
     """
 
     text: str
     values: dict[str, float | str | None]
     sources: tuple[str, ...] = ()
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Table:
     @property
     def frame(self) -> pd.DataFrame:
         """The table at full precision, one column a number."""
-        return pd.DataFrame([_flat({key: row[key] for key in self.columns}) for row in self.rows])
+        rows = [_flat({key: row[key] for key in self.columns}) for row in self.rows]
+        return pd.DataFrame(rows, columns=None if rows else list(self.columns))
 
     @property
     def shown(self) -> dict[str, str]:
@@ -99,6 +104,13 @@ def interval(value: Estimate, digits: int) -> str:
     return f"{mean} [{number(value.low, digits, signed=True)}, {number(value.high, digits, signed=True)}]"
 
 
+def marked_cell(cell: Cell, comparison: Comparison | None) -> Cell:
+    """The cell with a star where the comparison holds after correction (CSV: _p_holm)."""
+    p = None if comparison is None else comparison.p_holm
+    star = comparison is not None and comparison.sign != 0
+    return Cell(cell.text + MARK * star, cell.values | {"_p_holm": p}, cell.sources, star)
+
+
 def text_cell(text: str) -> Cell:
     """Words: the same in every form."""
     return Cell(text, {"": text})
@@ -115,22 +127,37 @@ def value_cell(value: float | None, digits: int) -> Cell:
     return Cell(NONE if absent else number(value, digits), {"": None if absent else value})
 
 
-def mean_cell(value: Estimate | None, digits: int, sources: Iterable[str] = ()) -> Cell:
-    """A mean ± its standard error (CSV: _mean, _se); no error with a single value."""
+def mean_cell(value: Estimate | None, digits: int, sources: Iterable[str] = (), signed: bool = False) -> Cell:
+    """A mean ± its standard error (CSV: _mean, _se); no error where there is none to give."""
     if value is None:
         return Cell(NONE, {"_mean": None, "_se": None})
-    shown = number(value.mean, digits)
+    shown = number(value.mean, digits, signed)
     if value.error is not None:
         shown += f" ± {number(value.error, digits)}"
     return Cell(shown, {"_mean": value.mean, "_se": value.error}, tuple(sources))
 
 
 def change_cell(value: Estimate | None, digits: int, sources: Iterable[str] = ()) -> Cell:
-    """A change with its 95 % interval (CSV: _mean, _low, _high)."""
+    """A change with its 95 % interval (CSV: _mean, _se, _low, _high)."""
     if value is None:
-        return Cell(NONE, {"_mean": None, "_low": None, "_high": None})
-    numbers = {"_mean": value.mean, "_low": value.low, "_high": value.high}
+        return Cell(NONE, dict.fromkeys(("_mean", "_se", "_low", "_high")))
+    numbers = {"_mean": value.mean, "_se": value.error, "_low": value.low, "_high": value.high}
     return Cell(interval(value, digits), numbers, tuple(sources))
+
+
+def bounds_cell(bounds: tuple[float, float] | None, digits: int) -> Cell:
+    """An interval in brackets (CSV: _low, _high)."""
+    if bounds is None:
+        return Cell(NONE, {"_low": None, "_high": None})
+    low, high = (number(bound, digits, signed=True) for bound in bounds)
+    return Cell(f"[{low}, {high}]", {"_low": bounds[0], "_high": bounds[1]})
+
+
+def p_cell(p: float | None) -> Cell:
+    """A p-value, not below what three digits can say."""
+    if p is None:
+        return Cell(NONE, {"": None})
+    return Cell("<0.001" if p < 0.001 else number(p, 3), {"": p})
 
 
 # --- forms ----------------------------------------------------------------------------------------

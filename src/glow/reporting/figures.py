@@ -5,6 +5,7 @@ numbers come from `measures`; what a figure means is in its caption (`captions`)
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -23,12 +24,12 @@ from matplotlib.patheffects import withStroke
 from glow.config import Experiment
 from glow.manifest import Stopwatch
 from glow.records import atomic_path
-from glow.reporting import measures
+from glow.reporting import dynamics, measures
 from glow.reporting.captions import figure_names
-from glow.reporting.cells import number
+from glow.reporting.cells import MARK, number
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
 from glow.reporting.results import BASE, Results, Run
-from glow.reporting.statistics import estimate
+from glow.reporting.statistics import Estimate
 
 DPI = 200
 INK, MUTED, GRID = "#1f2328", "#6e7781", "#e4e7eb"
@@ -95,25 +96,36 @@ def _say_nothing_to_draw(axes: Axes, reason: str) -> None:
     axes.set_axis_off()
 
 
+@dataclass(frozen=True)
+class _Dot:
+    """A mean with its error, the values of the seeds, and whether a star marks it."""
+
+    middle: Estimate
+    by_seed: pd.Series
+    marked: bool = False
+
+
 def _dots(
-    axes: Axes, values: dict[str, pd.Series], colours: dict[str, str], digits: int, signed: bool = False
+    axes: Axes, dots: dict[str, _Dot], colours: dict[str, str], digits: int, signed: bool = False
 ) -> None:
-    """One row an arm: a disc and a number for the mean, a bar for ± one standard error, rings for seeds."""
-    for row, (arm, by_seed) in enumerate(values.items()):
-        middle = estimate(by_seed)
-        if middle.error is not None:
-            axes.errorbar(middle.mean, row, xerr=middle.error, color=colours[arm], linewidth=1.8, zorder=2)
-        axes.scatter(middle.mean, row, s=60, color=colours[arm], zorder=3)
-        if middle.n > 1:
+    """One row an arm: a disc and a number for the mean, rings for seeds, a bar for ± one standard error
+    (dotted with a single seed: then it is over questions alone)."""
+    for row, (arm, dot) in enumerate(dots.items()):
+        mean, error, seeds = dot.middle.mean, dot.middle.error, dot.middle.n
+        if error is not None:
+            style = "-" if dot.middle.over_seeds else ":"
+            axes.hlines(row, mean - error, mean + error, colours[arm], style, linewidth=1.8, zorder=2)
+        axes.scatter(mean, row, s=60, color=colours[arm], zorder=3)
+        if seeds > 1:
             axes.scatter(
-                by_seed, [row + 0.22] * middle.n, s=15, facecolor="white", edgecolor=colours[arm], zorder=4
+                dot.by_seed, [row + 0.22] * seeds, s=15, facecolor="white", edgecolor=colours[arm], zorder=4
             )
         axes.annotate(
-            number(middle.mean, digits, signed), (middle.mean, row), xytext=(0, 7),
+            number(mean, digits, signed) + MARK * dot.marked, (mean, row), xytext=(0, 7),
             textcoords="offset points", ha="center", fontsize=8, path_effects=HALO, zorder=5,
         )  # fmt: skip
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.5, -0.7)
+    axes.set_yticks(range(len(dots)), list(dots))
+    axes.set_ylim(len(dots) - 0.5, -0.7)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.09)
@@ -125,8 +137,10 @@ def _dots(
 def draw_main(results: Results) -> Figure:
     """Dot plots of the in-domain and the OOD mean, one row an arm."""
     experiment = results.experiment
-    colours, reference = arm_colours(experiment), measures.reference_arm(experiment)
-    domains, scopes = experiment.domain_names, measures.scopes_present(experiment)
+    colours, reference = arm_colours(experiment), experiment.reference_arm
+    domains, means = experiment.domain_names, measures.mean_columns_present(experiment)
+    scopes = [scope for scope in measures.SCOPES if scope in means]
+    compared = measures.gains(results)
     width = 4.6 if len(scopes) > 1 else 6.5
     figure, grid = _panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
     for row, domain in zip(grid, domains, strict=True):
@@ -135,7 +149,12 @@ def draw_main(results: Results) -> Figure:
             if scope not in frames[BASE]:
                 _say_nothing_to_draw(axes, f"no {SCOPE_TITLES[scope].lower()} suite")
                 continue
-            _dots(axes, {arm: frame[scope] for arm, frame in frames.items()}, colours, 1)
+            dots = {}
+            for arm, frame in frames.items():
+                comparison = compared.get((domain, arm, scope))
+                middle = measures.mean(results, "sft", domain, arm, scope)
+                dots[arm] = _Dot(middle, frame[scope], bool(comparison and comparison.sign))
+            _dots(axes, dots, colours, 1)
             if reference is not None:
                 axes.axvline(
                     frames[reference][scope].mean(), color=MUTED, linestyle="--", linewidth=1, zorder=1
@@ -149,6 +168,7 @@ def draw_suites(results: Results) -> Figure:
     """Heat maps of arm x suite: numbers are accuracies, colour the difference from positive-only SFT."""
     experiment = results.experiment
     arms, domains = [BASE, *experiment.arms], experiment.domain_names
+    compared = measures.gains(results, suites=True)
     width, height = max(5.5, 2.2 + 1.0 * len(experiment.suites)), 1.4 + 0.38 * len(arms)
     figure, grid = _panels(len(domains), 1, width, height)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
@@ -156,27 +176,35 @@ def draw_suites(results: Results) -> Figure:
         suites = [suite for scope in measures.SCOPES for suite in scopes[scope]]
         columns = [f"suite:{suite}" for suite in suites]
         means = np.array([measures.accuracy(results, "sft", domain, arm)[columns].mean() for arm in arms])
-        image = _heat_map(axes, means, arms.index(measures.reference_arm(experiment) or BASE))
+        marked = {
+            (row, place)
+            for row, arm in enumerate(arms)
+            for place, column in enumerate(columns)
+            if (comparison := compared.get((domain, arm, column))) and comparison.sign
+        }
+        image = _heat_map(axes, means, marked, arms.index(experiment.reference_arm or BASE))
         axes.set_xticks(range(len(suites)), suites, rotation=30, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(arms)), arms)
         if scopes[measures.IN_DOMAIN] and scopes[measures.OOD]:
             axes.axvline(len(scopes[measures.IN_DOMAIN]) - 0.5, color=INK, linewidth=2)
         axes.set_title(_title(results, "Accuracy, %", domain))
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.9, pad=0.02)
-        bar.set_label(f"points over {measures.reference_arm(experiment) or BASE}")
+        bar.set_label(f"points over {experiment.reference_arm or BASE}")
         bar.outline.set_visible(False)
     return figure
 
 
-def _heat_map(axes: Axes, means: np.ndarray, reference: int) -> mpl.image.AxesImage:
-    """Draw (arms, suites) accuracies coloured by their difference from row `reference`."""
+def _heat_map(
+    axes: Axes, means: np.ndarray, marked: set[tuple[int, int]], reference: int
+) -> mpl.image.AxesImage:
+    """Draw (arms, suites) accuracies coloured by their difference from row `reference`; stars at `marked`."""
     difference = means - means[reference]
     reach = max(1.0, float(np.abs(difference[1:]).max()))
     image = axes.imshow(difference, cmap="PuOr", norm=Normalize(-reach, reach), aspect="auto")
     for (row, column), accuracy in np.ndenumerate(means):
         red, green, blue, _ = image.to_rgba(difference[row, column])
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        shown = number(accuracy, 1)
+        shown = number(accuracy, 1) + MARK * ((row, column) in marked)
         axes.text(column, row, shown, ha="center", va="center", fontsize=8.5, color="white" if dark else INK)
     axes.set_xticks(np.arange(-0.5, means.shape[1]), minor=True)
     axes.set_yticks(np.arange(-0.5, means.shape[0]), minor=True)
@@ -193,11 +221,11 @@ def _heat_map(axes: Axes, means: np.ndarray, reference: int) -> mpl.image.AxesIm
 def draw_loss_dynamics(results: Results) -> Figure:
     """Mean loss of positives and negatives by epoch, for the arms that train on both in full."""
     experiment = results.experiment
-    arms, domains = measures.both_signs(experiment), experiment.domain_names
+    arms, domains = dynamics.both_signs(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), len(arms), 3.5, 2.9, sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         for axes, arm in zip(row, arms, strict=True):
-            loss = measures.loss_by_verdict(measures.histories(results, domain, arm))
+            loss = dynamics.loss_by_verdict(dynamics.histories(results, domain, arm))
             for verdict, colour in VERDICT_COLOURS.items():
                 if verdict in loss:
                     _loss_lines(axes, loss[verdict].unstack("seed"), colour)
@@ -218,11 +246,11 @@ def _loss_lines(axes: Axes, by_seed: pd.DataFrame, colour: str) -> None:
 def draw_weights(results: Results) -> Figure:
     """Quantiles of GLOW's weights by epoch and verdict."""
     experiment = results.experiment
-    arms, domains = measures.glow_arms(experiment), experiment.domain_names
+    arms, domains = dynamics.glow_arms(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), len(arms), 4.2, 2.9)
     for row, domain in zip(grid, domains, strict=True):
         for axes, (arm, objective) in zip(row, arms.items(), strict=True):
-            history = measures.histories(results, domain, arm)
+            history = dynamics.histories(results, domain, arm)
             _weight_bars(axes, history[history["epoch"] >= 2])
             _bounds(axes, objective.clamp)
             axes.set_title(_title(results, arm, domain))
@@ -261,22 +289,32 @@ def draw_entropy(results: Results) -> Figure:
     """Policy entropy of every arm, and its change against positive-only SFT."""
     experiment = results.experiment
     colours, domains = arm_colours(experiment), experiment.domain_names
-    reference = measures.reference_arm(experiment)
+    reference = experiment.reference_arm
+    changes = measures.entropy_changes(results)
     figure, grid = _panels(len(domains), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
     for (level, change), domain in zip(grid, domains, strict=True):
-        entropy = {arm: measures.entropy(results, domain, arm) for arm in colours}
-        scored = {arm: values for arm, values in entropy.items() if values is not None}
-        if reference not in scored or len(scored) < len(entropy):
-            _say_nothing_to_draw(
-                level, "no policy entropy was scored" if not scored else "not scored for all arms"
-            )
+        by_seed = {arm: measures.entropy(results, domain, arm) for arm in colours}
+        if any(values is None for values in by_seed.values()):
+            some = any(values is not None for values in by_seed.values())
+            _say_nothing_to_draw(level, "not scored for all arms" if some else "no policy entropy was scored")
             _say_nothing_to_draw(change, "no change to show")
             continue
-        _dots(level, scored, colours, 3)
+        means = {arm: measures.entropy_mean(results, domain, arm) for arm in colours}
+        _dots(level, {arm: _Dot(means[arm], by_seed[arm]) for arm in colours}, colours, 3)
         level.set_title(_title(results, "Policy entropy", domain))
         level.set_xlabel("nats per token")
-        relative = {arm: 100 * (values / scored[reference] - 1) for arm, values in scored.items()}
-        _dots(change, relative, colours, 1, signed=True)
+        if reference is None:
+            _say_nothing_to_draw(change, "no arm of positives only to compare with")
+            continue
+        dots = {}
+        for arm in colours:
+            relative = 100 * (by_seed[arm] / by_seed[reference] - 1)
+            comparison = changes.get((domain, arm))
+            middle = Estimate(relative.mean(), None, None, None, len(relative))
+            if comparison is not None:
+                middle = comparison.difference
+            dots[arm] = _Dot(middle, relative, bool(comparison and comparison.sign))
+        _dots(change, dots, colours, 1, signed=True)
         change.axvline(0, color=MUTED, linestyle="--", linewidth=1, zorder=1)
         change.set_title(f"Change against {reference}")
         change.set_xlabel("%")

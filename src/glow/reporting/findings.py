@@ -1,17 +1,17 @@
 """What the numbers of an experiment say, in plain words, and how that stands to the paper's claims.
 
-Every sentence is made from estimates of `measures`; where an interval holds zero it says so. The
-paper's claims are those of its abstract (PAPER.md); none is assumed to hold here.
+Every sentence is made from estimates of `measures`. A difference from positive-only SFT counts as one
+where it holds after correction for the number of comparisons, and never with a single seed. The paper's
+claims are those of its abstract (PAPER.md); none is assumed to hold here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from glow.reporting import measures
-from glow.reporting.captions import table_names
-from glow.reporting.cells import interval, number
-from glow.reporting.measures import IN_DOMAIN, OOD
+from glow.reporting import dynamics, measures
+from glow.reporting.cells import MARK, interval, number
+from glow.reporting.measures import IN_DOMAIN, OOD, Comparison
 from glow.reporting.results import BASE, Results
 from glow.reporting.statistics import Estimate
 
@@ -49,37 +49,48 @@ def find(results: Results) -> list[Finding]:
 # --- words ----------------------------------------------------------------------------------------
 
 
-def _standing(value: Estimate) -> Standing:
+Decided = Estimate | Comparison
+"""What has a sign: a mean by its interval, a comparison by its corrected p-value."""
+
+
+def _standing(value: Decided) -> Standing:
     """How a difference stands to a published positive one."""
     published: dict[int, Standing] = {1: "as published", -1: "against the published", 0: "undecided"}
     return published[value.sign]
 
 
-def _direction(value: Estimate, more: str, less: str) -> str:
-    """A headline's verb phrase: certain where the interval says so, and guarded where not."""
+def _direction(value: Decided, more: str, less: str) -> str:
+    """A headline's verb phrase: certain where the test says so, and guarded where not."""
+    mean = (value.difference if isinstance(value, Comparison) else value).mean
     if value.sign:
         return more if value.sign > 0 else less
-    if value.mean == 0:
+    if mean == 0:
         return "no difference"
-    return f"no clear difference (the mean leans {'up' if value.mean > 0 else 'down'})"
+    return f"no clear difference (the mean leans {'up' if mean > 0 else 'down'})"
 
 
-def _listed(values: dict[str, Estimate], digits: int = 1) -> str:
-    """`glow +1.2 [−3.4, +5.8]; glow_released +0.3 [−1.0, +1.6]`."""
-    return "; ".join(f"{name} {interval(value, digits)}" for name, value in values.items())
+def _listed(values: Mapping[str, Decided], digits: int = 1) -> str:
+    """`glow +1.2 [−3.4, +5.8]; glow_released +0.3 [−1.0, +1.6]*`, a star where it holds after correction."""
+    shown = []
+    for name, value in values.items():
+        compared = isinstance(value, Comparison)
+        star = MARK if compared and value.sign else ""
+        shown.append(f"{name} {interval(value.difference if compared else value, digits)}{star}")
+    return "; ".join(shown)
 
 
 # --- findings -------------------------------------------------------------------------------------
 
 
 def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
-    arms = measures.glow_arms(results.experiment)
-    gains = {arm: gain for arm in arms if (gain := measures.gain(results, domain, arm, OOD)) is not None}
+    arms = dynamics.glow_arms(results.experiment)
+    compared = measures.gains(results)
+    gains = {arm: compared[domain, arm, OOD] for arm in arms if (domain, arm, OOD) in compared}
     if not gains:
         return
     first, gain = next(iter(gains.items()))
     detail = f"OOD accuracy against positive-only SFT, in points: {_listed(gains)}."
-    plain = [arm for arm in measures.both_signs(results.experiment) if arm not in arms]
+    plain = [arm for arm in dynamics.both_signs(results.experiment) if arm not in arms]
     if plain and (same := measures.gain(results, domain, first, OOD, over=plain[0])) is not None:
         detail += f" Against plain training on the same data ({plain[0]}): {_listed({first: same})}."
     detail += " The paper reports a gain over positive-only SFT."
@@ -90,12 +101,13 @@ def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
 
 def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
     experiment = results.experiment
+    compared = measures.gains(results)
     gains = {
-        name: gain
+        name: compared[domain, name, OOD]
         for name, arm in experiment.arms.items()
         if arm.trajectories != "positive"
-        and name not in measures.glow_arms(experiment)
-        and (gain := measures.gain(results, domain, name, OOD)) is not None
+        and name not in dynamics.glow_arms(experiment)
+        and (domain, name, OOD) in compared
     }
     if not gains:
         return
@@ -117,8 +129,8 @@ def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
     best = max(means, key=lambda arm: means[arm])
     listed = "; ".join(f"{arm} {number(mean, 1)}" for arm, mean in means.items())
     detail = f"In-domain accuracy, in percent: {listed}."
-    gain = measures.gain(results, domain, best, IN_DOMAIN)
-    if gain is not None and best != measures.reference_arm(results.experiment):
+    gain = measures.gains(results).get((domain, best, IN_DOMAIN))
+    if gain is not None:
         detail += f" Against positive-only SFT, in points: {_listed({best: gain})}."
     yield Finding(f"In domain, the highest mean is that of {best}", detail)
 
@@ -126,8 +138,8 @@ def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
 def _loss(results: Results, domain: str) -> Iterator[Finding]:
     gaps = {
         arm: gap
-        for arm in measures.both_signs(results.experiment)
-        if (gap := measures.loss_gap(results, domain, arm)) is not None
+        for arm in dynamics.both_signs(results.experiment)
+        if (gap := dynamics.loss_gap(results, domain, arm)) is not None
     }
     if not gaps:
         return
@@ -140,13 +152,11 @@ def _loss(results: Results, domain: str) -> Iterator[Finding]:
 
 def _entropy(results: Results, domain: str) -> Iterator[Finding]:
     experiment = results.experiment
-    if "entropy" not in table_names(experiment):
-        return
+    compared = measures.entropy_changes(results)
     changes = {
-        name: change
+        name: compared[domain, name]
         for name, arm in experiment.arms.items()
-        if arm.trajectories != "positive"
-        and (change := measures.entropy_change(results, domain, name)) is not None
+        if arm.trajectories != "positive" and (domain, name) in compared
     }
     if not changes:
         return
@@ -159,8 +169,8 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
 
 
 def _weights(results: Results, domain: str) -> Iterator[Finding]:
-    for arm, objective in measures.glow_arms(results.experiment).items():
-        summary = measures.weight_summary(measures.histories(results, domain, arm), objective.clamp)
+    for arm, objective in dynamics.glow_arms(results.experiment).items():
+        summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.clamp)
         if summary.empty:
             continue
         whole = summary.xs("all", level="epoch").mean()
@@ -181,13 +191,14 @@ def _weights(results: Results, domain: str) -> Iterator[Finding]:
 
 
 def _grpo(results: Results, domain: str) -> Iterator[Finding]:
+    compared = measures.grpo_effects(results)
     effects = {
-        name: found[IN_DOMAIN].difference
+        name: compared[domain, name, IN_DOMAIN].change
         for name in results.initialisations
-        if IN_DOMAIN in (found := measures.grpo_effects(results, domain, name))
+        if (domain, name, IN_DOMAIN) in compared
     }
     if not effects:
         return
     rose = [name for name, change in effects.items() if change.sign > 0]
     headline = f"GRPO raised in-domain accuracy from {len(rose)} of {len(effects)} initialisations"
-    yield Finding(headline, f"Change in-domain, in points (intervals over problems): {_listed(effects)}.")
+    yield Finding(headline, f"Change in-domain, in points: {_listed(effects)}.")

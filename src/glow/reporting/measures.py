@@ -1,37 +1,30 @@
 """The study's quantities, computed once: what tables print, figures draw and the report says.
 
 From the frames of `results` to estimates: in-domain and out-of-domain accuracy, gains over
-positive-only training, the effect of GRPO, policy entropy, loss and weight dynamics. Nothing here
-formats or writes. Accuracies are in percent, their differences in percentage points.
+positive-only training, the effect of GRPO, pass@k, maj@k and lengths, policy entropy; `dynamics` has those of
+training. What was measured on questions is estimated over seeds and questions (`statistics.crossed`). Nothing
+here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from glow.config import Experiment, Objective
+from glow.config import Experiment
 from glow.errors import UserError
-from glow.reporting.results import Kind, Results, Run
-from glow.reporting.statistics import Estimate, estimate, stratified
+from glow.reporting.results import BASE, Kind, Results, Run
+from glow.reporting.statistics import Estimate, bootstrap, crossed, estimate, holm
 
 IN_DOMAIN = "in_domain"
 OOD = "ood"
 SCOPES = (IN_DOMAIN, OOD)
-AT_BOUND = 1e-6
-"""A weight this near to a bound counts as at it (weights are float32)."""
-WEIGHT_COLUMNS = ("samples", "mean", "sd", "correct", "wrong", "low", "high", "gain")
+ERROR_RATE = 0.05
+"""A corrected p-value below this tells a difference from none."""
 
 
 # --- what the configuration says ------------------------------------------------------------------
-
-
-def reference_arm(experiment: Experiment) -> str | None:
-    """The arm that gains are measured against: plain training on positives; None if there is none."""
-    for name, arm in experiment.arms.items():
-        if arm.trajectories == "positive" and experiment.objectives[arm.objective].objective == "plain":
-            return name
-    return None
 
 
 def scope_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
@@ -40,54 +33,219 @@ def scope_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
     return {IN_DOMAIN: inside, OOD: [name for name in experiment.suites if name not in inside]}
 
 
-def scopes_present(experiment: Experiment) -> list[str]:
-    """The scopes that hold a suite for at least one training domain."""
-    by_domain = [scope_suites(experiment, domain) for domain in experiment.domain_names]
-    return [scope for scope in SCOPES if any(suites[scope] for suites in by_domain)]
+def group_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
+    """The OOD suites of each group (`Suite.group`) by column `ood_<group>`; none where there is one."""
+    groups: dict[str | None, list[str]] = {}
+    for name in scope_suites(experiment, domain)[OOD]:
+        groups.setdefault(experiment.suites[name].group, []).append(name)
+    if len(groups) < 2:
+        return {}
+    return {f"{OOD}_{group}": names for group, names in groups.items() if group is not None}
 
 
-def glow_arms(experiment: Experiment) -> dict[str, Objective]:
-    """The arms trained with GLOW, each with its objective."""
-    objectives = {name: experiment.objectives[arm.objective] for name, arm in experiment.arms.items()}
-    return {name: objective for name, objective in objectives.items() if objective.objective == "glow"}
+def mean_columns(experiment: Experiment, domain: str) -> dict[str, list[str]]:
+    """The columns that are means over suites, with their suites: scopes that hold any, then OOD groups."""
+    scopes = {scope: suites for scope, suites in scope_suites(experiment, domain).items() if suites}
+    return scopes | group_suites(experiment, domain)
 
 
-def both_signs(experiment: Experiment) -> list[str]:
-    """The arms trained on all trajectories, where positives and negatives can be compared."""
-    return [name for name, arm in experiment.arms.items() if arm.trajectories == "all"]
+def mean_columns_present(experiment: Experiment) -> list[str]:
+    """The columns that are means over suites for at least one training domain."""
+    by_domain = [mean_columns(experiment, domain) for domain in experiment.domain_names]
+    found = dict.fromkeys(column for columns in by_domain for column in columns)
+    return [scope for scope in SCOPES if scope in found] + [key for key in found if key not in SCOPES]
 
 
-# --- accuracy -------------------------------------------------------------------------------------
+# --- answers of one model -------------------------------------------------------------------------
+
+Strata = dict[str, pd.DataFrame]
+"""Suite -> values of one quantity, (seeds, questions)."""
+
+
+def answers(results: Results, kind: Kind, domain: str, name: str, key: str = "correct") -> Strata:
+    """What every seed of a model scored on every question, by suite; suites without `key` are left out.
+
+    `key` is one of `results.QUESTION_COLUMNS`, or pass@k or maj@k.
+
+    Raises:
+        UserError: two seeds answered different questions.
+    """
+    place = (kind, domain, name, key)
+    if place not in results.measured:
+        results.measured[place] = _answers(results, *place)
+    return results.measured[place]
+
+
+def _answers(results: Results, kind: Kind, domain: str, name: str, key: str) -> Strata:
+    runs = [results.run(kind, domain, name, seed) for seed in results.experiment.seeds]
+    frames = [results.questions(run) for run in runs]
+    for run, frame in zip(runs[1:], frames[1:], strict=True):
+        _refuse_other_questions(results, run, frame, runs[0], frames[0])
+    columns = [frame[key] if key in frame else pd.Series(np.nan, frame.index) for frame in frames]
+    table = pd.concat(columns, axis="columns", keys=results.experiment.seeds).T
+    return {
+        suite: own for suite in results.experiment.suites if not (own := table[suite]).isna().any(axis=None)
+    }
+
+
+def _refuse_other_questions(
+    results: Results, run: Run, frame: pd.DataFrame, other: Run, reference: pd.DataFrame
+) -> None:
+    if not frame.index.equals(reference.index):
+        raise UserError(
+            f"{results.evaluation(run) / 'samples.jsonl.gz'}: not the questions that "
+            f"{results.evaluation(other)} was evaluated on; evaluate both again on the same suites"
+        )
+
+
+def smallest_suite(results: Results) -> int:
+    """How many questions the smallest suite has."""
+    questions = results.questions(results.runs("base")[0])
+    return int(questions.groupby(level="suite").size().min())
+
+
+def column_suites(experiment: Experiment, domain: str, column: str) -> list[str]:
+    """The suites that a column is over: those of a mean, or the one of `suite:<name>`."""
+    if column.startswith("suite:"):
+        return [column.removeprefix("suite:")]
+    return mean_columns(experiment, domain).get(column, [])
+
+
+def columns_present(experiment: Experiment, domain: str) -> list[str]:
+    """The means over suites that there are for this domain, then every suite as `suite:<name>`."""
+    return [*mean_columns(experiment, domain), *(f"suite:{name}" for name in experiment.suites)]
 
 
 def accuracy(results: Results, kind: Kind, domain: str, name: str) -> pd.DataFrame:
     """Accuracy in percent by seed (rows) and suite (columns, in file order), and the means over the
     in-domain and the OOD suites in columns "in_domain" and "ood" (absent where there is no such suite)."""
-    scores = results.scores
-    run = results.run(kind, domain, name, seed=0)
-    own = (scores["kind"] == run.kind) & (scores["name"] == run.name)
-    if run.domain is not None:
-        own &= scores["domain"] == run.domain
-    wide = 100 * scores[own].pivot(index="seed", columns="suite", values="accuracy")
-    wide = wide.loc[results.experiment.seeds, list(results.experiment.suites)]
+    by_suite = {
+        suite: 100 * own.mean(axis="columns") for suite, own in answers(results, kind, domain, name).items()
+    }
+    wide = pd.DataFrame(by_suite).add_prefix("suite:")
     means = {
-        scope: wide[suites].mean(axis="columns")
+        scope: wide[[f"suite:{suite}" for suite in suites]].mean(axis="columns")
         for scope, suites in scope_suites(results.experiment, domain).items()
         if suites
     }
-    return pd.concat([wide.add_prefix("suite:"), pd.DataFrame(means)], axis="columns")
+    return pd.concat([wide, pd.DataFrame(means)], axis="columns")
+
+
+def mean(
+    results: Results,
+    kind: Kind,
+    domain: str,
+    name: str,
+    column: str,
+    key: str = "correct",
+    scale: float = 100,
+    among: str | None = None,
+) -> Estimate | None:
+    """The mean of a quantity over a column's suites (equal weights), over seeds and questions.
+
+    Suites without the quantity `among` (by default the one asked for) are left out. None where that leaves
+    none, or one that lacks the quantity asked for, so that means over the same suites stand side by side.
+    `scale` turns shares into percent.
+    """
+    measured = answers(results, kind, domain, name, key)
+    counted = answers(results, kind, domain, name, among or key)
+    suites = [suite for suite in column_suites(results.experiment, domain, column) if suite in counted]
+    if not suites or not all(suite in measured for suite in suites):
+        return None
+    return crossed([scale * measured[suite].to_numpy() for suite in suites])
+
+
+# --- differences between models -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference from the reference, and what is left of it after correction for many comparisons.
+
+    Attributes:
+        difference: paired by question and seed.
+        p_holm: its p-value after Holm's correction over its family; None without one.
+    """
+
+    difference: Estimate
+    p_holm: float | None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the difference is told from none after correction; 0 elsewhere, and with one seed."""
+        if self.p_holm is None or not self.difference.over_seeds or self.p_holm >= ERROR_RATE:
+            return 0
+        return int(np.sign(self.difference.mean))
+
+
+def _compare(
+    differences: Mapping[Hashable, tuple[list[np.ndarray], list[float] | None]],
+) -> dict[Hashable, Comparison]:
+    """One family of comparisons: key -> (strata of paired differences, weights of the strata)."""
+    estimates = {key: crossed(strata, weights) for key, (strata, weights) in differences.items()}
+    tested = [key for key, found in estimates.items() if found.p is not None]
+    corrected = dict(zip(tested, holm([estimates[key].p for key in tested]), strict=True))
+    return {key: Comparison(found, corrected.get(key)) for key, found in estimates.items()}
+
+
+def _paired(
+    results: Results, runs: tuple[tuple[Kind, str], tuple[Kind, str]], domain: str, suites: list[str]
+) -> list[np.ndarray]:
+    """Percent right of the second (kind, name) minus the first's, by suite: (seeds, questions)."""
+    (first_kind, first), (second_kind, second) = runs
+    seed = results.experiment.seeds[0]
+    own, other = results.run(second_kind, domain, second, seed), results.run(first_kind, domain, first, seed)
+    _refuse_other_questions(results, own, results.questions(own), other, results.questions(other))
+    before = answers(results, first_kind, domain, first)
+    after = answers(results, second_kind, domain, second)
+    return [100 * (after[suite] - before[suite]).to_numpy() for suite in suites]
 
 
 def gain(results: Results, domain: str, name: str, column: str, over: str | None = None) -> Estimate | None:
-    """Points of accuracy over an arm (the reference arm by default), paired by seed; t interval over seeds.
+    """Points of accuracy over an arm (the reference arm by default), paired by question and seed.
 
-    None where there is no reference arm or no such column (see `accuracy`).
+    Not corrected for other comparisons: see `gains`. None where there is no reference arm or no suite of
+    such a column.
     """
-    reference = over or reference_arm(results.experiment)
-    own = accuracy(results, "sft", domain, name)
-    if reference is None or column not in own:
+    reference = over or results.experiment.reference_arm
+    suites = column_suites(results.experiment, domain, column)
+    if reference is None or not suites:
         return None
-    return estimate(own[column] - accuracy(results, "sft", domain, reference)[column])
+    return crossed(_paired(results, (("sft", reference), ("sft", name)), domain, suites))
+
+
+def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
+    """Every arm (and the base) against the reference arm: (domain, arm, column) -> comparison.
+
+    One family: all arms, training domains and means over suites (`suites`: single suites in their place).
+    Empty where there is no reference arm.
+    """
+    experiment, reference = results.experiment, results.experiment.reference_arm
+    if reference is None:
+        return {}
+    family = {
+        (domain, arm, column): (
+            _paired(
+                results,
+                (("sft", reference), ("sft", arm)),
+                domain,
+                column_suites(experiment, domain, column),
+            ),
+            None,
+        )
+        for domain in experiment.domain_names
+        for arm in (BASE, *experiment.arms)
+        for column in columns_present(experiment, domain)
+        if arm != reference and column.startswith("suite:") == suites
+    }
+    return _compare(family)
+
+
+def gain_bootstrap(results: Results, domain: str, name: str, column: str) -> tuple[float, float] | None:
+    """The 95 % bootstrap interval of a gain over the reference arm; None as for `bootstrap`."""
+    reference = results.experiment.reference_arm
+    suites = column_suites(results.experiment, domain, column)
+    return bootstrap(_paired(results, (("sft", reference), ("sft", name)), domain, suites))
 
 
 # --- GRPO -----------------------------------------------------------------------------------------
@@ -99,51 +257,42 @@ class GrpoEffect:
 
     Attributes:
         before, after: percent; mean over suites, then seeds.
-        difference: points, paired by problem: each problem's difference is averaged over samples and
-            seeds first, so that the interval's n is problems. It speaks for the models as trained.
+        change: points, paired by question and seed.
     """
 
     before: Estimate
     after: Estimate
-    difference: Estimate
+    change: Comparison
 
 
-def grpo_effects(results: Results, domain: str, initialisation: str) -> dict[str, GrpoEffect]:
-    """What GRPO did to the accuracy of one initialisation, by scope; scopes without a suite are left out."""
-    differences = pd.concat(
-        [_problem_differences(results, domain, initialisation, seed) for seed in results.experiment.seeds]
-    )
-    by_problem = 100 * differences.groupby(level=["suite", "problem_id"]).mean()
-    before = accuracy(results, "sft", domain, initialisation)
-    after = accuracy(results, "grpo", domain, initialisation)
-    return {
-        scope: GrpoEffect(
-            estimate(before[scope]),
-            estimate(after[scope]),
-            stratified([by_problem.loc[suite].to_numpy() for suite in suites]),
-        )
-        for scope, suites in scope_suites(results.experiment, domain).items()
+def grpo_effects(results: Results) -> dict[tuple[str, str, str], GrpoEffect]:
+    """What GRPO did to accuracy: (domain, initialisation, scope) -> effect, all of them one family."""
+    experiment = results.experiment
+    keys = [
+        (domain, name, scope)
+        for domain in experiment.domain_names
+        for name in results.initialisations
+        for scope, suites in scope_suites(experiment, domain).items()
         if suites
-    }
-
-
-def _problem_differences(results: Results, domain: str, initialisation: str, seed: int) -> pd.Series:
-    """Mean correctness after GRPO minus before it, by (suite, problem_id), for one seed."""
-    before, after = (
-        _problem_accuracy(results, results.run(kind, domain, initialisation, seed))
-        for kind in ("sft", "grpo")
-    )
-    if not before.index.equals(after.index):
-        folder = results.evaluation(results.run("grpo", domain, initialisation, seed))
-        raise UserError(
-            f"{folder / 'samples.jsonl.gz'}: not the problems that its initialisation was evaluated on; "
-            "evaluate both again on the same suites"
+    ]
+    family = {
+        (domain, name, scope): (
+            _paired(
+                results, (("sft", name), ("grpo", name)), domain, column_suites(experiment, domain, scope)
+            ),
+            None,
         )
-    return after - before
-
-
-def _problem_accuracy(results: Results, run: Run) -> pd.Series:
-    return results.samples(run).groupby(["suite", "problem_id"])["correct"].mean()
+        for domain, name, scope in keys
+    }
+    changes = _compare(family)
+    return {
+        (domain, name, scope): GrpoEffect(
+            mean(results, "sft", domain, name, scope),
+            mean(results, "grpo", domain, name, scope),
+            changes[domain, name, scope],
+        )
+        for domain, name, scope in keys
+    }
 
 
 def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Estimate, Estimate]:
@@ -162,76 +311,86 @@ def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Est
 
 def entropy(results: Results, domain: str, name: str) -> pd.Series | None:
     """Policy entropy in nats per token, by seed; None where none was scored."""
-    values = {
-        seed: results.entropy(results.run("sft", domain, name, seed)) for seed in results.experiment.seeds
-    }
-    return None if None in values.values() else pd.Series(values, dtype="float64")
-
-
-def entropy_change(results: Results, domain: str, name: str) -> Estimate | None:
-    """Change of policy entropy against the reference arm, in percent of it, paired by seed.
-
-    None where there is no reference arm or no entropy was scored.
-    """
-    reference = reference_arm(results.experiment)
-    own = entropy(results, domain, name)
-    base = None if reference is None else entropy(results, domain, reference)
-    return None if own is None or base is None else estimate(100 * (own / base - 1))
-
-
-# --- training dynamics ----------------------------------------------------------------------------
-
-
-def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:
-    """The per-sample histories of one arm, seeds one after the other."""
-    return pd.concat(
-        [results.history(Run("sft", domain, arm, seed)) for seed in results.experiment.seeds],
-        ignore_index=True,
-    )
-
-
-def loss_by_verdict(history: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss (nats per token) in columns correct and wrong, by seed and epoch."""
-    return history.pivot_table(index=["seed", "epoch"], columns="verdict", values="loss", aggfunc="mean")
-
-
-def loss_gap(results: Results, domain: str, arm: str) -> Estimate | None:
-    """Negatives' minus positives' mean loss in the last epoch, paired by seed, in nats per token.
-
-    None where the arm holds no positives or no negatives.
-    """
-    loss = loss_by_verdict(histories(results, domain, arm))
-    if not {"correct", "wrong"} <= set(loss.columns):
+    scored = _scored(results, domain, name)
+    if scored is None:
         return None
-    last = loss.groupby(level="seed").last()
-    return estimate(last["wrong"] - last["correct"])
+    nats, tokens = scored
+    return nats.sum(axis="columns") / tokens.sum(axis="columns")
 
 
-def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:
-    """Weights of a GLOW arm by seed and epoch (from 2, where weights begin; "all": every epoch from 2).
+def entropy_mean(results: Results, domain: str, name: str) -> Estimate | None:
+    """Policy entropy in nats per token, over seeds and questions; None where none was scored."""
+    scored = _scored(results, domain, name)
+    if scored is None:
+        return None
+    by_seed, departures = _linear(*scored)
+    return crossed(*_by_suite(departures.mul(by_seed, axis="index").add(by_seed, axis="index")))
 
-    Columns: samples, mean, sd (over samples), correct and wrong (mean weight by verdict), low and high
-    (percent of samples at each bound of the clamp; NaN without one), gain (mean, nats per token).
+
+def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
+    """Change of policy entropy against the reference arm, in percent of it: (domain, arm) -> comparison.
+
+    Taken on the logarithm of the ratio, paired by question and seed, and turned into percent: the mean is
+    that of the geometric mean over seeds, and no bound lies below -100 %. All arms and domains are one
+    family. Empty where there is no reference arm or no entropy was scored.
     """
-    weighted = history[history["epoch"] >= 2]
-    low, high = clamp or (np.nan, np.nan)
-    rows = [
-        {"seed": seed, "epoch": epoch, **_weight_row(group, low, high)}
-        for seed, own in weighted.groupby("seed")
-        for epoch, group in [*own.groupby("epoch"), ("all", own)]
-    ]
-    return pd.DataFrame(rows, columns=["seed", "epoch", *WEIGHT_COLUMNS]).set_index(["seed", "epoch"])
-
-
-def _weight_row(group: pd.DataFrame, low: float, high: float) -> dict[str, float]:
-    weight = group["weight"].astype("float64")
-    return {
-        "samples": len(group),
-        "mean": weight.mean(),
-        "sd": weight.std(ddof=0),
-        "correct": weight[group["verdict"] == "correct"].mean(),
-        "wrong": weight[group["verdict"] == "wrong"].mean(),
-        "low": np.nan if np.isnan(low) else 100 * (weight <= low + AT_BOUND).mean(),
-        "high": np.nan if np.isnan(high) else 100 * (weight >= high - AT_BOUND).mean(),
-        "gain": group["gain"].astype("float64").mean(),
+    experiment, reference = results.experiment, results.experiment.reference_arm
+    family = {
+        (domain, arm): _by_suite(ratio)
+        for domain in experiment.domain_names
+        for arm in (BASE, *experiment.arms)
+        if reference not in (None, arm) and (ratio := _log_ratio(results, domain, arm, reference)) is not None
     }
+    return {key: _in_percent(found) for key, found in _compare(family).items()}
+
+
+def _scored(results: Results, domain: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Nats and tokens by seed and question, of the questions that were scored for every seed."""
+    nats, tokens = (answers(results, "sft", domain, name, key) for key in ("entropy", "entropy_tokens"))
+    nats, tokens = pd.concat(nats, axis="columns"), pd.concat(tokens, axis="columns")
+    scored = (tokens > 0).all(axis="index")
+    return (nats.loc[:, scored], tokens.loc[:, scored]) if scored.any() else None
+
+
+def _linear(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """Token-weighted mean by seed, and each question's part in its relative error (their mean is zero).
+
+    The mean is a ratio of sums; its relative error is to first order that of the mean of these parts.
+    """
+    by_seed = nats.sum(axis="columns") / tokens.sum(axis="columns")
+    parts = nats.div(by_seed, axis="index") - tokens
+    return by_seed, parts.div(tokens.mean(axis="columns"), axis="index")
+
+
+def _log_ratio(results: Results, domain: str, name: str, reference: str) -> pd.DataFrame | None:
+    """Logarithm of the ratio of entropies by seed, with each question's part in its error."""
+    own, other = _scored(results, domain, name), _scored(results, domain, reference)
+    if own is None or other is None:
+        return None
+    shared = own[0].columns.intersection(other[0].columns)
+    if shared.empty:
+        return None
+    (level, parts), (base, base_parts) = (
+        _linear(*(table[shared] for table in scored)) for scored in (own, other)
+    )
+    if (level <= 0).any() or (base <= 0).any():
+        return None
+    return (parts - base_parts).add(np.log(level / base), axis="index")
+
+
+def _by_suite(table: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
+    """The strata of a table (seeds x (suite, question)), weighted by their numbers of questions."""
+    strata = [own.T.to_numpy() for _, own in table.T.groupby(level=0, sort=False)]
+    return strata, [stratum.shape[1] / table.shape[1] for stratum in strata]
+
+
+def _in_percent(found: Comparison) -> Comparison:
+    """A comparison of logarithms as change in percent; the error is that of the ratio to first order."""
+
+    def percent(value: float | None) -> float | None:
+        return None if value is None else 100 * float(np.expm1(value))
+
+    log = found.difference
+    error = None if log.error is None else 100 * float(np.exp(log.mean)) * log.error
+    change = replace(log, mean=percent(log.mean), error=error, low=percent(log.low), high=percent(log.high))
+    return replace(found, difference=change)

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from glow.config import Experiment
 from glow.manifest import Stopwatch
 from glow.records import atomic_path
-from glow.reporting import timings
+from glow.reporting import measures, timings
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table
 from glow.reporting.findings import find
@@ -26,13 +26,14 @@ from glow.reporting.results import BASE, Results, read_manifests
 from glow.reporting.tables import build_tables
 
 SECTIONS = {
-    "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites"]),
+    "accuracy": ("Accuracy", ["figures/main", "tables/main", "tables/comparisons", "figures/suites"]),
     "published": ("Beside the published figures", ["tables/published"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
     "entropy": ("Policy entropy", ["figures/entropy", "tables/entropy"]),
+    "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
     "dynamics": ("Training dynamics", ["figures/loss_dynamics", "figures/sft_curves"]),
     "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
-    "data": ("Data", ["tables/data"]),
+    "data": ("Data", ["tables/data", "tables/contamination"]),
 }
 """Id -> title and contents; what an experiment does not have is left out."""
 
@@ -72,7 +73,7 @@ def write_report(experiment: Experiment, root: Path) -> None:
         arms=_arms(experiment),
         student=student_text(experiment),
         findings=find(results),
-        smallest_suite=int(results.scores["n"].min()),
+        smallest_suite=measures.smallest_suite(results),
         sections=_sections(results),
         configuration=yaml.safe_dump(
             _configuration(experiment), sort_keys=False, allow_unicode=True, width=100
@@ -142,11 +143,12 @@ def _objective(experiment: Experiment, name: str) -> str:
 
 
 def _configuration(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as a configuration file would give it; settings that are None are left out."""
+    """The experiment as a configuration file would give it; settings that are None are left out, but one."""
     document = _without_none(experiment.model_dump(mode="json"))
     for name, suite in experiment.suites.items():
-        if suite.domain is not None:
-            document["suites"][name]["domain"] = suite.domain
+        for key, said in (("domain", suite.domain), ("group", suite.group)):
+            if said is not None or suite.families is None:  # of a task, None is a choice too
+                document["suites"][name][key] = said
     return document
 
 

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from glow.errors import UserError
 
-Measure = Literal["gain_in_domain", "gain_ood", "entropy_change", "grpo_accuracy"]
+Measure = Literal[
+    "gain_in_domain", "gain_ood", "gain_ood_general", "gain_ood_other", "entropy_change", "grpo_accuracy"
+]
 
 
 class Counterpart(BaseModel):

@@ -5,9 +5,9 @@ missing or lacks what it should hold is a `UserError` naming it, never an empty 
 """
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from glow.config import Experiment
 from glow.errors import UserError
+from glow.metrics import Question, questions
 from glow.records import read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
@@ -51,6 +52,9 @@ class Results:
     def __init__(self, experiment: Experiment, root: Path) -> None:
         self.experiment = experiment
         self.root = root
+        self.measured: dict[Hashable, Any] = {}
+        """What `measures` made of these files, kept for the next that asks."""
+        self._questions: dict[Run, pd.DataFrame] = {}
 
     # --- names ----------------------------------------------------------------------------------
 
@@ -96,6 +100,10 @@ class Results:
         """The judged trajectories of a domain."""
         return self.root / "verdicts" / f"{domain}.jsonl.gz"
 
+    def contamination_file(self, domain: str) -> Path:
+        """What a domain's training data and the suites share."""
+        return self.root / "contamination" / domain / "report.json"
+
     def selection_file(self, domain: str, seed: int, selection: str) -> Path:
         """The trajectories of one selection (positive, negative, mixed, all)."""
         return self.root / "arms" / domain / f"seed-{seed}" / f"{selection}.jsonl"
@@ -136,37 +144,41 @@ class Results:
         histories = [self.training(run) / "history.parquet" for run in self.runs("sft")]
         logs = [self.training(run) / "log.jsonl" for run in (*self.runs("sft"), *self.runs("grpo"))]
         verdicts = [self.verdicts_file(domain) for domain in self.experiment.domain_names]
-        return [*scores, *histories, *logs, *verdicts]
+        shared = [self.contamination_file(domain) for domain in self.experiment.domain_names]
+        return [*scores, *histories, *logs, *verdicts, *shared]
 
     # --- frames ---------------------------------------------------------------------------------
 
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """One row a (model, suite): columns kind, domain, name, seed, suite, accuracy, truncated, unparsed
-        (rates from 0 to 1), n (problems), samples (responses), mean_tokens (NaN for choice suites)."""
-        return pd.DataFrame([row for run in self.models for row in self._score_rows(run)])
+    def questions(self, run: Run) -> pd.DataFrame:
+        """One row a question that a model answered, by suite and problem_id: see QUESTION_COLUMNS, and
+        pass@k and maj@k for each k. Shares are from 0 to 1; tokens, pass@k and maj@k are NaN where nothing
+        was sampled.
 
-    def _score_rows(self, run: Run) -> Iterator[dict[str, Any]]:
-        path = self.evaluation(run) / "scores.json"
+        Raises:
+            UserError: scores or samples are missing, lack a suite, or do not belong together.
+        """
+        if run not in self._questions:
+            self._questions[run] = self._read_questions(run)
+        return self._questions[run]
+
+    def _read_questions(self, run: Run) -> pd.DataFrame:
+        path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
         suites = _read_json(path)["suites"]
+        rows = [_question_row(question) for question in questions(read_jsonl(archive), archive)]
+        if not rows:
+            raise UserError(f"{archive}: no samples; evaluate this model again")
+        frame = pd.DataFrame(rows).set_index(["suite", "problem_id"])
+        accuracy = frame["correct"].groupby(level="suite").mean()
         for suite in self.experiment.suites:
-            if suite not in suites:
-                raise UserError(f"{path}: no suite {suite!r}; evaluate this model again")
-            measured = suites[suite]
-            keys = ("accuracy", "truncated", "unparsed", "n", "samples", "mean_tokens")
-            yield {**vars(run), "suite": suite, **{key: measured[key] for key in keys}}
-
-    def entropy(self, run: Run) -> float | None:
-        """Mean policy entropy of a model in nats per token; None where none was scored."""
-        entropy = _read_json(self.evaluation(run) / "scores.json")["entropy"]
-        return None if entropy is None else float(entropy["mean"])
-
-    def samples(self, run: Run) -> pd.DataFrame:
-        """One row a judged response of a model: columns suite, problem_id, sample_index, correct (bool)."""
-        path = self.evaluation(run) / "samples.jsonl.gz"
-        keys = ("suite", "problem_id", "sample_index", "correct")
-        rows = [tuple(row[key] for key in keys) for row in read_jsonl(path)]
-        return pd.DataFrame(rows, columns=list(keys))
+            for file, held in ((path, suites), (archive, accuracy)):
+                if suite not in held:
+                    raise UserError(f"{file}: no suite {suite!r}; evaluate this model again")
+            if not math.isclose(accuracy[suite], suites[suite]["accuracy"], abs_tol=1e-9):
+                raise UserError(
+                    f"{path}: its accuracy on {suite!r} is not that of {archive.name} beside it; remake "
+                    f"it by `glow rescore --samples {archive} --output {path}`"
+                )
+        return frame
 
     def history(self, run: Run) -> pd.DataFrame:
         """Loss, gain and weight of every sample in every epoch, with the run's name and seed."""
@@ -183,14 +195,19 @@ class Results:
         return frame.assign(name=run.name, seed=run.seed)
 
     def verdicts(self, domain: str) -> pd.DataFrame:
-        """One row a trajectory: verdict, response_tokens (NaN where unknown), characters, and label
-        (True, False, or None for no label)."""
+        """One row a trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters, and
+        label (True, False, or None for no label)."""
+        keys = ("problem_id", "verdict", "response_tokens", "label")
         rows = [
-            (row["verdict"], row.get("response_tokens"), len(row["response"]), row.get("label"))
+            (*(row.get(key) for key in keys), len(row["response"]))
             for row in read_jsonl(self.verdicts_file(domain))
         ]
-        frame = pd.DataFrame(rows, columns=["verdict", "response_tokens", "characters", "label"])
+        frame = pd.DataFrame(rows, columns=[*keys, "characters"])
         return frame.astype({"response_tokens": "float64", "label": "object"})
+
+    def contamination(self, domain: str) -> dict[str, Any]:
+        """The report of `glow contamination` on a domain."""
+        return _read_json(self.contamination_file(domain))
 
     def selection_size(self, domain: str, seed: int, selection: str) -> int:
         """How many trajectories a selection holds."""
@@ -199,6 +216,17 @@ class Results:
 
 
 SCORE_FILES = ("scores.json", "samples.jsonl.gz")
+QUESTION_COLUMNS = ("correct", "truncated", "unparsed", "unjudged", "tokens", "entropy", "entropy_tokens")
+
+
+def _question_row(question: Question) -> dict[str, Any]:
+    by_k = {"pass": question.pass_at, "maj": question.maj_at}
+    return {
+        "suite": question.suite,
+        "problem_id": question.problem_id,
+        **{key: getattr(question, key) for key in QUESTION_COLUMNS},
+        **{f"{name}@{k}": value for name, values in by_k.items() for k, value in values.items()},
+    }
 
 
 def read_manifests(root: Path) -> pd.DataFrame:

@@ -63,6 +63,7 @@ TRAJECTORIES = [
     *[("correct", 10, True), ("correct", 20, True), ("correct", 60, True), ("correct", 30, False)],
     *[("wrong", 40, False), ("wrong", 50, True), ("unparsed", 5, True), ("truncated", 64, None)],
 ]
+"""One after the other, two a problem: p-0 has two right ones, and so on."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 SAMPLES = ["correct", "correct", "wrong", "wrong"]
 LOSSES = {1: [1.0, 1.0, 1.5, 1.5], 2: [0.8, 0.6, 1.4, 1.3], 3: [0.6, 0.4, 1.4, 1.1]}
@@ -124,9 +125,21 @@ class World:
 
     def trajectories(self, domain: str) -> list[dict]:
         return [
-            {"verdict": verdict, "response_tokens": tokens, "response": "x" * 2 * tokens, "label": label}
-            for verdict, tokens, label in TRAJECTORIES
-        ]
+            {
+                "problem_id": f"p-{place // 2}", "verdict": verdict, "response_tokens": tokens,
+                "response": "x" * 2 * tokens, "label": label,
+            }
+            for place, (verdict, tokens, label) in enumerate(TRAJECTORIES)
+        ]  # fmt: skip
+
+    def contamination(self) -> list[dict]:
+        """Of 8 questions of each suite 2 are short, 1 is whole in the training data, 3 share n-grams."""
+        counts = {"questions": 8, "short": 2, "exact": 1, "any_ngram": 3, "overlapping": 2, "share": 0.25}
+        return [{"suite": suite, **counts} for suite in self.results.experiment.suites]
+
+    def tokens(self, run: Run, question: int) -> int:
+        """Length of the response to a question."""
+        return 30
 
     # --- the tree -------------------------------------------------------------------------------
 
@@ -134,6 +147,7 @@ class World:
         write_json(self.root / "experiment.json", self.document)
         for domain in self.results.experiment.domain_names:
             write_jsonl(self.results.verdicts_file(domain), self.trajectories(domain))
+            write_json(self.results.contamination_file(domain), {"suites": self.contamination()})
             for seed in self.results.experiment.seeds:
                 for selection, size in SELECTION_SIZES.items():
                     write_jsonl(self.results.selection_file(domain, seed, selection), [{}] * size)
@@ -154,21 +168,24 @@ class World:
         self.write_manifest(folder, "sft")
 
     def write_evaluation(self, run: Run) -> None:
-        suites, samples = {}, []
+        suites, samples, entropy = {}, [], self.entropy(run)
         for suite in self.results.experiment.suites:
             right = self.correct(run, suite)
             suites[suite] = {
                 "format": "boxed", "n": len(right), "samples": len(right),
-                "accuracy": sum(right) / len(right), "truncated": 0.0, "unparsed": 0.0, "mean_tokens": 30.0,
+                "accuracy": sum(right) / len(right),
             }  # fmt: skip
             samples += [
-                {"suite": suite, "problem_id": f"p-{index}", "sample_index": 0, "correct": correct}
+                {
+                    "suite": suite, "problem_id": f"p-{index}", "sample_index": 0, "format": "boxed",
+                    "verdict": "correct" if correct else "wrong", "correct": correct,
+                    "finish_reason": "length", "response_tokens": self.tokens(run, index),
+                    "entropy": entropy,
+                }
                 for index, correct in enumerate(right)
-            ]
-        entropy = self.entropy(run)
-        scored = None if entropy is None else {"mean": entropy, "responses": 10, "tokens": 300}
+            ]  # fmt: skip
         folder = self.results.evaluation(run)
-        write_json(folder / "scores.json", {"suites": suites, "entropy": scored})
+        write_json(folder / "scores.json", {"suites": suites})
         write_jsonl(folder / "samples.jsonl.gz", samples)
         self.write_manifest(folder, "evaluate")
 

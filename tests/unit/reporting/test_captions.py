@@ -3,6 +3,7 @@ from fabricated import World, document
 
 from glow import config
 from glow.config import Experiment
+from glow.reporting import captions, statistics
 from glow.reporting.captions import caption, figure_names, student_text, table_names
 from glow.reporting.figures import DRAWERS
 from glow.reporting.tables import BUILDERS
@@ -27,14 +28,39 @@ def test_what_was_not_run_is_left_out() -> None:
     arms = {"positive": {"trajectories": "positive", "objective": "plain"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation)
-    assert table_names(small) == ["main", "data"]
+    assert table_names(small) == ["main", "comparisons", "samples", "data", "contamination"]
     assert figure_names(small) == ["main", "suites", "sft_curves"]
+
+
+def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_count() -> None:
+    arms = {"all": {"trajectories": "all", "objective": "plain"}}
+    suites = {"choice": {"families": ["sorting"], "format": "choice"}}
+    evaluation = {"max_tokens": 8, "entropy_samples": 0}
+    small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites)
+    assert table_names(small) == ["main", "data", "contamination"]
 
 
 def test_seeds_and_suites_are_filled_in() -> None:
     text = caption("tables", "main", experiment(seeds=[4])).text
     assert "1 seed (4)" in text
     assert "ID: arithmetic;" in text
+
+
+def test_captions_name_what_the_errors_are_over() -> None:
+    one, two = (caption("tables", "main", experiment(seeds=seeds)).text for seeds in ([4], [4, 5]))
+    assert "which is over questions alone (there is one seed" in one
+    assert "nothing is starred" in one
+    assert "which is over questions and seeds; absent where all answers are alike." in two
+    assert "Holm's correction" in two
+    few, many = (
+        caption("tables", "comparisons", experiment(seeds=list(range(seeds)))).text for seeds in (7, 8)
+    )
+    assert "with fewer than 8 seeds, is not shorter than the t interval over seed means" in few
+    assert "fewer than" not in many
+
+
+def test_few_seeds_are_the_same_everywhere() -> None:
+    assert captions.FEW_SEEDS == statistics.FEW_SEEDS
 
 
 @pytest.mark.parametrize(

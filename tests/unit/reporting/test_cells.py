@@ -3,9 +3,21 @@ import re
 import pytest
 from fabricated import World
 
-from glow.reporting.cells import MINUS, interval, latex, markdown, number
+from glow.reporting.accuracy_tables import main_table
+from glow.reporting.cells import (
+    MINUS,
+    NONE,
+    change_cell,
+    interval,
+    latex,
+    markdown,
+    marked_cell,
+    number,
+    p_cell,
+)
+from glow.reporting.measures import Comparison
 from glow.reporting.statistics import Estimate
-from glow.reporting.tables import entropy_table, main_table
+from glow.reporting.training_tables import entropy_table
 
 
 @pytest.mark.parametrize(
@@ -27,6 +39,21 @@ def test_intervals() -> None:
     assert interval(Estimate(-1.0, None, None, None, 1), 1) == MINUS + "1.0"
 
 
+def test_p_values() -> None:
+    assert [p_cell(p).text for p in (0.0004, 0.0456, 1.0, None)] == ["<0.001", "0.046", "1.000", NONE]
+    assert p_cell(0.0004).values == {"": 0.0004}
+
+
+def test_a_star_marks_what_is_left_after_correction() -> None:
+    cell = change_cell(Estimate(3.0, 1.0, 1.0, 5.0, 3, 0.01), 1)
+    comparisons = [Comparison(Estimate(3.0, 1.0, 1.0, 5.0, n, 0.01), p) for n, p in
+                   ((3, 0.03), (3, 0.06), (1, 0.03))]  # fmt: skip
+    marked = [marked_cell(cell, comparison) for comparison in comparisons]
+    assert [cell.marked for cell in marked] == [True, False, False]  # never with a single seed
+    assert marked[0].text == "+3.0 [+1.0, +5.0]*"
+    assert (marked[0].values["_p_holm"], marked_cell(cell, None).values["_p_holm"]) == (0.03, None)
+
+
 def test_markdown(fabricated: World) -> None:
     text = markdown(entropy_table(fabricated.results))
     assert text.startswith("**Policy entropy.** ")
@@ -40,7 +67,7 @@ def test_latex(fabricated: World) -> None:
     text = latex(main_table(fabricated.results))
     assert r"\label{tab:main}" in text
     assert r"\begin{tabular}{lrrrrrrrr}" in text
-    assert r"glow\_released & 2 & 70.0 $\pm$ 10.0" in text
+    assert r"glow\_released & 2 & 70.0 $\pm$ 15.3" in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     assert {line.count(" & ") for line in body.splitlines()[1:] if line} == {8}
     assert not re.search(r"(?<!\\)%", text.split("\n", 1)[1].replace("{!}{%", ""))

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,10 @@ from fabricated import World, document
 from pytest import approx
 
 from glow.errors import UserError
+from glow.records import read_jsonl, write_jsonl
 from glow.reporting import measures
 from glow.reporting.measures import IN_DOMAIN, OOD
+from glow.reporting.results import Run
 
 T1 = 12.706205  # 97.5 % of Student's t with one degree of freedom
 T9 = 2.262157  # with nine
@@ -24,6 +27,32 @@ def test_each_domain_is_ood_for_the_other(tmp_path: Path) -> None:
     assert measures.scope_suites(world.results.experiment, "b") == {IN_DOMAIN: ["b"], OOD: ["a"]}
 
 
+def grouped(tmp_path: Path, **groups: str | None) -> World:
+    """The fabricated world, with groups for its suites."""
+    suites = {name: suite | {"group": groups.get(name)} for name, suite in document()["suites"].items()}
+    return World(tmp_path, document(suites=suites)).write()
+
+
+def test_groups_part_the_suites_out_of_domain(tmp_path: Path) -> None:
+    results = grouped(tmp_path, lists="general", choice="other", arithmetic="maths").results
+    assert measures.group_suites(results.experiment, "arithmetic") == {
+        "ood_general": ["lists"], "ood_other": ["choice"],
+    }  # fmt: skip
+    assert measures.mean_columns_present(results.experiment) == [IN_DOMAIN, OOD, "ood_general", "ood_other"]
+    # glow against positive on lists alone: 5 - 3 and 6 - 5 of ten
+    gains = measures.gains(results)
+    assert gains["arithmetic", "glow", "ood_general"].difference.mean == approx(15)
+    assert gains["arithmetic", "glow", OOD].difference.mean == approx(17.5)
+    assert len(gains) == 5 * 4  # the base and four arms, in one family
+
+
+def test_one_group_is_the_whole_and_no_group_has_no_column(tmp_path: Path) -> None:
+    alike = grouped(tmp_path / "a", lists="general", choice="general").results
+    assert measures.mean_columns_present(alike.experiment) == [IN_DOMAIN, OOD]
+    partly = grouped(tmp_path / "b", lists="general").results
+    assert measures.mean_columns_present(partly.experiment) == [IN_DOMAIN, OOD, "ood_general"]
+
+
 def test_accuracy_in_percent_by_seed(fabricated: World) -> None:
     found = measures.accuracy(fabricated.results, "sft", "arithmetic", "glow")
     assert found["suite:lists"].tolist() == [approx(50), approx(60)]
@@ -31,11 +60,15 @@ def test_accuracy_in_percent_by_seed(fabricated: World) -> None:
     assert found[OOD].tolist() == [approx(55), approx(70)]  # (50 + 60) / 2, (60 + 80) / 2
 
 
-def test_gain_is_paired_by_seed(fabricated: World) -> None:
+def test_gain_is_paired_by_question_and_seed(fabricated: World) -> None:
     # glow 55 and 70 against positive 40 and 50: +15 and +20
     gain = measures.gain(fabricated.results, "arithmetic", "glow", OOD)
-    assert (gain.mean, gain.error, gain.n) == (approx(17.5), approx(2.5), 2)
-    assert (gain.low, gain.high) == (approx(17.5 - 2.5 * T1, abs=1e-4), approx(17.5 + 2.5 * T1, abs=1e-4))
+    assert (gain.mean, gain.n, gain.questions) == (approx(17.5), 2, 20)
+    # Question means: lists 50, 50, 50 and seven zeros, choice 100, 50, 50 and seven zeros: variances
+    # (7500 - 2250) / 9 = 583.33 and (15000 - 4000) / 9 = 1222.22, over 10 questions and 4 (two suites'
+    # mean). The rest is more than the seeds' 6.25, which then add nothing.
+    assert gain.error == approx(((583.3333 + 1222.2222) / 40) ** 0.5)
+    assert gain.low == approx(17.5 - 2.5 * T1, abs=1e-4)  # with two seeds, not shorter than t over them
 
 
 def test_gain_over_another_arm(fabricated: World) -> None:
@@ -47,42 +80,88 @@ def test_gain_over_another_arm(fabricated: World) -> None:
 def test_no_reference_arm_no_gain(tmp_path: Path) -> None:
     arms = {"glow": {"trajectories": "all", "objective": "glow"}}
     world = World(tmp_path, document(arms=arms, grpo=None)).write()
-    assert measures.reference_arm(world.results.experiment) is None
+    assert world.results.experiment.reference_arm is None
     assert measures.gain(world.results, "arithmetic", "glow", OOD) is None
+    assert measures.gains(world.results) == {}
+    assert measures.entropy_changes(world.results) == {}
 
 
-def test_grpo_effect_is_paired_by_problem(fabricated: World) -> None:
-    # Seven of ten problems go from wrong to right in both seeds: mean 0.7, variance
-    # (7 * 0.3^2 + 3 * 0.7^2) / 9 = 0.2333, error sqrt(0.02333) = 0.15275.
-    effect = measures.grpo_effects(fabricated.results, "arithmetic", "base")[IN_DOMAIN]
+def test_gains_are_one_family(fabricated: World) -> None:
+    found = measures.gains(fabricated.results)
+    # the base and four arms, in-domain and OOD
+    assert len(found) == 10
+    assert {arm for _, arm, _ in found} == {"base", "negative", "all", "glow", "glow_released"}
+    by_p = sorted(found.values(), key=lambda comparison: comparison.difference.p)
+    assert by_p[0].p_holm == approx(min(1, 10 * by_p[0].difference.p))
+    assert by_p[1].p_holm == approx(min(1, max(by_p[0].p_holm, 9 * by_p[1].difference.p)))
+    suites = measures.gains(fabricated.results, suites=True)
+    assert len(suites) == 15
+    low, high = measures.gain_bootstrap(fabricated.results, "arithmetic", "glow", OOD)
+    assert low < found["arithmetic", "glow", OOD].difference.mean < high
+
+
+def test_one_seed_has_no_sign(tmp_path: Path) -> None:
+    class Clear(World):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            return [(run.name == "glow") == (place > 0) for place in range(20)]
+
+    results = Clear(tmp_path, document(seeds=[0])).write().results
+    found = measures.gains(results)["arithmetic", "glow", OOD]
+    assert found.p_holm < 1e-6
+    assert (found.sign, found.difference.over_seeds) == (0, False)
+
+
+def test_mean_is_over_seeds_and_questions(fabricated: World) -> None:
+    # glow on lists: five and six of ten right. Seed means 50 and 60: variance of the mean 50 / 2 = 25.
+    found = measures.mean(fabricated.results, "sft", "arithmetic", "glow", "suite:lists")
+    assert (found.mean, found.n, found.questions) == (approx(55), 2, 10)
+    # question means: five of 100, one of 50, four of 0 (mean 55): squares 5 * 45^2 + 5^2 + 4 * 55^2 = 22250,
+    # / 9 / 10 = 247.22. The rest: on question 6 it is -45 and 45, on the others 5 and -5:
+    # (2 * 45^2 + 18 * 5^2) / 9 / 20 = 25, which is all that the seeds' 25 holds: so questions alone.
+    assert found.error == approx(247.2222**0.5)
+
+
+def test_mean_of_what_was_not_sampled(fabricated: World) -> None:
+    assert measures.mean(fabricated.results, "sft", "arithmetic", "glow", "suite:lists", "pass@2") is None
+    found = measures.mean(fabricated.results, "sft", "arithmetic", "glow", OOD, "tokens", scale=1)
+    assert (found.mean, found.error) == (30, None)  # all alike: nothing to estimate an error from
+
+
+def test_grpo_effect_is_paired_by_question_and_seed(fabricated: World) -> None:
+    # Seven of ten questions go from wrong to right in both seeds: mean 0.7, variance
+    # (7 * 0.3^2 + 3 * 0.7^2) / 9 = 0.2333, error sqrt(0.02333) = 0.15275; seeds add nothing.
+    effect = measures.grpo_effects(fabricated.results)["arithmetic", "base", IN_DOMAIN]
     assert (effect.before.mean, effect.after.mean) == (approx(10), approx(80))
-    assert (effect.difference.mean, effect.difference.n) == (approx(70), 10)
-    assert effect.difference.low == approx(70 - 15.2753 * T9, abs=1e-2)
-    assert effect.difference.sign == 1
+    change = effect.change.difference
+    assert (change.mean, change.n, change.questions) == (approx(70), 2, 10)
+    assert change.low == approx(70 - 15.2753 * T9, abs=1e-2)
+    assert effect.change.sign == 1
 
 
-def test_grpo_seeds_are_averaged_within_a_problem(fabricated: World) -> None:
-    # positive 6 -> 9 and 8 -> 10: problems 7, 8, 10 change in one seed (0.5), problem 9 in both (1):
-    # mean 0.25, variance (6 * 0.25^2 + 3 * 0.25^2 + 0.75^2) / 9 = 0.125, error sqrt(0.0125) = 0.1118.
-    effect = measures.grpo_effects(fabricated.results, "arithmetic", "positive")[IN_DOMAIN]
-    assert (effect.difference.mean, effect.difference.error) == (approx(25), approx(11.18034))
-    assert effect.difference.low == approx(25 - 11.18034 * T9, abs=1e-3)
-    assert effect.difference.sign == 0
+def test_grpo_seeds_that_differ(fabricated: World) -> None:
+    # positive 6 -> 9 and 8 -> 10: questions 7, 8, 10 change in one seed (50), question 9 in both (100).
+    # Questions: variance 1250 / 10 = 125. Seeds: 30 and 20, variance 25. The rest: off by 45 on 7 and 8
+    # (+, -), by 55 on 10 (-, +) and by 5 elsewhere: (4 * 45^2 + 2 * 55^2 + 14 * 5^2) / 9 / 20 = 80.56 > 25.
+    effect = measures.grpo_effects(fabricated.results)["arithmetic", "positive", IN_DOMAIN]
+    change = effect.change.difference
+    assert (change.mean, change.error) == (approx(25), approx(125**0.5))
+    assert change.low == approx(25 - 5 * T1, abs=1e-4)  # t over the seeds is longer
+    assert effect.change.sign == 0
 
 
 def test_grpo_suites_weigh_alike(fabricated: World) -> None:
-    # negative, OOD: lists 4 -> 4 and 4 -> 4 (0), choice 5 -> 5 and 6 -> 5 (-0.5 on one problem of ten: -5)
-    effect = measures.grpo_effects(fabricated.results, "arithmetic", "negative")[OOD]
-    assert (effect.difference.mean, effect.difference.n) == (approx(-2.5), 20)
+    # negative, OOD: lists 4 -> 4 and 4 -> 4 (0), choice 5 -> 5 and 6 -> 5 (-0.5 on one question of ten: -5)
+    change = measures.grpo_effects(fabricated.results)["arithmetic", "negative", OOD].change.difference
+    assert (change.mean, change.questions) == (approx(-2.5), 20)
 
 
-def test_grpo_on_other_problems_is_refused(world: World) -> None:
+def test_grpo_on_other_questions_is_refused(world: World) -> None:
     run = world.results.run("grpo", "arithmetic", "glow", 1)
     path = world.results.evaluation(run) / "samples.jsonl.gz"
     world.correct = lambda run, suite: [True] * 9
     world.write_evaluation(run)
-    with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: not the problems"):
-        measures.grpo_effects(world.results, "arithmetic", "glow")[IN_DOMAIN]
+    with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: not the questions"):
+        measures.grpo_effects(world.results)
 
 
 def test_reward_ends(fabricated: World) -> None:
@@ -92,9 +171,36 @@ def test_reward_ends(fabricated: World) -> None:
 
 
 def test_entropy_change_is_relative_and_paired(fabricated: World) -> None:
-    # 0.3 / 0.2 and 0.5 / 0.4: +50 % and +25 %
-    change = measures.entropy_change(fabricated.results, "arithmetic", "negative")
-    assert (change.mean, change.error) == (approx(37.5), approx(12.5))
+    # 0.3 / 0.2 and 0.5 / 0.4: ratios 1.5 and 1.25, whose geometric mean is sqrt(1.875); the same on every
+    # question, so that seeds are all that varies: the logarithm's error is log(1.5 / 1.25) / 2.
+    change = measures.entropy_changes(fabricated.results)["arithmetic", "negative"].difference
+    log, error = math.log(1.875) / 2, math.log(1.2) / 2
+    assert (change.mean, change.error) == (approx(100 * math.expm1(log)), approx(100 * math.exp(log) * error))
+    assert change.low == approx(100 * math.expm1(log - T1 * error), rel=1e-4)
+    assert change.high == approx(100 * math.expm1(log + T1 * error), rel=1e-4)
+
+
+def test_entropy_weighs_tokens_and_varies_over_questions(tmp_path: Path) -> None:
+    class Lengths(World):
+        def tokens(self, run: Run, question: int) -> int:
+            return 10 if question % 2 else 30
+
+        def write_evaluation(self, run: Run) -> None:
+            super().write_evaluation(run)
+            path = self.results.evaluation(run) / "samples.jsonl.gz"
+            rows = list(read_jsonl(path))
+            write_jsonl(
+                path, [row | {"entropy": 0.1 if row["response_tokens"] == 10 else 0.3} for row in rows]
+            )
+
+    results = Lengths(tmp_path, document(seeds=[0])).write().results
+    # (30 * 0.3 + 10 * 0.1) / 40 = 0.25 by tokens; parts of questions: (9 - 7.5) / 20 and (1 - 2.5) / 20, so
+    # 0.325 and 0.175 on fifteen questions each: variance within a suite of ten 10/9 * 0.075^2.
+    found = measures.entropy_mean(results, "arithmetic", "glow")
+    assert found.mean == approx(0.25)
+    assert found.error == approx((10 / 9 * 0.075**2 / 30) ** 0.5)
+    same = measures.entropy_changes(results)["arithmetic", "glow"].difference
+    assert (same.mean, same.error, same.p) == (approx(0), None, 1)  # paired: all arms vary alike
 
 
 def test_entropy_that_was_not_scored(tmp_path: Path) -> None:
@@ -104,36 +210,5 @@ def test_entropy_that_was_not_scored(tmp_path: Path) -> None:
 
     world = Silent(tmp_path).write()
     assert measures.entropy(world.results, "arithmetic", "glow") is None
-    assert measures.entropy_change(world.results, "arithmetic", "glow") is None
-
-
-def test_loss_by_verdict(fabricated: World) -> None:
-    loss = measures.loss_by_verdict(measures.histories(fabricated.results, "arithmetic", "all"))
-    assert loss.loc[(0, 2), "correct"] == approx(0.7)
-    assert loss.loc[(1, 3), "wrong"] == approx(1.25)
-    gap = measures.loss_gap(fabricated.results, "arithmetic", "all")
-    assert (gap.mean, gap.n) == (approx(0.75), 2)
-
-
-def test_weights_by_epoch(fabricated: World) -> None:
-    history = measures.histories(fabricated.results, "arithmetic", "glow")
-    summary = measures.weight_summary(history, None)
-    first = summary.loc[(0, 2)]  # weights 0.2, 0.1, 0.3, 0.2; gains 0.2, 0.4, 0.1, 0.2
-    assert (first["mean"], first["sd"]) == (approx(0.2), approx(0.005**0.5))
-    assert (first["correct"], first["wrong"], first["gain"]) == (approx(0.15), approx(0.25), approx(0.225))
-    assert first["low"] != first["low"]  # without a clamp there are no bounds
-    assert summary.loc[(1, "all"), "mean"] == approx((0.3 + 0.35) / 2)
-    assert summary.loc[(0, "all"), "samples"] == 8
-
-
-def test_share_at_the_bounds(fabricated: World) -> None:
-    history = measures.histories(fabricated.results, "arithmetic", "glow_released")
-    summary = measures.weight_summary(history, (0.5, 5.0))
-    assert summary.loc[(0, 2), "low"] == approx(75)
-    assert summary.loc[(0, 3), "low"] == approx(100)
-    assert summary.loc[(0, "all"), "high"] == 0
-
-
-def test_one_epoch_has_no_weights(fabricated: World) -> None:
-    history = measures.histories(fabricated.results, "arithmetic", "glow")
-    assert measures.weight_summary(history[history["epoch"] == 1], None).empty
+    assert measures.entropy_mean(world.results, "arithmetic", "glow") is None
+    assert measures.entropy_changes(world.results) == {}

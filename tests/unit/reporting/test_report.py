@@ -65,9 +65,12 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 
 def test_page_holds_every_figure_and_table(page: str) -> None:
     assert page.count("data:image/svg+xml;base64,") == 7
-    for name in ("main", "published", "grpo", "entropy", "weights", "data"):
+    for name in (
+        "main", "comparisons", "published", "grpo", "samples", "entropy", "weights", "data", "contamination",
+    ):  # fmt: skip
         assert f'id="table-{name}"' in page
-    assert "55.0 ± 5.0" in page
+    assert "55.0 ± 15.7" in page
+    assert '<td class="marked">+70.0 [+35.4, +104.6]*</td>' in page
     assert "5.51 %" in page
     assert "GRPO raised in-domain accuracy from 1 of 6 initialisations" in page
     assert "pretrained from scratch" in page
@@ -91,6 +94,7 @@ def test_page_is_the_same_but_for_times_and_environment(world: World) -> None:
 
 def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     content = document(prompt={"system": "<b>&</b>", "instruction": "Think."})
+    content["suites"]["lists"]["group"] = "other"
     text = report(World(tmp_path, content).write())
     assert "<b>&</b>" not in text
     assert "&lt;b&gt;&amp;&lt;/b&gt;" in text
@@ -98,7 +102,7 @@ def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     shown = shown.replace("&amp;", "&").replace("&#39;", "'").replace("&#34;", '"')
     again = config.read(_written(tmp_path / "again.yaml", shown))
     assert again == config.load(content, "test")
-    assert again.suites["arithmetic"].domain == "arithmetic"
+    assert (again.suites["arithmetic"].domain, again.suites["lists"].group) == ("arithmetic", "other")
 
 
 def _written(path: Path, text: str) -> Path:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from fabricated import World
+from pytest import approx
 
 from glow.errors import UserError
+from glow.records import write_jsonl
 from glow.reporting.results import Results, Run, read_manifests
 
 BASE = Run("base", None, "base", 1)
@@ -37,27 +39,41 @@ def test_files_read_are_there(fabricated: World) -> None:
     assert all(path.is_file() for path in fabricated.results.files_read())
 
 
-def test_scores(fabricated: World) -> None:
-    scores = fabricated.results.scores
-    own = scores[(scores["kind"] == "sft") & (scores["name"] == "glow") & (scores["seed"] == 1)]
-    assert dict(zip(own["suite"], own["accuracy"], strict=True)) == {
-        "lists": 0.6,
-        "arithmetic": 0.9,
-        "choice": 0.8,
-    }
-    assert set(own["domain"]) == {"arithmetic"}
-    assert len(scores) == 3 * len(fabricated.results.models)
+def test_questions(fabricated: World) -> None:
+    found = fabricated.results.questions(Run("sft", "arithmetic", "glow", 1))
+    assert found["correct"].groupby(level="suite").mean().to_dict() == {
+        "lists": approx(0.6), "arithmetic": approx(0.9), "choice": approx(0.8),
+    }  # fmt: skip
+    assert found.loc[("lists", "p-3")].to_dict() == {
+        "correct": 1, "truncated": 0, "unparsed": 0, "unjudged": 0, "tokens": 30,
+        "entropy": approx(0.25 * 30), "entropy_tokens": 30, "pass@1": 1, "maj@1": 1,
+    }  # fmt: skip
+    assert len(found) == 30
+
+
+def test_scores_that_are_not_of_the_samples_are_refused(world: World) -> None:
+    path = world.results.evaluation(GLOW) / "scores.json"
+    scores = json.loads(path.read_text())
+    scores["suites"]["lists"]["accuracy"] = 0.4
+    path.write_text(json.dumps(scores))
+    with pytest.raises(
+        UserError, match=r"seed-0/scores\.json: its accuracy on 'lists' is not that of samples"
+    ):
+        world.results.questions(GLOW)
+
+
+def test_an_empty_archive_is_named(world: World) -> None:
+    write_jsonl(world.results.evaluation(GLOW) / "samples.jsonl.gz", [])
+    with pytest.raises(UserError, match=r"samples\.jsonl\.gz: no samples"):
+        world.results.questions(GLOW)
 
 
 def test_frames(fabricated: World) -> None:
     results = fabricated.results
-    samples = results.samples(GLOW)
-    assert samples[samples["suite"] == "lists"]["correct"].sum() == 5
     history = results.history(GLOW)
     assert list(history["epoch"].unique()) == [1, 2, 3]
     assert (history["name"].iloc[0], history["seed"].iloc[0]) == ("glow", 0)
     assert results.log(GLOW)["step"].tolist() == list(range(1, 11))
-    assert results.entropy(Run("sft", "arithmetic", "positive", 1)) == 0.4
     assert results.selection_size("arithmetic", 0, "all") == 6
 
 
@@ -87,7 +103,8 @@ def test_imported_trajectories_have_no_token_counts(tmp_path: Path) -> None:
 def test_a_missing_evaluation_is_named(world: World, missing: str) -> None:
     (world.root / missing).unlink()
     with pytest.raises(UserError, match=missing):
-        _ = world.results.scores
+        for run in world.results.models:
+            world.results.questions(run)
 
 
 def test_a_missing_suite_is_named(world: World) -> None:
@@ -96,13 +113,15 @@ def test_a_missing_suite_is_named(world: World) -> None:
     del scores["suites"]["lists"]
     path.write_text(json.dumps(scores))
     with pytest.raises(UserError, match=r"seed-0/scores\.json: no suite 'lists'"):
-        _ = world.results.scores
+        for run in world.results.models:
+            world.results.questions(run)
 
 
 def test_damaged_scores_are_named(world: World) -> None:
     (world.results.evaluation(GLOW) / "scores.json").write_text("{")
     with pytest.raises(UserError, match=r"seed-0/scores\.json: not valid JSON"):
-        _ = world.results.scores
+        for run in world.results.models:
+            world.results.questions(run)
 
 
 def test_missing_training_files_are_named(world: World) -> None:

@@ -1,28 +1,46 @@
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest import approx
 from scipy import stats
 
-from glow.reporting.statistics import Estimate, estimate, stratified
+from glow.reporting import statistics
+from glow.reporting.statistics import Estimate, bootstrap, clustered, crossed, estimate, holm
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
+TABLE = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])
+"""Two seeds, three questions. Seed means 2 and 5, question means 2, 3 and 5.5, mean 3.5; the rest is
+(0.5, 0.5, -1) and its negative. Variances of the mean: seeds 4.5 / 2 = 2.25, questions 3.25 / 3 = 1.08333,
+rest 3 / (1 * 2) / 6 = 0.25; together 2.25 + 1.08333 - 0.25 = 3.08333."""
+
+
+# --- one value a seed -----------------------------------------------------------------------------
 
 
 def test_two_values_by_hand() -> None:
     # sd = sqrt(2), error = 1; t with one degree of freedom reaches 12.7062 at 97.5 %
     found = estimate([1.0, 3.0])
-    assert (found.mean, found.error, found.n) == (2.0, pytest.approx(1.0), 2)
-    assert found.low == pytest.approx(2 - 12.7062, abs=1e-4)
-    assert found.high == pytest.approx(2 + 12.7062, abs=1e-4)
+    assert (found.mean, found.error, found.n) == (2.0, approx(1.0), 2)
+    assert found.low == approx(2 - 12.7062, abs=1e-4)
+    assert found.high == approx(2 + 12.7062, abs=1e-4)
+    # P(|t| > 2) with one degree of freedom: 1 - 2 / pi * atan(2)
+    assert found.p == approx(1 - 2 / math.pi * math.atan(2))
 
 
 def test_one_value_has_no_error() -> None:
     assert estimate([4.0]) == Estimate(4.0, None, None, None, 1)
+    assert not estimate([4.0]).over_seeds
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
-    assert estimate([10.0, 10.0]) == Estimate(10.0, 0.0, 10.0, 10.0, 2)
+    assert estimate([10.0, 10.0]) == Estimate(10.0, 0.0, 10.0, 10.0, 2, 0.0)
+    assert estimate([0.0, 0.0]).p == 1
 
 
 @given(st.lists(numbers, min_size=2, max_size=30))
@@ -31,21 +49,8 @@ def test_interval_is_students(values: list[float]) -> None:
     if found.error is None or found.error < 1e-6:
         return
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
-
-
-def test_two_groups_are_welchs() -> None:
-    first, second = [1.0, 2.0, 4.0, 7.0], [0.5, 0.25, 0.0]
-    found = stratified([first, second])
-    # Welch's interval of a difference, for first minus the negated second, is twice that of their mean.
-    welch = stats.ttest_ind(first, [-value for value in second], equal_var=False).confidence_interval(0.95)
-    assert found.mean == pytest.approx((3.5 + 0.25) / 2)
-    assert (2 * found.low, 2 * found.high) == (pytest.approx(welch.low), pytest.approx(welch.high))
-    assert found.n == 7
-
-
-def test_a_group_of_one_leaves_no_error() -> None:
-    assert stratified([[1.0, 3.0], [5.0]]) == Estimate(3.5, None, None, None, 3)
+    assert (found.low, found.high) == (approx(low, abs=1e-6), approx(high, abs=1e-6))
+    assert found.p == approx(stats.ttest_1samp(values, 0).pvalue, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,162 @@ def test_a_group_of_one_leaves_no_error() -> None:
 )
 def test_sign_is_the_side_of_zero(low: float | None, high: float | None, sign: int) -> None:
     assert Estimate(1.0, 1.0, low, high, 2).sign == sign
+
+
+# --- seeds and questions --------------------------------------------------------------------------
+
+
+def test_crossed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "FEW_SEEDS", 2)
+    found = crossed([TABLE])
+    assert (found.mean, found.n, found.questions) == (3.5, 2, 3)
+    assert found.error == approx(math.sqrt(37 / 12))
+    # degrees of freedom: 3.08333^2 / (2.25^2 / 1 + 0.25^2 / 2 + 1.08333^2 / 2) = 1.673594
+    reach = stats.t.ppf(0.975, 1.673594) * math.sqrt(37 / 12)
+    assert (found.low, found.high) == (approx(3.5 - reach, rel=1e-5), approx(3.5 + reach, rel=1e-5))
+    assert found.p == approx(2 * stats.t.sf(3.5 / math.sqrt(37 / 12), 1.673594), rel=1e-5)
+
+
+def test_with_few_seeds_it_is_not_shorter_than_t_over_seeds() -> None:
+    found, seeds = crossed([TABLE]), estimate([2.0, 5.0])
+    assert (found.low, found.high, found.p) == (approx(seeds.low), approx(seeds.high), approx(seeds.p))
+    assert found.error == approx(math.sqrt(37 / 12))
+
+
+def test_seeds_that_differ_by_less_than_the_rest_add_nothing() -> None:
+    # Seed means are equal, so that questions alone are left: means 2, 2 and 5, variance 3 / 3 = 1.
+    found = crossed([np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 4.0]])])
+    assert (found.mean, found.error) == (3.0, approx(1.0))
+    assert found.high == approx(3 + stats.t.ppf(0.975, 2))
+
+
+def test_one_seed_is_questions_alone() -> None:
+    found = crossed([TABLE[:1]])
+    assert (found.mean, found.error, found.n, found.questions) == (2.0, approx(math.sqrt(1 / 3)), 1, 3)
+    assert found.low == approx(2 - stats.t.ppf(0.975, 2) * math.sqrt(1 / 3))
+    assert not found.over_seeds
+
+
+def test_two_strata_of_one_seed_are_welchs() -> None:
+    first, second = [1.0, 2.0, 4.0, 7.0], [0.5, 0.25, 0.0]
+    found = crossed([np.array([first]), np.array([second])])
+    # Welch's interval of a difference, for first minus the negated second, is twice that of their mean.
+    welch = stats.ttest_ind(first, [-value for value in second], equal_var=False)
+    bounds = welch.confidence_interval(0.95)
+    assert found.mean == approx((3.5 + 0.25) / 2)
+    assert (2 * found.low, 2 * found.high) == (approx(bounds.low), approx(bounds.high))
+    assert found.p == approx(welch.pvalue)
+    assert found.questions == 7
+
+
+def test_weights_of_strata() -> None:
+    # 0.25 of variance 1.08333 - 0.25 + 2.25 with one stratum of weight 1/2 and one that is constant.
+    found = crossed([TABLE, np.zeros((2, 5))], [0.5, 0.5])
+    assert (found.mean, found.error) == (approx(1.75), approx(math.sqrt(37 / 12) / 2))
+    assert crossed([TABLE, np.zeros((2, 5))], [1.0, 0.0]).error == approx(math.sqrt(37 / 12))
+
+
+def test_a_stratum_of_one_question_leaves_no_error() -> None:
+    found = crossed([np.array([[1.0, 3.0]]), np.array([[5.0]])])
+    assert found == Estimate(3.5, None, None, None, 1, questions=3)
+    assert bootstrap([np.array([[1.0, 3.0]]), np.array([[5.0]])]) is None
+
+
+def test_order_does_not_matter() -> None:
+    random = np.random.default_rng(3)
+    values = random.random((4, 20))
+    other = values[random.permutation(4)][:, random.permutation(20)]
+    one, two = crossed([values]), crossed([other])
+    assert (one.low, one.high, one.p) == (approx(two.low), approx(two.high), approx(two.p))
+
+
+def test_clusters_by_hand() -> None:
+    # Clusters (1, 0) and (1): mean 2/3; parts (1 - 4/3) / 1.5 = -2/9 and 2/9; error sqrt(8/81 / 2) = 2/9
+    found = clustered(np.array([1.0, 1.0, 0.0]), np.array(["a", "b", "a"]))
+    assert (found.mean, found.error, found.questions) == (approx(2 / 3), approx(2 / 9), 2)
+
+
+# --- bootstrap ------------------------------------------------------------------------------------
+
+
+def test_bootstrap_of_symmetric_effects_is_the_t_interval() -> None:
+    random = np.random.default_rng(5)
+    values = random.normal(size=(12, 1)) / 5 + random.normal(size=(1, 60)) + random.normal(size=(12, 60))
+    found, (low, high) = crossed([values]), bootstrap([values])
+    assert high - low == approx(found.high - found.low, rel=0.04)
+    assert (high + low) / 2 == approx(found.mean, abs=0.05 * (high - low))
+    assert (low, high) == bootstrap([values])
+
+
+def test_bootstrap_of_one_seed_resamples_questions() -> None:
+    # Three right of four: percentiles of a binomial (1 and 4 of 4), stretched about the mean by sqrt(4 / 3),
+    # as the variance has three degrees of freedom, and by t with three over normal, 3.1824 / 1.9600.
+    low, high = bootstrap([np.array([[1.0, 1.0, 1.0, 0.0]])])
+    stretch = math.sqrt(4 / 3) * 3.182446 / 1.959964
+    assert (low, high) == (approx(0.75 - 0.5 * stretch), approx(0.75 + 0.25 * stretch))
+
+
+def test_bootstrap_has_the_skew_of_the_effects() -> None:
+    values = np.random.default_rng(1).exponential(size=(1, 40))
+    low, high = bootstrap([values])
+    assert high - values.mean() > 1.1 * (values.mean() - low)
+
+
+# --- many comparisons -----------------------------------------------------------------------------
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, and 0.04 * 1 raised to the one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == [approx(0.03), approx(0.06), approx(0.06), approx(0.02)]
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_lies_between_the_value_and_bonferronis(values: list[float]) -> None:
+    for value, corrected in zip(values, holm(values), strict=True):
+        assert value <= corrected <= min(1.0, len(values) * value) or corrected == max(holm(values))
+    assert sorted(holm(values)) == [holm(values)[place] for place in np.argsort(values, kind="stable")]
+
+
+# --- simulation -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def simulated() -> ModuleType:
+    """benchmarks/coverage.py, of which this is a small part."""
+    path = Path(__file__).parents[3] / "benchmarks/coverage.py"
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_coverage_is_nominal_at_eight_seeds(simulated: ModuleType) -> None:
+    held = simulated.coverage(8, 2.0, 1, simulations=500)
+    assert 93 <= held["mean"]["crossed"] <= 97
+    assert 93 <= held["difference"]["crossed"] <= 97
+    assert 93 <= held["difference"]["bootstrap"] <= 97
+    # What the two common shortcuts would give on the same data: too short for what they leave out.
+    assert held["mean"]["seeds"] < 90
+    assert held["difference"]["questions"] < 90
+
+
+def test_few_seeds_cover_no_less(simulated: ModuleType) -> None:
+    held = simulated.coverage(3, 2.0, 1, simulations=300)
+    assert min(held["mean"]["crossed"], held["difference"]["crossed"]) >= 93
+
+
+def test_corrected_tests_err_in_few_families(simulated: ModuleType) -> None:
+    for seeds in (2, 8):
+        assert simulated.false_stars(seeds, 2.0, 1, simulations=250) <= 8
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_values_that_are_all_alike_have_no_error(seeds: int) -> None:
+    """No question right says little of how many of others would be."""
+    none = crossed([np.zeros((seeds, 30))])
+    assert (none.mean, none.error, none.low, none.p) == (0, None, None, 1)
+    every = crossed([np.full((seeds, 30), 100.0)])
+    assert (every.mean, every.error, every.high, every.p) == (100, None, None, None)
+    assert bootstrap([np.zeros((seeds, 30))]) is None

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -7,17 +8,14 @@ from fabricated import World, document
 from pytest import approx
 
 from glow import cli
+from glow.metrics import rescore
+from glow.records import read_jsonl, write_jsonl
+from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex
-from glow.reporting.tables import (
-    build_tables,
-    data_table,
-    entropy_table,
-    grpo_table,
-    main_table,
-    published_table,
-    weights_table,
-    write_tables,
-)
+from glow.reporting.published import published_table
+from glow.reporting.results import Run
+from glow.reporting.tables import build_tables, write_tables
+from glow.reporting.training_tables import data_table, entropy_table, weights_table
 
 REPORTED = str(Path(__file__).parents[3] / "config/reported.yaml")
 T1 = 12.706205
@@ -40,10 +38,15 @@ def test_main_numbers(fabricated: World) -> None:
     table = main_table(fabricated.results)
     glow = frame(table, "arm").loc["glow"]
     assert glow["n"] == 2
-    assert (glow["suite_lists_mean"], glow["suite_lists_se"]) == (approx(55), approx(5))
-    assert (glow["in_domain_mean"], glow["in_domain_se"]) == (approx(80), approx(10))
-    assert (glow["ood_mean"], glow["ood_se"]) == (approx(62.5), approx(7.5))
+    # Errors over questions and seeds, by hand as in test_measures: on lists sqrt(247.22)
+    assert (glow["suite_lists_mean"], glow["suite_lists_se"]) == (approx(55), approx(15.7233, abs=1e-4))
+    # arithmetic: seven of 100, two of 50, one of 0, mean 80: questions (7 * 400 + 2 * 900 + 6400) / 90; seeds
+    # 70 and 90: 100; the rest, 40 on two questions and 10 on eight: (4 * 1600 + 16 * 100) / 9 / 20
+    variance = 11000 / 90 + 100 - 8000 / 180
+    assert (glow["in_domain_mean"], glow["in_domain_se"]) == (approx(80), approx(variance**0.5))
+    assert glow["ood_mean"] == approx(62.5)
     assert glow["gain_ood_mean"] == approx(17.5)
+    assert glow["gain_ood_se"] == approx(6.71855, abs=1e-5)
     assert glow["gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert glow["gain_in_domain_mean"] == approx(10)
     assert list(table.frame["arm"]) == ["base", "positive", "negative", "all", "glow", "glow_released"]
@@ -51,22 +54,23 @@ def test_main_numbers(fabricated: World) -> None:
 
 def test_main_cells(fabricated: World) -> None:
     rows = shown(main_table(fabricated.results))
-    assert rows["glow"]["lists (OOD)"] == "55.0 ± 5.0"
+    assert rows["glow"]["lists (OOD)"] == "55.0 ± 15.7"
     assert rows["glow"]["OOD gain"] == "+17.5 [-14.3, +49.3]"
     assert rows["positive"]["OOD gain"] == "reference"
     assert list(rows["base"])[:6] == ["Arm", "n", "ID mean", "OOD mean", "ID gain", "OOD gain"]
     assert list(rows["base"])[6:] == ["arithmetic (ID)", "lists (OOD)", "choice (OOD)"]
 
 
-def test_one_seed_gets_no_error(tmp_path: Path) -> None:
+def test_one_seed_gets_an_error_over_questions_alone_and_no_star(tmp_path: Path) -> None:
     world = World(tmp_path, document(seeds=[1])).write()
     rows = shown(main_table(world.results))
-    assert rows["glow"]["OOD mean"] == "70.0"
-    assert rows["glow"]["OOD gain"] == "+20.0"
+    # lists 6 of 10, choice 8 of 10: variances 0.6 * 0.4 / 9 and 0.8 * 0.2 / 9, a quarter of their sum
+    assert rows["glow"]["OOD mean"] == "70.0 ± 10.5"
     glow = frame(main_table(world.results), "arm").loc["glow"]
     assert glow["n"] == 1
-    assert pd.isna(glow["ood_se"])
-    assert pd.isna(glow["gain_ood_low"])
+    assert glow["ood_se"] == approx(100 * (0.4 / 9 / 4) ** 0.5)
+    assert not any("*" in cell for row in rows.values() for cell in row.values())
+    assert "over questions alone (there is one seed" in main_table(world.results).caption.text
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +128,12 @@ def test_every_cell_is_traced(fabricated: World) -> None:
 
 def test_grpo(fabricated: World) -> None:
     rows = shown(grpo_table(fabricated.results))
-    assert rows["base"]["ID before"] == "10.0 ± 0.0"
-    assert rows["base"]["ID after"] == "80.0 ± 0.0"
-    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]"
+    # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %; eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %
+    assert rows["base"]["ID before"] == "10.0 ± 10.0"
+    assert rows["base"]["ID after"] == "80.0 ± 13.3"
+    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]*"
     assert rows["base"]["Rose"] == "yes"
-    assert rows["positive"]["ID change"] == "+25.0 [-0.3, +50.3]"
+    assert rows["positive"]["ID change"] == "+25.0 [-38.5, +88.5]"
     assert rows["positive"]["Rose"] == "not shown"
     assert frame(grpo_table(fabricated.results), "initialisation").loc["base", "reward_first_mean"] == approx(
         0.0725
@@ -136,21 +141,109 @@ def test_grpo(fabricated: World) -> None:
     assert rows["base"]["OOD problems"] == "20"
 
 
+def test_comparisons(fabricated: World) -> None:
+    rows = frame(comparisons_table(fabricated.results), "arm", "over")
+    glow = rows.loc[("glow", "OOD mean")]
+    assert (glow["n"], glow["questions"], glow["difference_mean"]) == (2, 20, approx(17.5))
+    assert glow["interval_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
+    assert glow["bootstrap_low"] < 0
+    assert glow["bootstrap_high"] > 17.5
+    # +15 and +20: t = 17.5 / 2.5 = 7 with one degree of freedom: p = 1 - 2 / pi * atan(7)
+    assert glow["p"] == approx(0.0903345, abs=1e-6)
+    assert glow["p_holm"] >= glow["p"]
+    assert "positive" not in rows.index.get_level_values("arm")
+    # the base gets 6 (of 6) and 8 fewer right: differences of 50 and 70
+    assert rows.loc[("base", "ID mean"), "difference_mean"] == approx(-60)
+
+
+class Sampled(World):
+    """Four samples a question: on question 0 two right, on 1 one right of three alike wrong, on 2 none."""
+
+    PATTERNS = (
+        [("correct", 0), ("wrong", 1), ("correct", 0), ("unparsed", -1)],
+        [("wrong", 0), ("wrong", 0), ("correct", 1), ("wrong", 0)],
+        [("truncated", -1), ("truncated", -1), ("unparsed", -1), ("wrong", 0)],
+    )
+
+    def write_evaluation(self, run: Run) -> None:
+        super().write_evaluation(run)
+        path = self.results.evaluation(run) / "samples.jsonl.gz"
+        rows = [
+            {
+                "suite": suite, "problem_id": f"p-{place}", "sample_index": index, "format": "boxed",
+                "verdict": verdict, "correct": verdict == "correct", "finish_reason": "stop",
+                "response_tokens": 10 * (index + 1), "entropy": None, "answer_class": number,
+            }
+            for suite in self.results.experiment.suites
+            for place, pattern in enumerate(self.PATTERNS)
+            for index, (verdict, number) in enumerate(pattern)
+        ]  # fmt: skip
+        write_jsonl(path, rows)
+        rescore(path, path.with_name("scores.json"))
+
+
+def test_means_leave_votes_out_where_a_suite_has_none(tmp_path: Path) -> None:
+    """A mean of maj@k over fewer suites than the pass@k beside it could exceed it."""
+
+    class Whole(Sampled):
+        def write_evaluation(self, run: Run) -> None:
+            super().write_evaluation(run)
+            path = self.results.evaluation(run) / "samples.jsonl.gz"
+            marked = [
+                row | ({"scorer": "ifeval"} if row["suite"] == "choice" else {}) for row in read_jsonl(path)
+            ]
+            write_jsonl(path, marked)
+            rescore(path, path.with_name("scores.json"))
+
+    evaluation = {"max_tokens": 64, "samples": 4}
+    world = Whole(tmp_path, document(seeds=[0], grpo=None, evaluation=evaluation)).write()
+    rows = frame(samples_table(world.results), "over", "arm")
+    assert rows.loc[("OOD mean", "glow"), "pass@2_mean"] == approx(100 * (5 / 6 + 1 / 2) / 3)
+    assert math.isnan(rows.loc[("OOD mean", "glow"), "maj@2_mean"])
+    assert rows.loc[("lists (OOD)", "glow"), "maj@2_mean"] > 0
+    assert math.isnan(rows.loc[("choice (OOD)", "glow"), "maj@2_mean"])
+    assert rows.loc[("choice (OOD)", "glow"), "pass@4_mean"] == approx(200 / 3)
+
+
+def test_samples(tmp_path: Path) -> None:
+    evaluation = {"max_tokens": 64, "samples": 4}
+    world = Sampled(tmp_path, document(seeds=[0], grpo=None, evaluation=evaluation)).write()
+    row = frame(samples_table(world.results), "over", "arm").loc[("lists (OOD)", "glow")]
+    assert (row["n"], row["questions"], row["tokens_mean"]) == (1, 3, 25)
+    # right: 2, 1 and 0 of 4. pass@2: 1 - 1/6, 1 - 3/6, 0; pass@4: 1, 1, 0
+    assert row["pass@1_mean"] == approx(25)
+    assert row["pass@2_mean"] == approx(100 * (5 / 6 + 1 / 2) / 3)
+    assert row["pass@4_mean"] == approx(200 / 3)
+    # maj@4: two right against one wrong and one silent; three wrong against one right; nothing right
+    assert row["maj@4_mean"] == approx(100 / 3)
+    # maj@2 of question 0, six pairs: right-right 1, right-silent 1 (2 pairs), right-wrong a tie (2 pairs),
+    # wrong-silent 0: (1 + 2 + 1) / 6; of question 1: three pairs tie, three are wrong: 1.5 / 6
+    assert row["maj@2_mean"] == approx(100 * (4 / 6 + 1.5 / 6) / 3)
+    assert (row["truncated_mean"], row["unparsed_mean"]) == (approx(100 / 6), approx(100 / 6))
+    assert "maj@1_mean" not in samples_table(world.results).frame
+
+
+def test_samples_of_one_and_suites_by_likelihood(fabricated: World) -> None:
+    table = samples_table(fabricated.results)
+    assert [key for key in table.columns if "@" in key] == ["pass@1"]
+    assert [row["over"].text for row in table.rows[::6]] == [
+        "OOD mean", "arithmetic (ID)", "lists (OOD)", "choice (OOD)",
+    ]  # fmt: skip
+
+
 def test_data(fabricated: World) -> None:
     rows = frame(data_table(fabricated.results), "group", "item")
     everything = rows.loc[("trajectories", "all")]
-    assert (everything["n"], everything["mean_length"], everything["median_length"]) == (8, 34.875, 35)
+    assert (everything["n"], everything["length_mean"]) == (8, 34.875)
     correct = rows.loc[("verdict", "correct")]
-    assert (correct["n"], correct["share"], correct["mean_length"], correct["median_length"]) == (
-        4,
-        50,
-        30,
-        25,
-    )
+    # Two a problem: both right in two problems, none in two: shares 100, 100, 0, 0: sqrt(10000 / 3 / 4)
+    assert (correct["n"], correct["share_mean"], correct["share_se"]) == (4, 50, approx(28.8675, abs=1e-4))
+    # lengths (10, 20) and (60, 30): means 15 and 45 of equal sizes, so 30 ± 15
+    assert (correct["length_mean"], correct["length_se"]) == (30, approx(15))
     assert rows.loc["verdict"]["n"].to_dict() == {
         "correct": 4, "wrong": 2, "unparsed": 1, "truncated": 1, "timeout": 0, "error": 0,
     }  # fmt: skip
-    assert pd.isna(rows.loc[("verdict", "timeout"), "mean_length"])
+    assert pd.isna(rows.loc[("verdict", "timeout"), "length_mean"])
     assert rows.loc["selection"]["n"].to_dict() == {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
     assert set(rows.loc["verdict"]["length_unit"]) == {"tokens"}
 
@@ -161,25 +254,29 @@ def test_agreement_with_labels(fabricated: World) -> None:
         "compared": 6, "agree": 4, "label true, verdict wrong": 1, "label false, verdict correct": 1,
         "labelled, verdict neither correct nor wrong": 1,
     }  # fmt: skip
-    assert labels.loc["agree", "share"] == approx(400 / 6)
+    assert labels.loc["agree", "share_mean"] == approx(400 / 6)
+    # by problem 2 of 2, 1 of 2, 1 of 2: shares 100, 50, 50: variance 833.33 / 3
+    assert labels.loc["agree", "share_se"] == approx((833.3333 / 3) ** 0.5)
 
 
 def test_unlabelled_data_in_characters(tmp_path: Path) -> None:
     class Imported(World):
         def trajectories(self, domain: str) -> list[dict]:
             return [
-                {"verdict": "correct", "response_tokens": None, "response": "x" * size} for size in (3, 5)
+                {"problem_id": "p", "verdict": "correct", "response_tokens": None, "response": "x" * size}
+                for size in (3, 5)
             ]
 
     rows = frame(data_table(Imported(tmp_path).write().results), "group", "item")
     assert "label" not in rows.index.get_level_values("group")
-    assert rows.loc[("verdict", "correct"), ["mean_length", "length_unit"]].tolist() == [4, "characters"]
+    assert rows.loc[("verdict", "correct"), ["length_mean", "length_unit"]].tolist() == [4, "characters"]
 
 
 def test_entropy(fabricated: World) -> None:
     rows = shown(entropy_table(fabricated.results))
     assert rows["negative"]["Entropy (nats/token)"] == "0.400 ± 0.100"
-    assert rows["negative"]["Change against positive, %"] == "+37.5 [-121.3, +196.3]"
+    # sqrt(1.5 * 1.25) = 1.369, times and over 1.2^(12.706 / 2): see test_measures
+    assert rows["negative"]["Change against positive, %"] == "+36.9 [-57.0, +336.1]"
     assert rows["positive"]["Change against positive, %"] == "reference"
 
 
@@ -214,7 +311,7 @@ def test_published_mmlu_meets_ours_where_it_is_measured(tmp_path: Path) -> None:
     suites = {"mmlu": {"task": "mmlu", "format": "choice"}, "arithmetic": document()["suites"]["arithmetic"]}
     world = WithMmlu(tmp_path, document(suites=suites, reported=REPORTED)).write()
     rows = shown(published_table(world.results))
-    assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 0.0 % (n = 2)"
+    assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 25.0 % (n = 2)"
 
 
 # --- the three forms ------------------------------------------------------------------------------
@@ -224,7 +321,9 @@ def test_written_files(two_domains: World) -> None:
     write_tables(two_domains.results.experiment, two_domains.root)
     folder = two_domains.results.tables
     names = {table.name for table in build_tables(two_domains.results)}
-    assert names == {"main", "published", "grpo", "entropy", "weights", "data"}
+    assert names == {
+        "main", "comparisons", "published", "grpo", "samples", "entropy", "weights", "data", "contamination",
+    }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
     assert written == forms | {"sources.json", "manifest.json"}

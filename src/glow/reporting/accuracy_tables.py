@@ -1,0 +1,240 @@
+"""The tables of accuracies: by arm, against the reference arm, of several samples, before and after GRPO."""
+
+from dataclasses import replace
+
+from glow.config import Experiment
+from glow.metrics import sample_counts
+from glow.reporting import measures
+from glow.reporting.captions import caption
+from glow.reporting.cells import (
+    NONE,
+    Cell,
+    Table,
+    bounds_cell,
+    change_cell,
+    count_cell,
+    marked_cell,
+    mean_cell,
+    p_cell,
+    text_cell,
+)
+from glow.reporting.results import BASE, Results
+
+Comparisons = dict[tuple[str, str, str], measures.Comparison]
+"""(domain, arm, column) -> comparison with the reference arm."""
+POINTS_DIGITS = 1
+
+
+# --- main -----------------------------------------------------------------------------------------
+
+GAINS = {measures.IN_DOMAIN: "ID gain", measures.OOD: "OOD gain"}
+MEANS = {measures.IN_DOMAIN: "ID mean", measures.OOD: "OOD mean"}
+
+
+def mean_heading(column: str) -> str:
+    """The heading of a mean over suites: of a scope, or of a group of OOD suites (`OOD general`)."""
+    return MEANS.get(column) or f"OOD {column.removeprefix(f'{measures.OOD}_')}"
+
+
+def main_table(results: Results) -> Table:
+    """One row a (domain, arm), the base first: suites, means and gains over positive-only SFT."""
+    experiment = results.experiment
+    means = measures.mean_columns_present(experiment)
+    columns = {"domain": "Domain", "arm": "Arm", "n": "n"}
+    columns |= {column: mean_heading(column) for column in means}
+    if experiment.reference_arm is not None:
+        columns |= {f"gain_{scope}": heading for scope, heading in GAINS.items() if scope in means}
+    columns |= {f"suite_{suite}": _suite_heading(experiment, suite) for suite in _suite_order(experiment)}
+    compared = measures.gains(results) | measures.gains(results, suites=True)
+    rows = [
+        _main_row(results, domain, arm, columns, compared)
+        for domain in experiment.domain_names
+        for arm in (BASE, *experiment.arms)
+    ]
+    return Table("main", caption("tables", "main", experiment), columns, rows, frozenset({"domain", "arm"}))
+
+
+def _suite_order(experiment: Experiment) -> list[str]:
+    """In-domain suites first, otherwise as in the file."""
+    return sorted(experiment.suites, key=lambda name: experiment.suites[name].domain is None)
+
+
+def _suite_heading(experiment: Experiment, suite: str) -> str:
+    domain = experiment.suites[suite].domain
+    if domain is None:
+        return f"{suite} (OOD)"
+    return f"{suite} (ID)" if len(experiment.domain_names) == 1 else f"{suite} (ID for {domain})"
+
+
+def _main_row(
+    results: Results, domain: str, arm: str, columns: dict[str, str], compared: Comparisons
+) -> dict[str, Cell]:
+    sources = _evaluations(results, domain, arm)
+    reference = results.experiment.reference_arm
+    both = sources if reference is None else (*sources, *_evaluations(results, domain, reference))
+    row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(results.experiment.seeds))}
+    for key in columns:
+        if key in measures.mean_columns_present(results.experiment):
+            row[key] = mean_cell(measures.mean(results, "sft", domain, arm, key), POINTS_DIGITS, sources)
+        elif key.startswith("suite_"):
+            column = key.replace("suite_", "suite:", 1)
+            cell = mean_cell(measures.mean(results, "sft", domain, arm, column), POINTS_DIGITS, sources)
+            row[key] = marked_cell(cell, compared.get((domain, arm, column)))
+        elif key.startswith("gain_"):
+            scope = key.removeprefix("gain_")
+            gain = measures.gain(results, domain, arm, scope)
+            cell = change_cell(gain, POINTS_DIGITS, sources if arm == reference else both)
+            cell = marked_cell(cell, compared.get((domain, arm, scope)))
+            row[key] = replace(cell, text="reference") if arm == reference else cell
+    return row
+
+
+def _evaluations(results: Results, domain: str, arm: str) -> tuple[str, ...]:
+    runs = [results.run("sft", domain, arm, seed) for seed in results.experiment.seeds]
+    return tuple(results.evaluation_manifest(run) for run in runs)
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+def comparisons_table(results: Results) -> Table:
+    """One row a (domain, arm, scope): the difference from positive-only SFT and all that is known of it."""
+    columns = {
+        "domain": "Domain", "arm": "Arm", "over": "Over", "n": "n", "questions": "Questions",
+        "difference": "Difference", "interval": "95 % t interval", "bootstrap": "95 % bootstrap interval",
+        "p": "p", "p_holm": "p, Holm",
+    }  # fmt: skip
+    rows = [
+        {"domain": text_cell(domain), "arm": text_cell(arm), "over": text_cell(mean_heading(scope)), **cells}
+        for (domain, arm, scope), comparison in measures.gains(results).items()
+        for cells in [_comparison_cells(comparison, measures.gain_bootstrap(results, domain, arm, scope))]
+    ]
+    words = frozenset({"domain", "arm", "over"})
+    return Table("comparisons", caption("tables", "comparisons", results.experiment), columns, rows, words)
+
+
+def _comparison_cells(
+    comparison: measures.Comparison, bootstrap: tuple[float, float] | None
+) -> dict[str, Cell]:
+    found = comparison.difference
+    cell = mean_cell(found, 2, signed=True)
+    return {
+        "n": count_cell(found.n),
+        "questions": count_cell(found.questions or 0),
+        "difference": replace(marked_cell(cell, comparison), values=cell.values),
+        "interval": bounds_cell(None if found.low is None else (found.low, found.high), 2),
+        "bootstrap": bounds_cell(bootstrap, 2),
+        "p": p_cell(found.p),
+        "p_holm": p_cell(comparison.p_holm),
+    }
+
+
+# --- samples --------------------------------------------------------------------------------------
+
+RATES = {"truncated": "Truncated %", "unparsed": "Unparsed %", "unjudged": "Not judged %"}
+
+
+def samples_table(results: Results) -> Table:
+    """Blocks of arms, one a scope or sampled suite: pass@k, maj@k, length, failed verdicts."""
+    experiment = results.experiment
+    ks = sample_counts(experiment.evaluation.samples)
+    shares = {f"pass@{k}": f"pass@{k}" for k in ks} | {f"maj@{k}": f"maj@{k}" for k in ks if k > 1}
+    columns = {"domain": "Domain", "over": "Over", "arm": "Arm", "n": "n", "questions": "Questions"}
+    rows = [
+        row
+        for domain in experiment.domain_names
+        for column in _samples_blocks(experiment, domain)
+        for arm in (BASE, *experiment.arms)
+        if (row := _samples_row(results, domain, column, arm, shares)) is not None
+    ]
+    words = frozenset({"domain", "over", "arm"})
+    columns |= shares | {"tokens": "Tokens"} | RATES
+    return Table("samples", caption("tables", "samples", experiment), columns, rows, words)
+
+
+def _samples_blocks(experiment: Experiment, domain: str) -> list[str]:
+    """The scopes of several suites, then every suite, those in-domain first."""
+    suites = measures.scope_suites(experiment, domain)
+    scopes = [scope for scope, inside in suites.items() if len(inside) > 1]
+    return [*scopes, *(f"suite:{name}" for inside in suites.values() for name in inside)]
+
+
+def _samples_row(
+    results: Results, domain: str, column: str, arm: str, shares: dict[str, str]
+) -> dict[str, Cell] | None:
+    """None for suites that were not sampled: multiple choice by likelihood."""
+    tokens = measures.mean(results, "sft", domain, arm, column, "tokens", scale=1)
+    if tokens is None:
+        return None
+    rates = {
+        key: mean_cell(measures.mean(results, "sft", domain, arm, column, key, among="tokens"), POINTS_DIGITS)
+        for key in (*shares, *RATES)
+    }
+    return {
+        "domain": text_cell(domain),
+        "over": text_cell(
+            MEANS.get(column) or _suite_heading(results.experiment, column.removeprefix("suite:"))
+        ),
+        "arm": text_cell(arm),
+        "n": count_cell(tokens.n),
+        "questions": count_cell(tokens.questions or 0),
+        "tokens": mean_cell(tokens, 1),
+        **rates,
+    }
+
+
+# --- GRPO -----------------------------------------------------------------------------------------
+
+
+def grpo_table(results: Results) -> Table:
+    """One row a (domain, initialisation): accuracy before and after, and the reward's two ends."""
+    experiment = results.experiment
+    columns = {"domain": "Domain", "initialisation": "Initialisation", "n": "n"}
+    for scope, heading in ((measures.IN_DOMAIN, "ID"), (measures.OOD, "OOD")):
+        columns |= {
+            f"{scope}_before": f"{heading} before",
+            f"{scope}_after": f"{heading} after",
+            f"{scope}_change": f"{heading} change",
+            f"{scope}_problems": f"{heading} problems",
+        }
+        columns |= {"rose": "Rose"} if scope == measures.IN_DOMAIN else {}
+    columns |= {"reward_first": "Reward, first tenth", "reward_last": "Reward, last tenth"}
+    effects = measures.grpo_effects(results)
+    rows = [
+        _grpo_row(results, domain, name, effects)
+        for domain in experiment.domain_names
+        for name in results.initialisations
+    ]
+    words = frozenset({"domain", "initialisation", "rose"})
+    return Table("grpo", caption("tables", "grpo", experiment), columns, rows, words)
+
+
+def _grpo_row(
+    results: Results,
+    domain: str,
+    name: str,
+    effects: dict[tuple[str, str, str], measures.GrpoEffect],
+) -> dict[str, Cell]:
+    seeds = results.experiment.seeds
+    runs = [results.run("grpo", domain, name, seed) for seed in seeds]
+    before = _evaluations(results, domain, name)
+    after = tuple(results.evaluation_manifest(run) for run in runs)
+    training = tuple(results.training_manifest(run) for run in runs)
+    row = {"domain": text_cell(domain), "initialisation": text_cell(name), "n": count_cell(len(seeds))}
+    rose = NONE
+    for scope in measures.SCOPES:
+        effect = effects.get((domain, name, scope))
+        change = effect and effect.change
+        cell = change_cell(change and change.difference, POINTS_DIGITS, before + after)
+        row[f"{scope}_before"] = mean_cell(effect and effect.before, POINTS_DIGITS, before)
+        row[f"{scope}_after"] = mean_cell(effect and effect.after, POINTS_DIGITS, after)
+        row[f"{scope}_change"] = marked_cell(cell, change)
+        row[f"{scope}_problems"] = count_cell(change.difference.questions if change else 0)
+        if change and scope == measures.IN_DOMAIN:
+            rose = "yes" if change.sign > 0 else "not shown"
+    first, last = measures.reward_ends(results, domain, name)
+    return row | {
+        "rose": Cell(rose, {"": rose}, before + after),
+        "reward_first": mean_cell(first, 3, training),
+        "reward_last": mean_cell(last, 3, training),
+    }

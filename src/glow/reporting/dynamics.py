@@ -1,0 +1,82 @@
+"""The study's quantities of training: losses by verdict and GLOW's weights, epoch by epoch.
+
+From the histories of `results`, which have every sample, to frames by seed and estimates over seeds. Nothing
+here formats or writes.
+"""
+
+import numpy as np
+import pandas as pd
+
+from glow.config import Experiment, Objective
+from glow.reporting.results import Results, Run
+from glow.reporting.statistics import Estimate, estimate
+
+AT_BOUND = 1e-6
+"""A weight this near to a bound counts as at it (weights are float32)."""
+WEIGHT_COLUMNS = ("samples", "mean", "sd", "correct", "wrong", "low", "high", "gain")
+
+
+def glow_arms(experiment: Experiment) -> dict[str, Objective]:
+    """The arms trained with GLOW, each with its objective."""
+    objectives = {name: experiment.objectives[arm.objective] for name, arm in experiment.arms.items()}
+    return {name: objective for name, objective in objectives.items() if objective.objective == "glow"}
+
+
+def both_signs(experiment: Experiment) -> list[str]:
+    """The arms trained on all trajectories, where positives and negatives can be compared."""
+    return [name for name, arm in experiment.arms.items() if arm.trajectories == "all"]
+
+
+def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:
+    """The per-sample histories of one arm, seeds one after the other."""
+    return pd.concat(
+        [results.history(Run("sft", domain, arm, seed)) for seed in results.experiment.seeds],
+        ignore_index=True,
+    )
+
+
+def loss_by_verdict(history: pd.DataFrame) -> pd.DataFrame:
+    """Mean loss (nats per token) in columns correct and wrong, by seed and epoch."""
+    return history.pivot_table(index=["seed", "epoch"], columns="verdict", values="loss", aggfunc="mean")
+
+
+def loss_gap(results: Results, domain: str, arm: str) -> Estimate | None:
+    """Negatives' minus positives' mean loss in the last epoch, paired by seed, in nats per token.
+
+    None where the arm holds no positives or no negatives.
+    """
+    loss = loss_by_verdict(histories(results, domain, arm))
+    if not {"correct", "wrong"} <= set(loss.columns):
+        return None
+    last = loss.groupby(level="seed").last()
+    return estimate(last["wrong"] - last["correct"])
+
+
+def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:
+    """Weights of a GLOW arm by seed and epoch (from 2, where weights begin; "all": every epoch from 2).
+
+    Columns: samples, mean, sd (over samples), correct and wrong (mean weight by verdict), low and high
+    (percent of samples at each bound of the clamp; NaN without one), gain (mean, nats per token).
+    """
+    weighted = history[history["epoch"] >= 2]
+    low, high = clamp or (np.nan, np.nan)
+    rows = [
+        {"seed": seed, "epoch": epoch, **_weight_row(group, low, high)}
+        for seed, own in weighted.groupby("seed")
+        for epoch, group in [*own.groupby("epoch"), ("all", own)]
+    ]
+    return pd.DataFrame(rows, columns=["seed", "epoch", *WEIGHT_COLUMNS]).set_index(["seed", "epoch"])
+
+
+def _weight_row(group: pd.DataFrame, low: float, high: float) -> dict[str, float]:
+    weight = group["weight"].astype("float64")
+    return {
+        "samples": len(group),
+        "mean": weight.mean(),
+        "sd": weight.std(ddof=0),
+        "correct": weight[group["verdict"] == "correct"].mean(),
+        "wrong": weight[group["verdict"] == "wrong"].mean(),
+        "low": np.nan if np.isnan(low) else 100 * (weight <= low + AT_BOUND).mean(),
+        "high": np.nan if np.isnan(high) else 100 * (weight >= high - AT_BOUND).mean(),
+        "gain": group["gain"].astype("float64").mean(),
+    }

@@ -1,0 +1,159 @@
+"""The tables of what the arms trained on and what training did: data, policy entropy, GLOW's weights."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from glow.config import SelectionName
+from glow.records import VERDICTS
+from glow.reporting import dynamics, measures
+from glow.reporting.captions import caption
+from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell
+from glow.reporting.results import BASE, Results
+from glow.reporting.statistics import Estimate, clustered, estimate
+
+SELECTIONS: tuple[SelectionName, ...] = ("positive", "negative", "mixed", "all")
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def data_table(results: Results) -> Table:
+    """Verdicts with response lengths, sizes of the selections, and agreement with a label column."""
+    experiment = results.experiment
+    columns = {
+        "domain": "Domain", "group": "Group", "item": "Item", "n": "n", "share": "Share %",
+        "length": "Mean length", "length_unit": "Length in",
+    }  # fmt: skip
+    rows = [row for domain in experiment.domain_names for row in _data_rows(results, domain)]
+    words = frozenset({"domain", "group", "item", "length_unit"})
+    return Table("data", caption("tables", "data", experiment), columns, rows, words)
+
+
+def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
+    verdicts = results.verdicts(domain)
+    unit = "characters" if verdicts["response_tokens"].isna().any() else "tokens"
+    length = verdicts["characters" if unit == "characters" else "response_tokens"]
+    rows = [_data_row(domain, "trajectories", "all", len(verdicts), lengths=_by_problem(length, verdicts))]
+    for verdict in VERDICTS:
+        own = verdicts["verdict"] == verdict
+        rows.append(
+            _data_row(
+                domain,
+                "verdict",
+                verdict,
+                int(own.sum()),
+                _by_problem(100 * own, verdicts),
+                _by_problem(length[own], verdicts),
+            )
+        )
+    for row in rows:
+        row["length_unit"] = text_cell(unit)
+    for selection in SELECTIONS:
+        sizes = [results.selection_size(domain, seed, selection) for seed in results.experiment.seeds]
+        size = round(sum(sizes) / len(sizes))
+        share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
+        rows.append(_data_row(domain, "selection", selection, size, share))
+    return [*rows, *_label_rows(domain, verdicts)]
+
+
+def _by_problem(values: pd.Series, verdicts: pd.DataFrame) -> Estimate | None:
+    """The mean over trajectories with its error from the draw of problems; None where there is none."""
+    if values.empty:
+        return None
+    return clustered(values.to_numpy(float), verdicts.loc[values.index, "problem_id"].to_numpy())
+
+
+def _data_row(
+    domain: str,
+    group: str,
+    item: str,
+    count: int,
+    share: Estimate | None = None,
+    lengths: Estimate | None = None,
+) -> dict[str, Cell]:
+    return {
+        "domain": text_cell(domain),
+        "group": text_cell(group),
+        "item": text_cell(item),
+        "n": count_cell(count),
+        "share": mean_cell(share, 1),
+        "length": mean_cell(lengths, 1),
+        "length_unit": text_cell(NONE),
+    }
+
+
+def _label_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+    """Agreement with the label column; no rows where no trajectory has a label."""
+    labelled = verdicts[verdicts["label"].notna()]
+    if labelled.empty:
+        return []
+    compared = labelled["verdict"].isin(["correct", "wrong"])
+    decided = labelled[compared]
+    label, correct = decided["label"].astype(bool), decided["verdict"] == "correct"
+    items = {
+        "compared": compared,
+        "agree": label == correct,
+        "label true, verdict wrong": label & ~correct,
+        "label false, verdict correct": ~label & correct,
+        "labelled, verdict neither correct nor wrong": ~compared,
+    }
+    return [
+        _data_row(domain, "label", item, int(found.sum()), _by_problem(100 * found, verdicts))
+        for item, found in items.items()
+    ]
+
+
+# --- entropy and weights --------------------------------------------------------------------------
+
+
+def entropy_table(results: Results) -> Table:
+    """Policy entropy of the base and every arm, and its change against positive-only SFT."""
+    experiment = results.experiment
+    reference = experiment.reference_arm
+    columns = {"domain": "Domain", "arm": "Arm", "n": "n", "entropy": "Entropy (nats/token)"}
+    if reference is not None:
+        columns["change"] = f"Change against {reference}, %"
+    rows, changes = [], measures.entropy_changes(results)
+    for domain in experiment.domain_names:
+        for arm in (BASE, *experiment.arms):
+            row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(experiment.seeds))}
+            row["entropy"] = mean_cell(measures.entropy_mean(results, domain, arm), 3)
+            if reference is not None:
+                change = changes.get((domain, arm))
+                cell = marked_cell(change_cell(change and change.difference, 1), change)
+                row["change"] = replace(cell, text="reference") if arm == reference else cell
+            rows.append(row)
+    return Table(
+        "entropy", caption("tables", "entropy", experiment), columns, rows, frozenset({"domain", "arm"})
+    )
+
+
+WEIGHT_HEADINGS = {
+    "mean": "Weight", "sd": "s.d.", "correct": "of correct", "wrong": "of wrong",
+    "low": "% at low bound", "high": "% at high bound", "gain": "Mean gain",
+}  # fmt: skip
+WEIGHT_DIGITS = {"low": 1, "high": 1, "gain": 4}
+
+
+def weights_table(results: Results) -> Table:
+    """One row a (domain, GLOW arm, epoch): the weights, the share at the bounds, the mean gain."""
+    experiment = results.experiment
+    columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
+    rows = []
+    for domain in experiment.domain_names:
+        for arm, objective in dynamics.glow_arms(experiment).items():
+            summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.clamp)
+            for epoch, by_seed in summary.groupby(level="epoch", sort=False):
+                rows.append(_weight_row(domain, arm, str(epoch), by_seed))
+    words = frozenset({"domain", "arm", "epoch"})
+    return Table("weights", caption("tables", "weights", experiment), columns | WEIGHT_HEADINGS, rows, words)
+
+
+def _weight_row(domain: str, arm: str, epoch: str, by_seed: pd.DataFrame) -> dict[str, Cell]:
+    row = {"domain": text_cell(domain), "arm": text_cell(arm), "epoch": text_cell(epoch)}
+    row |= {"n": count_cell(len(by_seed)), "samples": count_cell(round(by_seed["samples"].mean()))}
+    for key in WEIGHT_HEADINGS:
+        known = not by_seed[key].isna().any()
+        row[key] = mean_cell(estimate(by_seed[key]) if known else None, WEIGHT_DIGITS.get(key, 3))
+    return row

@@ -1,0 +1,73 @@
+"""An evaluation's archive and scores do not depend on how many answers are decoded together."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from glow.config import Evaluation, Pretrain, Prompt, Verification
+from glow.evaluate import evaluate
+from glow.miniature.families import as_choice, draw_problems
+from glow.records import read_jsonl, write_jsonl
+
+BATCHES = (1, 7, 256)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model, trained until its greedy answers differ and stop by themselves."""
+    from glow.miniature.pretrain import pretrain
+
+    path = tmp_path_factory.mktemp("models") / "small"
+    size = {"hidden_size": 32, "layers": 2, "heads": 2}
+    families = ["boolean", "turns", "membership"]
+    pretrain(path, Pretrain(role="teacher", families=families, steps=150, learning_rate=0.01, **size))
+    return path
+
+
+@pytest.fixture(scope="module")
+def suites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two boxed suites of 9 and 8 questions, and one of choices: no batch size divides them evenly."""
+    directory = tmp_path_factory.mktemp("suites")
+    rows = {
+        "boolean": draw_problems(["boolean"], 9, 1)[0],
+        "turns": draw_problems(["turns"], 8, 1)[0],
+        "counting": [
+            as_choice(problem, random.Random(0)) for problem in draw_problems(["membership"], 5, 1)[0]
+        ],
+    }
+    for name, problems in rows.items():
+        write_jsonl(directory / f"{name}.jsonl", problems)
+    return [directory / f"{name}.jsonl" for name in rows]
+
+
+@pytest.mark.parametrize(("temperature", "samples"), [(0.0, 1), (1.2, 3)], ids=["greedy", "sampled"])
+def test_batch_size_changes_no_byte(
+    model: Path, suites: list[Path], tmp_path: Path, temperature: float, samples: int
+) -> None:
+    for batch in BATCHES:
+        settings = Evaluation(
+            max_tokens=64, temperature=temperature, samples=samples, batch_size=batch, entropy_samples=12
+        )
+        evaluate(model, suites, tmp_path / str(batch), settings, Verification(), Prompt(), seed=5)
+    for name in ("samples.jsonl.gz", "scores.json"):
+        contents = [(tmp_path / str(batch) / name).read_bytes() for batch in BATCHES]
+        assert contents[0] == contents[1] == contents[2]
+    rows = [row for row in read_jsonl(tmp_path / "7" / "samples.jsonl.gz") if row["format"] == "boxed"]
+    assert len(rows) == 17 * samples
+    assert len({row["response_tokens"] for row in rows}) > 3  # Rows of one batch end at different times.
+    assert len({row["response"] for row in rows}) > 3
+
+
+def test_the_order_of_the_suites_changes_no_answer(model: Path, suites: list[Path], tmp_path: Path) -> None:
+    """Each sample's randomness is made from (seed, question, index), not from its place."""
+    settings = Evaluation(max_tokens=64, temperature=1.2, samples=2, batch_size=7)
+    answers = []
+    for name, files in (("one", suites), ("other", suites[::-1]), ("alone", suites[1:2])):
+        evaluate(model, files, tmp_path / name, settings, Verification(), Prompt(), seed=5)
+        rows = read_jsonl(tmp_path / name / "samples.jsonl.gz")
+        answers.append(
+            {(row["problem_id"], row["sample_index"]): row["response"] for row in rows if "response" in row}
+        )
+    assert answers[0] == answers[1]
+    assert answers[2].items() <= answers[0].items()
