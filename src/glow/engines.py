@@ -43,6 +43,9 @@ _PROMPT_ROOM = 8192
 _DONE_SHARE = 0.25
 """Share of a batch that has to be done before its finished rows are dropped, which copies the cache."""
 
+_CPU_CACHE_GIB = "2"
+"""vLLM's key-value cache on a CPU, where it would else reserve 92 % of the machine's memory for it."""
+
 _VLLM_CHUNK = 1024
 """Requests handed to vLLM at a time; what is done is reported after each, so a kill loses at most these."""
 
@@ -492,6 +495,7 @@ class VllmEngine(_Sampler):
     def __init__(self, model: Path, decoding: Decoding) -> None:
         tokenizer = load_tokenizer(model)
         os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report to its makers
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
         try:
             import vllm
         except ImportError as error:

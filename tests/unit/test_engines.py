@@ -1,5 +1,6 @@
 """Engines: the same samples whatever the batch, against independent references; and vLLM's mapping."""
 
+import os
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -373,6 +374,17 @@ def test_vllm_requests_and_responses_are_mapped(tiny_model: Path, fake_vllm: Non
     assert len({p.seed for p in parameters}) == len(asked)
     assert all(0 <= p.seed < 2**63 for p in parameters)
     assert engine._llm.options["model"] == str(tiny_model)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "2"), ("40", "40")])
+def test_vllm_takes_little_of_a_machines_memory_unless_told(
+    tiny_model: Path, fake_vllm: None, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str
+) -> None:
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    if given is not None:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", given)
+    load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5))
+    assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == used
 
 
 def test_vllm_seeds_do_not_depend_on_the_order(tiny_model: Path, fake_vllm: None) -> None:

@@ -71,6 +71,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "import_trajectories": 1 if own else 0,
         "problems": 0 if own else domains,
         "generate": 0 if own else domains * experiment.shards,
+        "contamination": domains,
         "verify": domains,
         "arms": domains * seeds,
         "sft": domains * seeds * arms,
@@ -128,6 +129,22 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
     assert {cli.section_from(options, config.Verification) for options in evaluations} == {
         experiment.verification
     }
+
+
+@pytest.mark.parametrize("result", ["sft/logic/glow/seed-0/model", "grpo/logic/base/seed-0/model"])
+def test_nothing_is_trained_before_its_data_is_compared_with_the_suites(tmp_path: Path, result: str) -> None:
+    (check,) = [
+        job
+        for job in planned(tmp_path, TINY, "--nolock", f"results/tiny/{result}")
+        if job.rule == "contamination"
+    ]
+    options = cli._parser().parse_args(shlex.split(check.command.split(" 2>&1 ")[0])[1:])
+    assert cli.section_from(options, config.Contamination) == config.read(TINY).contamination
+    assert [str(path.relative_to("results/tiny")) for path in options.training] == [
+        *(f"trajectories/logic/shard-{shard}.jsonl.gz" for shard in range(2)),
+        *(f"problems/logic/{name}.jsonl" for name in ("train", "grpo")),
+    ]
+    assert [path.name for path in options.suites] == ["boolean.jsonl", "brackets.jsonl"]
 
 
 def test_grpo_starts_from_the_base_and_from_every_arm(plan: Plan) -> None:

