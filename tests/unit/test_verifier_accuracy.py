@@ -165,3 +165,25 @@ def test_kinds(verifier: Verifier, kind: str) -> None:
         if judgement.verdict != ("correct" if row[2] else "wrong")
     ]
     assert apart == []
+
+
+# --- the page that shows them ---------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
+
+
+@pytest.mark.parametrize(
+    ("heading", "verdict"),
+    [
+        ("Right for the released grader, wrong for ours", "wrong"),
+        ("Wrong for the released grader, right for ours", "correct"),
+    ],
+)
+def test_the_examples_of_the_page_are_judged_as_it_says(
+    verifier: Verifier, heading: str, verdict: str
+) -> None:
+    section = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    examples = re.findall(r"^\| [^|]+ \| `([^`]+)` \| `([^`]+)` \| \d+ \|", section, re.MULTILINE)
+    assert len(examples) >= 7
+    found = verifier.judge((rf"\boxed{{{stated}}}", gold, None) for stated, gold in examples)
+    assert [judgement.verdict for judgement in found] == [verdict] * len(examples)
