@@ -29,13 +29,18 @@ def environment() -> dict[str, str]:
     return kept | {"COLUMNS": "200"}
 
 
-def command(config: Path | None, *options: str) -> list[str]:
-    """The snakemake command for a configuration (None: the default)."""
-    chosen = [] if config is None else ["--configfile", str(config)]
+Config = Path | tuple[Path, ...] | None
+"""A configuration file; one and its overlays; or the default."""
+
+
+def command(config: Config, *options: str) -> list[str]:
+    """The snakemake command for a configuration."""
+    files = [config] if isinstance(config, Path) else config
+    chosen = ["--configfile", *map(str, files)] if files else []
     return [str(BIN / "snakemake"), *options, "--snakefile", str(ROOT / "Snakefile"), *chosen]
 
 
-def snakemake(directory: Path, config: Path | None, *options: str) -> subprocess.CompletedProcess[str]:
+def snakemake(directory: Path, config: Config, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the workflow in `directory` to its end; stdout and stderr come together in `stdout`."""
     prepare(directory)
     return subprocess.run(
@@ -57,7 +62,7 @@ def prepare(directory: Path) -> None:
             (directory / name).symlink_to(ROOT / name)
 
 
-def planned(directory: Path, config: Path | None, *options: str) -> list[Job]:
+def planned(directory: Path, config: Config, *options: str) -> list[Job]:
     """The jobs that a dry-run shows, without `all`."""
     shown = snakemake(directory, config, "--dry-run", "--cores", "2", "--quiet", "host", *options)
     assert shown.returncode == 0, shown.stdout

@@ -226,6 +226,18 @@ def test_the_papers_models_want_a_gpu_and_the_miniatures_do_not(plan: Plan) -> N
     assert not any("gpu=1" in job.resources for job in plan(None))
 
 
+@pytest.mark.parametrize(
+    ("base", "overlay", "suites"), [("own_data", "real_suites", 4), ("paper", "paper_local_sets", 13)]
+)
+def test_overlays_plan_over_their_configuration(
+    tmp_path: Path, shared_data: Path, base: str, overlay: str, suites: int
+) -> None:
+    files = ROOT / "config" / f"{base}.yaml", ROOT / "config" / "overlays" / f"{overlay}.yaml"
+    jobs = Counter(job.rule for job in planned(tmp_path / "plan", files))
+    assert jobs["suite"] == suites
+    assert jobs["evaluate"] > 0
+
+
 def test_the_miniature_plans_under_slurm(tmp_path: Path) -> None:
     jobs = planned(tmp_path, None, "--profile", str(ROOT / "profiles" / "slurm"))
     experiment = config.read(ROOT / "config" / "miniature.yaml")
