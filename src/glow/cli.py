@@ -75,16 +75,22 @@ def _files(parser: argparse.ArgumentParser, **options: str) -> None:
 
 def _check(stages: Subparsers) -> None:
     parser = _stage(stages, "check", _run_check, "validate a configuration file and say what it would run")
-    parser.add_argument("config", type=Path, help="YAML configuration file")
+    parser.add_argument(
+        "config", type=Path, nargs="+", help="YAML configuration file, and overlays laid over it in turn"
+    )
 
 
 def _run_check(arguments: Arguments) -> None:
-    experiment = config.read(arguments.config)
+    experiment = config.read(*arguments.config)
     print(
-        f"{arguments.config}: ok: {experiment.name}: {len(experiment.domain_names)} domain(s), "
+        f"{' + '.join(map(str, arguments.config))}: ok: {experiment.name}: "
+        f"{len(experiment.domain_names)} domain(s), "
         f"{len(experiment.arms)} arms, {len(experiment.seeds)} seed(s), {len(experiment.suites)} suites, "
         f"{'GRPO' if experiment.grpo else 'no GRPO'}; report: results/{experiment.name}/report.html"
     )
+    for domain in experiment.domain_names:
+        inside = [name for name, suite in experiment.suites.items() if suite.domain == domain]
+        print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -278,7 +284,8 @@ def _verify(stages: Subparsers) -> None:
     parser.add_argument(
         "--answer-type-field",
         metavar="KEY",
-        help="key of the gold answer's type, null where it is to be inferred (default: all are inferred)",
+        help="key of the gold answer's type, null where it is to be inferred (default: all are inferred); of "
+        "type choice, the texts under `choices` count as answers too. Rows of glow's own: answer_type",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="worker processes (default: 1); verdicts do not depend on it"

@@ -199,7 +199,9 @@ class Fields(Section):
     id: str | None = Field(None, description="key of a row id, if there is one (duplicates are refused)")
     generator: str | None = Field(None, description="key of the name of the model that wrote the row")
     answer_type: str | None = Field(None, description="key of the gold answer's type; without: inferred")
-    choices: str | None = Field(None, description="key of the list of choices, where the answer is a letter")
+    choices: str | None = Field(
+        None, description="key of the list of choices, where the answer is a letter or index"
+    )
 
 
 class OwnTrajectories(Section):
@@ -556,19 +558,32 @@ def unknown(name: str, known: list[str] | dict[str, Any]) -> str:
     return f"{name!r} is unknown; {hint}"
 
 
-def read(path: Path) -> Experiment:
-    """Load and validate one YAML configuration file.
+def read(path: Path, *overlays: Path) -> Experiment:
+    """Load and validate a YAML configuration file, overlays laid over it in turn as Snakemake does.
 
     Raises:
-        UserError: the file is missing, is not YAML, or breaks the schema; the message names the key.
+        UserError: a file is missing, is not YAML, or breaks the schema; the message names the key.
     """
+    document = _document(path)
+    for overlay in overlays:
+        document = _laid_over(document, _document(overlay))
+    return load(document, " + ".join(map(str, (path, *overlays))))
+
+
+def _document(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return load(document, str(path))
+
+
+def _laid_over(document: Any, overlay: Any) -> Any:
+    """Mappings are merged key by key, anything else is replaced."""
+    if not isinstance(document, dict) or not isinstance(overlay, dict):
+        return overlay
+    return document | {key: _laid_over(document.get(key), value) for key, value in overlay.items()}
 
 
 def load(document: Any, source: str) -> Experiment:

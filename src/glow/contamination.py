@@ -48,6 +48,8 @@ def check_contamination(
     stopwatch = Stopwatch("contamination")
     index = SuiteIndex(read_suites(suites), settings.ngram)
     found = [scan(path, index) for path in training]
+    if not any(one.rows for one in found):
+        raise UserError(f"{', '.join(map(str, training))}: no rows; give the training data")
     report = {
         "settings": settings.model_dump(mode="json"),
         "suites": _by_suite(index, found, settings),
@@ -171,7 +173,8 @@ def _refusal(worst: Record, settings: Contamination, report: Path) -> UserError:
         f"suite {worst['suite']!r}: {worst['overlapping']} of {worst['questions']} questions "
         f"({worst['share']:.2%}) are in the training data, more than contamination.threshold "
         f"{settings.threshold:g} allows: {pairs}.\nRemove those rows; or, if {report} shows "
-        f"that they are no copies, raise contamination.coverage (now {settings.coverage:g}) or the threshold"
+        f"that they are no copies, raise contamination.coverage (--coverage; now {settings.coverage:g}) "
+        "or the threshold"
     )
 
 

@@ -39,19 +39,30 @@ class GlowModel(LM):
         seed: each sample's own derives from (seed, problem, sample index).
         batch_size: sequences decoded together (transformers).
         device: accepted for lm-eval's sake; the engines choose it.
+
+    Raises:
+        UserError: there is no model at `path`, or an argument is unknown or out of bounds.
     """
 
     def __init__(
         self,
-        path: str,
+        path: str = "",
         engine: str = "transformers",
         system: str | None = PAPER.system,
         seed: int = 0,
         batch_size: int | str = 256,
         max_batch_size: int | None = None,
         device: str | None = None,
+        **others: Any,
     ) -> None:
         super().__init__()
+        if others or not path or not str(seed).isdigit():
+            wrong = (
+                f"no {next(iter(others))!r}" if others else "a path" if not path else "a whole number as seed"
+            )
+            raise UserError(
+                f"--model_args: model glow takes {wrong}; path=DIR[,engine=vllm][,system=TEXT][,seed=1]"
+            )
         self.path = Path(path)
         require_model(self.path)
         self._engine = engine

@@ -14,6 +14,7 @@ from glow.problem_rows import gold_facts
 from glow.progress import progress_bar
 from glow.records import Record, problem_id, trajectory_id, write_jsonl
 from glow.rows import Row, SuiteQuestions, answer_type, label, read_rows, text
+from glow.sources import choices_of, listed_choices, with_choices
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""
@@ -37,7 +38,8 @@ def import_trajectories(
     can be right then); finish reason and token counts are unknown.
 
     Raises:
-        UserError: a row lacks a mapped key, two share an id, or a question is in a suite too.
+        UserError: a row lacks a mapped key, two share an id, a gold answer names none of its choices, or a
+            question is in a suite too.
     """
     if (limit is not None and limit < 1) or grpo < 0:
         raise UserError(f"--limit {limit}, --grpo {grpo}: the limit must be positive, grpo not negative")
@@ -47,7 +49,8 @@ def import_trajectories(
     for place, trajectory in _read(files, fields):
         places.append(place)
         trajectories.append(trajectory)
-    questions = ((place, row["question"]) for place, row in zip(places, trajectories, strict=True))
+    asked = (row.get("stem", row["question"]) for row in trajectories)
+    questions = zip(places, asked, strict=True)
     SuiteQuestions(suites).refuse(questions)
     prompts = _prompts(trajectories, grpo, files)
     held_out = {prompt["problem_id"] for prompt in prompts}
@@ -83,11 +86,15 @@ def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Record]]:
     """(place, trajectory) of every row."""
     samples: Counter[str] = Counter()
     own_ids: dict[str, str] = {}
+    unseen = {name: key for name in ("choices", "answer_type") if (key := getattr(fields, name)) is not None}
     for path in files:
         for row in progress_bar(path.name, " rows", iterable=read_rows(path)):
             if fields.id is not None:
                 _refuse_second(row, fields.id, own_ids)
+            unseen = {name: key for name, key in unseen.items() if key not in row.record}
             yield row.place, _trajectory(row, fields, _stem(path), samples)
+    for name, key in unseen.items():
+        raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {_remedy(name)}")
 
 
 def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
@@ -101,18 +108,17 @@ def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
 
 
 def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> Record:
-    question = text(row, fields.question, _remedy("question"))
+    asked = _asked(row, fields)
     response = text(row, fields.response, _remedy("response"), may_be_empty=True)
     generator = text(row, fields.generator, _remedy("generator")) if fields.generator else stem
-    problem = problem_id(SOURCE, question)
+    problem = problem_id(SOURCE, asked["question"])
     sample_index = samples[problem]
     samples[problem] += 1
     return {
         "trajectory_id": trajectory_id(problem, generator, 0, sample_index, response),
         "problem_id": problem,
         "family": None,
-        "question": question,
-        "answer": text(row, fields.answer, _remedy("answer"), may_be_empty=True),
+        **asked,
         "response": response,
         "generator": generator,
         "seed": 0,
@@ -121,21 +127,21 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> R
         "prompt_tokens": None,
         "response_tokens": None,
         "label": label(row, fields.label, _remedy("label")) if fields.label else None,
-        **_known_of_answer(row, fields),
     }
 
 
-def _known_of_answer(row: Row, fields: Fields) -> Record:
-    """The type and the choices of a row's gold answer, where they are mapped."""
-    choices = row.record.get(fields.choices) if fields.choices else None
-    if choices is not None and not (
-        isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)
-    ):
-        raise UserError(f"{row.place}: {fields.choices!r} is not a list of texts; {_remedy('choices')}")
-    if choices:
-        return {"choices": choices, "answer_type": "choice"}
+def _asked(row: Row, fields: Fields) -> Record:
+    """The question, with its choices listed as in the suites, the gold answer, and what is known of it."""
+    question = text(row, fields.question, _remedy("question"))
+    if fields.choices and row.record.get(fields.choices) is not None:
+        choices, letter = choices_of(row, fields.choices, fields.answer)
+        known = {"answer": letter, "choices": choices, "answer_type": "choice"}
+        if listed_choices(question):
+            return {"question": question, **known}
+        return {"question": with_choices(question, choices), "stem": question, **known}
     kind = answer_type(row, fields.answer_type) if fields.answer_type else None
-    return {} if kind is None else {"answer_type": kind}
+    answer = text(row, fields.answer, _remedy("answer"), may_be_empty=True)
+    return {"question": question, "answer": answer, **({} if kind is None else {"answer_type": kind})}
 
 
 def _remedy(field: str) -> str:
@@ -162,6 +168,7 @@ def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[
             "family": None,
             "question": problems[identity]["question"],
             "answer": problems[identity]["answer"],
+            **{key: problems[identity][key] for key in ("stem",) if key in problems[identity]},
             **gold_facts(problems[identity]),
             "format": "boxed",
         }

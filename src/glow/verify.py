@@ -22,7 +22,7 @@ from glow import answers
 from glow.answers import Extraction
 from glow.compare import Comparer, Outcome
 from glow.config import Verification
-from glow.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, prepared
+from glow.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, names_none, prepared
 from glow.errors import UserError
 from glow.manifest import Stopwatch
 from glow.progress import progress_bar
@@ -176,6 +176,13 @@ class Verifier:
         )
 
 
+def _fault_of(gold: Gold) -> str | None:
+    """Why nothing could be right: that is no fault of the response."""
+    if not gold.answer.strip():
+        return "the gold answer is empty"
+    return "the gold answer names none of its choices" if gold.choices and names_none(gold) else None
+
+
 class _Read(NamedTuple):
     """What strings alone say of a response: the gold's type, the stated answer, and whether that settles it.
 
@@ -203,8 +210,8 @@ def _without_comparing(found: Extraction, gold: Gold, finish_reason: str | None)
         return "truncated", "cut off at the token limit"
     if found.answer is None:
         return "unparsed", found.reason
-    if not gold.answer.strip():
-        return "error", "the gold answer is empty"
+    if fault := _fault_of(gold):
+        return "error", fault
     decision = decide(found.answer, gold)
     if decision is None:
         return None
@@ -280,8 +287,10 @@ def _judged(verifier: Verifier, inputs: list[Path], fields: _Fields, tally: "_Ta
 def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
     """The gold answer of a row, with its type and choices where the row says them."""
     kind = answer_type(row, type_field) if type_field is not None else None
-    choices = row.record.get("choices") if kind == "choice" else None
-    return Gold(answer, kind, tuple(map(str, choices or ())))
+    choices = (row.record.get("choices") or []) if kind == "choice" else []
+    if not isinstance(choices, list):
+        raise UserError(f"{row.place}: 'choices' is no list of texts")
+    return Gold(answer, kind, tuple(map(str, choices)))
 
 
 def _rows(inputs: list[Path]) -> Iterator[Row]:

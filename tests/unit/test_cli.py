@@ -77,6 +77,18 @@ def test_check_says_what_a_configuration_would_run(capsys: pytest.CaptureFixture
     assert cli.main(["check", str(tiny)]) == 0
     shown = capsys.readouterr().out
     assert "1 domain(s), 6 arms, 1 seed(s), 2 suites, GRPO; report: results/tiny/report.html" in shown
+    assert "in-domain for logic: boolean" in shown
+
+
+def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("name: other\nsuites: {more: {families: [boolean]}}\n")
+    assert cli.main(["check", str(tiny), str(overlay)]) == 0
+    assert "other: 1 domain(s), 6 arms, 1 seed(s), 3 suites" in capsys.readouterr().out
+    overlay.write_text("suites: {more: {familys: [boolean]}}\n")
+    assert cli.main(["check", str(tiny), str(overlay)]) == 2
+    assert "overlay.yaml: suites.more.familys: unknown key" in capsys.readouterr().err
 
 
 def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,3 +189,11 @@ def test_an_overlap_of_real_sets_is_refused(shared_data: Path, tmp_path: Path) -
     training, suite = (shared_data / "mmlu" / f"{split}.jsonl.gz" for split in ("val", "test"))
     with pytest.raises(UserError, match=r"suite 'test': 216 of 14042 questions \(1.54%\)"):
         check_contamination([training], [suite], tmp_path, Contamination())
+
+
+def test_training_data_without_a_row_is_no_all_clear(files: dict[str, Path]) -> None:
+    empty = files["clean"].parent / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(UserError, match=r"empty.jsonl: no rows; give the training data"):
+        check_contamination([empty], [files["trains"]], empty.parent / "out", Contamination())
+    check_contamination([empty, files["clean"]], [files["trains"]], empty.parent / "out", Contamination())

@@ -290,6 +290,9 @@ def test_the_command_line(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         (["--tasks", "glow_nope"], r"Tasks not found: glow_nope; ours, each after glow_: acpbench, aime24"),
         ([], "No tasks specified"),
         (["--tasks", "glow_math500", "--metadata", '{"problems": -1}'], "--metadata problems: Input should"),
+        (["--tasks", "glow_gym", "--model_args", "path={},pth=x"], "model glow takes no 'pth'; path=DIR"),
+        (["--tasks", "glow_gym", "--model_args", "engine=vllm"], "model glow takes a path; path=DIR"),
+        (["--tasks", "glow_gym", "--model_args", "path={},seed=x"], "takes a whole number as seed; path=DIR"),
         (["--tasks", "glow_gym", "--model_args", "path={},engine=foo"], "--model_args engine: Input should"),
     ],
 )  # fmt: skip

@@ -192,19 +192,42 @@ def test_the_real_trajectories_are_disjoint_from_their_suites(
 
 
 def test_types_and_choices_of_gold_answers_are_mapped(tmp_path: Path) -> None:
+    listed = "Q2?\nA. up\nB. down"
     own = [
-        {"question": "Q1?", "answer": "B", "response": "A", "options": ["red", "green"], "kind": None},
-        {"question": "Q2?", "answer": "1, 2", "response": "A", "options": None, "kind": "list"},
-        {"question": "Q3?", "answer": "5", "response": "A"},
+        {"question": "Q1?", "answer": 1, "response": "A", "options": ["red", "green"], "kind": None},
+        {"question": listed, "answer": "A", "response": "A", "options": ["up", "down"]},
+        {"question": "Q3?", "answer": "1, 2", "response": "A", "options": None, "kind": "list"},
+        {"question": "Q4?", "answer": "5", "response": "A"},
     ]
-    trajectories, grpo = bring(tmp_path, own, fields={"choices": "options", "answer_type": "kind"})
-    known = [{key: row[key] for key in ("choices", "answer_type") if key in row} for row in trajectories]
-    assert known == [{"choices": ["red", "green"], "answer_type": "choice"}, {"answer_type": "list"}, {}]
-    _, grpo = bring(tmp_path, own, fields={"choices": "options", "answer_type": "kind"}, grpo=2)
-    by_question = {row["question"]: row for row in grpo}
-    for row, facts in zip(trajectories, known, strict=True):
-        if row["question"] in by_question:
-            assert facts.items() <= by_question[row["question"]].items()
-    for column, message in (("choices", "is not a list of texts"), ("answer_type", "it must be one of")):
-        with pytest.raises(UserError, match=f"model-0.jsonl.gz:1: 'response' {message}|:1: 'response' is"):
-            bring(tmp_path, own, fields={column: "response"})
+    fields = {"choices": "options", "answer_type": "kind"}
+    trajectories, grpo = bring(tmp_path, own, fields=fields)
+    keys = ("question", "stem", "answer", "choices", "answer_type")
+    asked = [{key: row[key] for key in keys if key in row} for row in trajectories]
+    assert asked == [
+        {"question": "Q1?\nA. red\nB. green", "stem": "Q1?", "answer": "B", "choices": ["red", "green"],
+         "answer_type": "choice"},
+        {"question": listed, "answer": "A", "choices": ["up", "down"], "answer_type": "choice"},
+        {"question": "Q3?", "answer": "1, 2", "answer_type": "list"},
+        {"question": "Q4?", "answer": "5"},
+    ]  # fmt: skip
+    _, grpo = bring(tmp_path, own, fields=fields, grpo=3)
+    for row in grpo:
+        assert next(one for one in asked if one["question"] == row["question"]).items() <= row.items()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"choices": "response"}, "model-0.jsonl.gz:1: 'response' must be a list of 2 to 26 texts"),
+        ({"answer_type": "response"}, "model-0.jsonl.gz:1: 'response' is 'A'; it must be one of number"),
+        ({"choices": "optz"}, "no row has the key 'optz'; map it with trajectories.fields.choices"),
+        ({"answer_type": "knd"}, "no row has the key 'knd'; map it with trajectories.fields.answer_type"),
+        ({"choices": "options"}, "answer 'C' names none of the 2 choices"),
+    ],
+)
+def test_what_is_no_type_and_no_choices_is_refused(
+    tmp_path: Path, fields: dict[str, str], message: str
+) -> None:
+    own = [{"question": "Q?", "answer": "C", "response": "A", "options": ["red", "green"]}]
+    with pytest.raises(UserError, match=message):
+        bring(tmp_path, own, fields=fields)

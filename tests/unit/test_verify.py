@@ -344,6 +344,14 @@ def test_types_are_inferred_or_read_from_a_field(tmp_path: Path) -> None:
         run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", answer_type_field="answer_type")
 
 
+def test_a_gold_that_names_none_of_its_choices_is_an_error(verifier: Verifier) -> None:
+    for answer in ("D", "1", "blue"):
+        found = verifier.judge_one(r"\boxed{B}", Gold(answer, "choice", ("red", "green")))
+        assert (found.verdict, found.reason) == ("error", "the gold answer names none of its choices")
+    for answer in ("B", "(b)", "green"):
+        assert verifier.judge_one(r"\boxed{B}", Gold(answer, "choice", ("red", "green"))).verdict == "correct"
+
+
 def test_answers_read_from_phrases_are_counted_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from glow.equality import values
 from glow.equality.brackets import bracket_sequence, brackets, is_bracket_row
-from glow.equality.choices import by_choices, choice_letter, letters
+from glow.equality.choices import by_choices, choice_letter, letters, names_none
 from glow.equality.dates import clock, dates, months, read_date, read_time, times
 from glow.equality.gold import ANSWER_TYPES, LONGEST, TOO_LONG, AnswerType, Decision, Gold, Rule
 from glow.equality.lists import bracketed, brackets_of_pairs, set_for_tuple, split_list
@@ -21,7 +21,7 @@ from glow.equality.words import BOOLEAN, booleans, same_text, same_words, symbol
 
 __all__ = [
     "ANSWER_TYPES", "LONGEST", "TOO_LONG", "AnswerType", "Decision", "Gold", "bracket_sequence", "decide",
-    "infer_type", "is_bracket_row", "prepared",
+    "infer_type", "is_bracket_row", "names_none", "prepared",
 ]  # fmt: skip
 
 
@@ -121,7 +121,10 @@ def _ordered(stated: str, gold: str) -> Decision | None:
     ours, theirs = _members(stated), _members(gold)
     if len(ours) != len(theirs):
         return Decision(False, "different lengths")
-    return _all_members(list(zip(ours, theirs, strict=True)))
+    decisions = [decide(own, right) for own, right in zip(ours, theirs, strict=True)]
+    if any(decision is not None and not decision.equal for decision in decisions):
+        return Decision(False, "different members, place by place")
+    return Decision(True, "same members, in order") if None not in decisions else None
 
 
 def _unordered(stated: str, gold: str) -> Decision | None:
@@ -158,15 +161,6 @@ def _members(text: str) -> list[str]:
     bare = normalise(text)
     inner = bracketed(bare)
     return inner.members if inner else split_list(bare)
-
-
-def _all_members(pairs: list[tuple[str, str]]) -> Decision | None:
-    decisions = [decide(own, right) for own, right in pairs]
-    if any(decision is not None and not decision.equal for decision in decisions):
-        return Decision(False, "different members")
-    if all(decision is not None for decision in decisions):
-        return Decision(True, "same members")
-    return None
 
 
 # --- values and rules -----------------------------------------------------------------------------

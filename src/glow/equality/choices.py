@@ -50,15 +50,26 @@ def _are_letters(bare: str) -> bool:
 
 def by_choices(stated: str, gold: Gold) -> Decision | None:
     """Where the choices are known: a choice stated by its text is the choice of its letter."""
-    right = choice_letter(gold.answer)
-    if right is None:
-        right = _choice_of(gold.answer, gold.choices)
+    right = _right(gold)
     if right is None:
         return None
     decision = letters(respell(stated), right)
     if decision is None and (own := _choice_of(stated, gold.choices)) is not None:
-        decision = Decision(own == right.upper(), "the choice's text")
+        decision = Decision(own == right, "the choice's text")
     return decision
+
+
+def names_none(gold: Gold) -> bool:
+    """Whether the gold answer is neither a letter nor the text of one of its choices: no answer is right."""
+    return _right(gold) is None
+
+
+def _right(gold: Gold) -> str | None:
+    """The letter of the right choice: the gold answer's own, in upper case, or that of its text."""
+    own = choice_letter(gold.answer)
+    if own is not None and ord(own.upper()) - ord("A") < len(gold.choices):
+        return own.upper()
+    return _choice_of(gold.answer, gold.choices)
 
 
 def _choice_of(text: str, choices: Sequence[str]) -> str | None:

@@ -133,6 +133,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
             if 1 < len(seeds) < FEW_SEEDS
             else ""
         ),
+        "few_p": " (the larger of the two, likewise)" if 1 < len(seeds) < FEW_SEEDS else "",
         "in_domain": f"in-domain, ID: {', '.join(named_inside)}" if inside else "no suite is in-domain",
         "groups": ", and over each group of OOD suites" if len(_groups(experiment)) > 1 else "",
         "student": student_text(experiment),

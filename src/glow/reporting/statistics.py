@@ -116,7 +116,8 @@ def crossed(strata: Sequence[np.ndarray], weights: Sequence[float] | None = None
     which both hold. Where this would be less than the questions' variance alone, the seeds' own variance is
     taken as zero; with few seeds that is often a matter of luck, and Satterthwaite's degrees of freedom are
     then too many. With fewer than `FEW_SEEDS` the interval is therefore the longer of this one and the
-    ordinary t interval over seed means, and the p-value the larger.
+    ordinary t interval over seed means, and the p-value the larger. Seed means are rounded to a step (one
+    answer more or less), so that two may tie; their variance is taken as no less than a step's, step² / 12.
 
     With a single seed the variance is the questions' alone (`Estimate.over_seeds` is False): such an
     interval speaks of other questions and not of other seeds. A stratum of one question has no variance to
@@ -146,8 +147,19 @@ def crossed(strata: Sequence[np.ndarray], weights: Sequence[float] | None = None
     error = math.sqrt(variance)
     reach, p = _t(mean, error, variance**2 / spread)
     if 1 < seeds < FEW_SEEDS:
-        reach, p = map(max, (reach, p), _t(mean, math.sqrt(parts.seeds), seeds - 1))
+        seeds_error = math.sqrt(max(parts.seeds, _rounding(arrays, shares) / seeds))
+        reach, p = map(max, (reach, p), _t(mean, seeds_error, seeds - 1))
     return Estimate(mean, error, mean - reach, mean + reach, seeds, p, count)
+
+
+def _rounding(arrays: list[np.ndarray], shares: np.ndarray) -> float:
+    """Variance of a seed mean from its rounding to one answer more or less (Sheppard's, by stratum)."""
+    variance = 0.0
+    for array, share in zip(arrays, shares, strict=True):
+        distinct = np.unique(array.round(9))
+        if distinct.size > 1:
+            variance += (share * np.diff(distinct).min() / array.shape[1]) ** 2 / 12
+    return variance
 
 
 def _parts(arrays: list[np.ndarray], shares: np.ndarray) -> _Parts:

@@ -3,13 +3,19 @@
 from pathlib import Path
 
 import pytest
-from fabricated import World
+from fabricated import World, document
 
 
 @pytest.fixture(scope="session")
 def fabricated(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A results tree with known numbers; tests must not change it."""
     return World(tmp_path_factory.mktemp("fabricated")).write()
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The same with eight seeds, enough for differences to be told from none; tests must not change it."""
+    return World(tmp_path_factory.mktemp("many"), document(seeds=list(range(8)))).write()
 
 
 @pytest.fixture

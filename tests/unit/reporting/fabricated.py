@@ -54,8 +54,8 @@ CORRECT = {
     ("grpo", "glow"): [(8, 5, 6), (10, 6, 8)],
     ("grpo", "glow_released"): [(7, 5, 5), (9, 5, 6)],
 }
-"""(kind, name) -> per seed: how many of the ten problems of arithmetic, lists and choice are right;
-always the first ones."""
+"""(kind, name) -> per seed (even, odd): how many of the ten problems of arithmetic, lists and choice are
+right; always the first ones."""
 ENTROPY = {"base": (0.8, 0.8), "positive": (0.2, 0.4), "negative": (0.3, 0.5)}
 """name -> nats per token by seed; 0.25 for every other arm."""
 TRAJECTORIES = [
@@ -89,11 +89,11 @@ class World:
     def correct(self, run: Run, suite: str) -> list[bool]:
         """Which problems of a suite a model gets right."""
         column = ["arithmetic", "lists", "choice"].index(suite)
-        count = CORRECT[run.kind, run.name][run.seed][column]
+        count = CORRECT[run.kind, run.name][run.seed % 2][column]
         return [index < count for index in range(PROBLEMS)]
 
     def entropy(self, run: Run) -> float | None:
-        return ENTROPY.get(run.name, (0.25, 0.25))[run.seed]
+        return ENTROPY.get(run.name, (0.25, 0.25))[run.seed % 2]
 
     def history(self, run: Run) -> pd.DataFrame:
         weights = WEIGHTS.get(run.name, {})

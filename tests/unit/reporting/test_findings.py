@@ -33,7 +33,8 @@ def test_the_opposite_direction_is_said(tmp_path: Path) -> None:
             right = 2 if run.name.startswith("glow") else 6
             return [index < right for index in range(10)]
 
-    glow = named(find(Harmful(tmp_path).write().results), "GLOW (glow)")
+    many = document(seeds=list(range(8)))
+    glow = named(find(Harmful(tmp_path, many).write().results), "GLOW (glow)")
     assert glow.headline.endswith("worse than positives only")
     assert glow.standing == "against the published"
 
@@ -45,8 +46,10 @@ def test_one_seed_is_undecided(tmp_path: Path) -> None:
     assert "glow +15.0 [" in named(findings, "GLOW (glow)").detail
 
 
-def test_grpo_counts_what_rose(fabricated: World) -> None:
-    grpo = named(find(fabricated.results), "GRPO")
+def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
+    few = named(find(fabricated.results), "GRPO")
+    assert few.headline == "GRPO raised in-domain accuracy from 0 of 6 initialisations"
+    grpo = named(find(many.results), "GRPO")
     assert grpo.headline == "GRPO raised in-domain accuracy from 1 of 6 initialisations"
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail
 

@@ -135,6 +135,13 @@ def test_grpo_effect_is_paired_by_question_and_seed(fabricated: World) -> None:
     change = effect.change.difference
     assert (change.mean, change.n, change.questions) == (approx(70), 2, 10)
     assert change.low == approx(70 - 15.2753 * T9, abs=1e-2)
+    assert effect.change.sign == 0  # two seeds that tie are no proof that seeds do not differ
+
+
+def test_grpo_effect_of_many_seeds_is_told_from_none(many: World) -> None:
+    effect = measures.grpo_effects(many.results)["arithmetic", "base", IN_DOMAIN]
+    # t = 70 / 15.2753 with nine degrees of freedom: p = 0.0013, times at most twelve
+    assert effect.change.difference.p == approx(0.00132, abs=1e-5)
     assert effect.change.sign == 1
 
 

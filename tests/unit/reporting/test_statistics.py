@@ -217,3 +217,18 @@ def test_values_that_are_all_alike_have_no_error(seeds: int) -> None:
     every = crossed([np.full((seeds, 30), 100.0)])
     assert (every.mean, every.error, every.high, every.p) == (100, None, None, None)
     assert bootstrap([np.zeros((seeds, 30))]) is None
+
+
+def test_seed_means_that_tie_are_no_proof_that_seeds_do_not_differ() -> None:
+    # Paired differences of 0 or 1 on 20 questions: each seed gains on ten, the second on two others.
+    tied = np.zeros((2, 20))
+    tied[0, :10] = tied[1, 2:12] = 1
+    found = crossed([tied])
+    # The step of a seed mean is 1/20; the mean of two has the variance of a step / 12 / 2. One degree of
+    # freedom: p = 1 - 2 / pi * atan(t)
+    t = 0.5 / math.sqrt((1 / 20) ** 2 / 12 / 2)
+    assert found.p == approx(1 - 2 / math.pi * math.atan(t))
+    assert found.p > 0.01 > crossed([np.repeat(tied, 4, axis=0)]).p  # eight seeds need no such help
+    near = tied.copy()
+    near[1, 12] = 1  # one answer more in one seed: hardly less sure
+    assert crossed([near]).p == approx(found.p, abs=0.03)

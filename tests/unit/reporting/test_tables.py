@@ -126,13 +126,19 @@ def test_every_cell_is_traced(fabricated: World) -> None:
 # --- the other tables -----------------------------------------------------------------------------
 
 
+def test_grpo_that_rose(many: World) -> None:
+    rows = shown(grpo_table(many.results))
+    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]*"
+    assert rows["base"]["Rose"] == "yes"
+
+
 def test_grpo(fabricated: World) -> None:
     rows = shown(grpo_table(fabricated.results))
     # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %; eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %
     assert rows["base"]["ID before"] == "10.0 ± 10.0"
     assert rows["base"]["ID after"] == "80.0 ± 13.3"
-    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]*"
-    assert rows["base"]["Rose"] == "yes"
+    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]"
+    assert rows["base"]["Rose"] == "not shown"  # two seeds that tie
     assert rows["positive"]["ID change"] == "+25.0 [-38.5, +88.5]"
     assert rows["positive"]["Rose"] == "not shown"
     assert frame(grpo_table(fabricated.results), "initialisation").loc["base", "reward_first_mean"] == approx(
