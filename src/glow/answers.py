@@ -38,6 +38,7 @@ _PHRASE = re.compile(
 _MATHS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$([^$\n]+)\$", re.DOTALL)
 _INLINE_MATHS = re.compile(r"\$([^$\n]+)\$")
 _ANSWER_END = re.compile(r"[.!]?\s*(?:$|\n)|[.,;!](?:\s|$)|\s*\*\*|\s(?:because|since)\b")
+_PUNCTUATION = " .,:;!?*_`'\"-…"
 _SENTENCE_END = re.compile(r"\.(?=\s|\*|$)|\n|,?\s(?:because|since)\b")
 
 
@@ -120,6 +121,6 @@ def _phrased(rest: str) -> Extraction:
         end = _SENTENCE_END.search(rest)
         sentence = rest[: end.start()] if end else rest
         answer = _INLINE_MATHS.sub(r"\1", sentence).strip().strip("*").strip()
-    return (
-        Extraction(answer, "phrase") if answer else Extraction(None, reason="nothing after 'the answer is'")
-    )
+    if not answer.strip(_PUNCTUATION):  # "The answer is ...": an ellipsis states nothing
+        return Extraction(None, reason="nothing after 'the answer is'")
+    return Extraction(answer, "phrase")

@@ -76,6 +76,13 @@ def test_lenient_reads_phrases(response: str, answer: str) -> None:
     assert extract(response, "strict").answer is None
 
 
+@pytest.mark.parametrize("response", ["The answer is", "The answer is ...", "Answer: **…**\n", "#### -\n"])
+def test_a_phrase_without_an_answer_states_none(response: str) -> None:
+    found = extract(response, "lenient")
+    assert (found.answer, found.place) == (None, None)
+    assert found.reason == "nothing after 'the answer is'"
+
+
 def test_a_box_beats_a_phrase() -> None:
     assert extract(r"\boxed{5}. The answer is 6.", "lenient").answer == "5"
     assert extract(r"The answer is \boxed{5", "lenient").answer is None
