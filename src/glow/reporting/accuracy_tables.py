@@ -19,6 +19,7 @@ from glow.reporting.cells import (
     text_cell,
 )
 from glow.reporting.results import BASE, Results
+from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
 
 Comparisons = dict[tuple[str, str, str], measures.Comparison]
 """(domain, arm, column) -> comparison with the reference arm."""
@@ -27,19 +28,19 @@ POINTS_DIGITS = 1
 
 # --- main -----------------------------------------------------------------------------------------
 
-GAINS = {measures.IN_DOMAIN: "ID gain", measures.OOD: "OOD gain"}
-MEANS = {measures.IN_DOMAIN: "ID mean", measures.OOD: "OOD mean"}
+GAINS = {IN_DOMAIN: "ID gain", OOD: "OOD gain"}
+MEANS = {IN_DOMAIN: "ID mean", OOD: "OOD mean"}
 
 
 def mean_heading(column: str) -> str:
     """The heading of a mean over suites: of a scope, or of a group of OOD suites (`OOD general`)."""
-    return MEANS.get(column) or f"OOD {column.removeprefix(f'{measures.OOD}_')}"
+    return MEANS.get(column) or f"OOD {column.removeprefix(f'{OOD}_')}"
 
 
 def main_table(results: Results) -> Table:
     """One row a (domain, arm), the base first: suites, means and gains over positive-only SFT."""
     experiment = results.experiment
-    means = measures.mean_columns_present(experiment)
+    means = mean_columns_present(experiment)
     columns = {"domain": "Domain", "arm": "Arm", "n": "n"}
     columns |= {column: mean_heading(column) for column in means}
     if experiment.reference_arm is not None:
@@ -73,10 +74,8 @@ def _main_row(
     reference = results.experiment.reference_arm
     both = sources if reference is None else (*sources, *_evaluations(results, domain, reference))
     row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(results.experiment.seeds))}
-    for key in columns:
-        if key in measures.mean_columns_present(results.experiment):
-            row[key] = mean_cell(measures.mean(results, "sft", domain, arm, key), POINTS_DIGITS, sources)
-        elif key.startswith("suite_"):
+    for key in [key for key in columns if key not in row]:
+        if key.startswith("suite_"):
             column = key.replace("suite_", "suite:", 1)
             cell = mean_cell(measures.mean(results, "sft", domain, arm, column), POINTS_DIGITS, sources)
             row[key] = marked_cell(cell, compared.get((domain, arm, column)))
@@ -86,6 +85,8 @@ def _main_row(
             cell = change_cell(gain, POINTS_DIGITS, sources if arm == reference else both)
             cell = marked_cell(cell, compared.get((domain, arm, scope)))
             row[key] = replace(cell, text="reference") if arm == reference else cell
+        else:
+            row[key] = mean_cell(measures.mean(results, "sft", domain, arm, key), POINTS_DIGITS, sources)
     return row
 
 
@@ -154,7 +155,7 @@ def samples_table(results: Results) -> Table:
 
 def _samples_blocks(experiment: Experiment, domain: str) -> list[str]:
     """The scopes of several suites, then every suite, those in-domain first."""
-    suites = measures.scope_suites(experiment, domain)
+    suites = scope_suites(experiment, domain)
     scopes = [scope for scope, inside in suites.items() if len(inside) > 1]
     return [*scopes, *(f"suite:{name}" for inside in suites.values() for name in inside)]
 
@@ -190,14 +191,14 @@ def grpo_table(results: Results) -> Table:
     """One row a (domain, initialisation): accuracy before and after, and the reward's two ends."""
     experiment = results.experiment
     columns = {"domain": "Domain", "initialisation": "Initialisation", "n": "n"}
-    for scope, heading in ((measures.IN_DOMAIN, "ID"), (measures.OOD, "OOD")):
+    for scope, heading in ((IN_DOMAIN, "ID"), (OOD, "OOD")):
         columns |= {
             f"{scope}_before": f"{heading} before",
             f"{scope}_after": f"{heading} after",
             f"{scope}_change": f"{heading} change",
             f"{scope}_problems": f"{heading} problems",
         }
-        columns |= {"rose": "Rose"} if scope == measures.IN_DOMAIN else {}
+        columns |= {"rose": "Rose"} if scope == IN_DOMAIN else {}
     columns |= {"reward_first": "Reward, first tenth", "reward_last": "Reward, last tenth"}
     effects = measures.grpo_effects(results)
     rows = [
@@ -222,7 +223,7 @@ def _grpo_row(
     training = tuple(results.training_manifest(run) for run in runs)
     row = {"domain": text_cell(domain), "initialisation": text_cell(name), "n": count_cell(len(seeds))}
     rose = NONE
-    for scope in measures.SCOPES:
+    for scope in SCOPES:
         effect = effects.get((domain, name, scope))
         change = effect and effect.change
         cell = change_cell(change and change.difference, POINTS_DIGITS, before + after)
@@ -230,7 +231,7 @@ def _grpo_row(
         row[f"{scope}_after"] = mean_cell(effect and effect.after, POINTS_DIGITS, after)
         row[f"{scope}_change"] = marked_cell(cell, change)
         row[f"{scope}_problems"] = count_cell(change.difference.questions if change else 0)
-        if change and scope == measures.IN_DOMAIN:
+        if change and scope == IN_DOMAIN:
             rose = "yes" if change.sign > 0 else "not shown"
     first, last = measures.reward_ends(results, domain, name)
     return row | {

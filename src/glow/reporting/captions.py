@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from glow.config import Experiment
+from glow.reporting.scopes import SCOPES, mean_columns_present
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
@@ -98,10 +99,6 @@ def _captions() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text(encoding="utf-8"))
 
 
-def _groups(experiment: Experiment) -> set[str | None]:
-    return {suite.group for suite in experiment.suites.values()}
-
-
 def _facts(experiment: Experiment) -> dict[str, str]:
     seeds = experiment.seeds
     named = f" ({', '.join(map(str, seeds))})" if len(seeds) <= PRINTED_SEEDS else ""
@@ -135,7 +132,9 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         ),
         "few_p": " (the larger of the two, likewise)" if 1 < len(seeds) < FEW_SEEDS else "",
         "in_domain": f"in-domain, ID: {', '.join(named_inside)}" if inside else "no suite is in-domain",
-        "groups": ", and over each group of OOD suites" if len(_groups(experiment)) > 1 else "",
+        "groups": ", and over each group of OOD suites"
+        if set(mean_columns_present(experiment)) - set(SCOPES)
+        else "",
         "student": student_text(experiment),
         "entropy_samples": str(experiment.evaluation.entropy_samples),
         "samples": str(experiment.evaluation.samples),

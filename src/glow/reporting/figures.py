@@ -29,13 +29,14 @@ from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
 from glow.reporting.results import BASE, Results, Run
+from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
 from glow.reporting.statistics import Estimate
 
 DPI = 200
 INK, MUTED, GRID = "#1f2328", "#6e7781", "#e4e7eb"
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 """Keeps a label readable where a line passes behind it."""
-SCOPE_TITLES = {measures.IN_DOMAIN: "In-domain", measures.OOD: "Out of domain"}
+SCOPE_TITLES = {IN_DOMAIN: "In-domain", OOD: "Out of domain"}
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.edgecolor": MUTED, "axes.labelcolor": INK,
@@ -138,8 +139,8 @@ def draw_main(results: Results) -> Figure:
     """Dot plots of the in-domain and the OOD mean, one row an arm."""
     experiment = results.experiment
     colours, reference = arm_colours(experiment), experiment.reference_arm
-    domains, means = experiment.domain_names, measures.mean_columns_present(experiment)
-    scopes = [scope for scope in measures.SCOPES if scope in means]
+    domains, means = experiment.domain_names, mean_columns_present(experiment)
+    scopes = [scope for scope in SCOPES if scope in means]
     compared = measures.gains(results)
     width = 4.6 if len(scopes) > 1 else 6.5
     figure, grid = _panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
@@ -172,8 +173,8 @@ def draw_suites(results: Results) -> Figure:
     width, height = max(5.5, 2.2 + 1.0 * len(experiment.suites)), 1.4 + 0.38 * len(arms)
     figure, grid = _panels(len(domains), 1, width, height)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
-        scopes = measures.scope_suites(experiment, domain)
-        suites = [suite for scope in measures.SCOPES for suite in scopes[scope]]
+        scopes = scope_suites(experiment, domain)
+        suites = [suite for scope in SCOPES for suite in scopes[scope]]
         columns = [f"suite:{suite}" for suite in suites]
         means = np.array([measures.accuracy(results, "sft", domain, arm)[columns].mean() for arm in arms])
         marked = {
@@ -185,8 +186,8 @@ def draw_suites(results: Results) -> Figure:
         image = _heat_map(axes, means, marked, arms.index(experiment.reference_arm or BASE))
         axes.set_xticks(range(len(suites)), suites, rotation=30, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(arms)), arms)
-        if scopes[measures.IN_DOMAIN] and scopes[measures.OOD]:
-            axes.axvline(len(scopes[measures.IN_DOMAIN]) - 0.5, color=INK, linewidth=2)
+        if scopes[IN_DOMAIN] and scopes[OOD]:
+            axes.axvline(len(scopes[IN_DOMAIN]) - 0.5, color=INK, linewidth=2)
         axes.set_title(_title(results, "Accuracy, %", domain))
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.9, pad=0.02)
         bar.set_label(f"points over {experiment.reference_arm or BASE}")

@@ -11,8 +11,9 @@ from typing import Literal
 
 from glow.reporting import dynamics, measures
 from glow.reporting.cells import MARK, interval, number
-from glow.reporting.measures import IN_DOMAIN, OOD, Comparison
+from glow.reporting.measures import Comparison
 from glow.reporting.results import BASE, Results
+from glow.reporting.scopes import IN_DOMAIN, OOD, scope_suites
 from glow.reporting.statistics import Estimate
 
 Standing = Literal["as published", "against the published", "undecided"]
@@ -123,7 +124,7 @@ def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
 
 def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
     arms = [BASE, *results.experiment.arms]
-    if not measures.scope_suites(results.experiment, domain)[IN_DOMAIN]:
+    if not scope_suites(results.experiment, domain)[IN_DOMAIN]:
         return
     means = {arm: measures.accuracy(results, "sft", domain, arm)[IN_DOMAIN].mean() for arm in arms}
     best = max(means, key=lambda arm: means[arm])

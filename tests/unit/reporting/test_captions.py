@@ -46,6 +46,15 @@ def test_seeds_and_suites_are_filled_in() -> None:
     assert "ID: arithmetic;" in text
 
 
+@pytest.mark.parametrize(("lists", "mentioned"), [("general", False), ("other", True)])
+def test_groups_are_named_where_the_table_has_their_means(lists: str, mentioned: bool) -> None:
+    content = document()
+    for name, group in (("arithmetic", "maths"), ("lists", lists), ("choice", "general")):
+        content["suites"][name]["group"] = group  # arithmetic is in-domain
+    text = caption("tables", "main", config.load(content, "test")).text
+    assert ("over each group of OOD suites" in text) is mentioned
+
+
 def test_captions_name_what_the_errors_are_over() -> None:
     one, two = (caption("tables", "main", experiment(seeds=seeds)).text for seeds in ([4], [4, 5]))
     assert "which is over questions alone (there is one seed" in one

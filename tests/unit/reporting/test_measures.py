@@ -8,15 +8,15 @@ from pytest import approx
 from glow.errors import UserError
 from glow.records import read_jsonl, write_jsonl
 from glow.reporting import measures
-from glow.reporting.measures import IN_DOMAIN, OOD
 from glow.reporting.results import Run
+from glow.reporting.scopes import IN_DOMAIN, OOD, group_suites, mean_columns_present, scope_suites
 
 T1 = 12.706205  # 97.5 % of Student's t with one degree of freedom
 T9 = 2.262157  # with nine
 
 
 def test_scopes(fabricated: World) -> None:
-    scopes = measures.scope_suites(fabricated.results.experiment, "arithmetic")
+    scopes = scope_suites(fabricated.results.experiment, "arithmetic")
     assert scopes == {IN_DOMAIN: ["arithmetic"], OOD: ["lists", "choice"]}
 
 
@@ -24,7 +24,7 @@ def test_each_domain_is_ood_for_the_other(tmp_path: Path) -> None:
     domains = {name: {"problems": {"families": ["ledger"], "train": 10, "grpo": 5}} for name in ("a", "b")}
     suites = {name: {"families": ["ledger"], "domain": name} for name in ("a", "b")}
     world = World(tmp_path, document(domains=domains, suites=suites))
-    assert measures.scope_suites(world.results.experiment, "b") == {IN_DOMAIN: ["b"], OOD: ["a"]}
+    assert scope_suites(world.results.experiment, "b") == {IN_DOMAIN: ["b"], OOD: ["a"]}
 
 
 def grouped(tmp_path: Path, **groups: str | None) -> World:
@@ -35,10 +35,10 @@ def grouped(tmp_path: Path, **groups: str | None) -> World:
 
 def test_groups_part_the_suites_out_of_domain(tmp_path: Path) -> None:
     results = grouped(tmp_path, lists="general", choice="other", arithmetic="maths").results
-    assert measures.group_suites(results.experiment, "arithmetic") == {
+    assert group_suites(results.experiment, "arithmetic") == {
         "ood_general": ["lists"], "ood_other": ["choice"],
     }  # fmt: skip
-    assert measures.mean_columns_present(results.experiment) == [IN_DOMAIN, OOD, "ood_general", "ood_other"]
+    assert mean_columns_present(results.experiment) == [IN_DOMAIN, OOD, "ood_general", "ood_other"]
     # glow against positive on lists alone: 5 - 3 and 6 - 5 of ten
     gains = measures.gains(results)
     assert gains["arithmetic", "glow", "ood_general"].difference.mean == approx(15)
@@ -48,9 +48,9 @@ def test_groups_part_the_suites_out_of_domain(tmp_path: Path) -> None:
 
 def test_one_group_is_the_whole_and_no_group_has_no_column(tmp_path: Path) -> None:
     alike = grouped(tmp_path / "a", lists="general", choice="general").results
-    assert measures.mean_columns_present(alike.experiment) == [IN_DOMAIN, OOD]
+    assert mean_columns_present(alike.experiment) == [IN_DOMAIN, OOD]
     partly = grouped(tmp_path / "b", lists="general").results
-    assert measures.mean_columns_present(partly.experiment) == [IN_DOMAIN, OOD, "ood_general"]
+    assert mean_columns_present(partly.experiment) == [IN_DOMAIN, OOD, "ood_general"]
 
 
 def test_accuracy_in_percent_by_seed(fabricated: World) -> None:

@@ -1,0 +1,39 @@
+"""Which suites a mean is over: in-domain, out of domain (OOD), and the groups of the latter.
+
+Said by the configuration alone, and light: captions are asked for by the workflow.
+"""
+
+from glow.config import Experiment
+
+IN_DOMAIN = "in_domain"
+OOD = "ood"
+SCOPES = (IN_DOMAIN, OOD)
+
+
+def scope_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
+    """The suites that are in-domain for `domain`, and all others (out of domain), in file order."""
+    inside = [name for name, suite in experiment.suites.items() if suite.domain == domain]
+    return {IN_DOMAIN: inside, OOD: [name for name in experiment.suites if name not in inside]}
+
+
+def group_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
+    """The OOD suites of each group (`Suite.group`) by column `ood_<group>`; none where there is one."""
+    groups: dict[str | None, list[str]] = {}
+    for name in scope_suites(experiment, domain)[OOD]:
+        groups.setdefault(experiment.suites[name].group, []).append(name)
+    if len(groups) < 2:
+        return {}
+    return {f"{OOD}_{group}": names for group, names in groups.items() if group is not None}
+
+
+def mean_columns(experiment: Experiment, domain: str) -> dict[str, list[str]]:
+    """The columns that are means over suites, with their suites: scopes that hold any, then OOD groups."""
+    scopes = {scope: suites for scope, suites in scope_suites(experiment, domain).items() if suites}
+    return scopes | group_suites(experiment, domain)
+
+
+def mean_columns_present(experiment: Experiment) -> list[str]:
+    """The columns that are means over suites for at least one training domain."""
+    by_domain = [mean_columns(experiment, domain) for domain in experiment.domain_names]
+    found = dict.fromkeys(column for columns in by_domain for column in columns)
+    return [scope for scope in SCOPES if scope in found] + [key for key in found if key not in SCOPES]
