@@ -20,10 +20,11 @@ from glow.entropy import spread
 from glow.errors import UserError
 from glow.harness import HarnessModel, ModelUnderTest, ProcessResults, boxed_task, choice_task
 from glow.manifest import Stopwatch
-from glow.problem_rows import gold_facts, gold_of, letter, read_suite, suite_name
+from glow.problem_rows import gold_facts, gold_of, read_suite, suite_name
 from glow.prompts import problem_messages
 from glow.records import Record, write_json, write_jsonl
 from glow.scorers import judge_samples, require_scorers
+from glow.sources import LETTERS
 from glow.verify import Verifier
 
 Suites = dict[str, list[Record]]
@@ -174,7 +175,7 @@ def _judge_choice(suite: str, archive: Archive) -> ProcessResults:
 
     def process(problem: Record, results: list[tuple[float, bool]]) -> dict[str, float]:
         likelihoods = [likelihood for likelihood, _ in results]
-        chosen = letter(likelihoods.index(max(likelihoods)))
+        chosen = LETTERS[likelihoods.index(max(likelihoods))]
         correct = chosen == problem["answer"]
         archive.rows[suite].append(
             archive.row(suite, problem["problem_id"], 0)

@@ -17,6 +17,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
+from lm_eval.models.utils import postprocess_generated_text
 
 from glow.config import Evaluation
 from glow.engines import Request, require_model
@@ -82,7 +83,7 @@ class GlowModel(LM):
             completions = tested.sample(self._requests(instances))
             tested.close()
             for instance, completion in zip(instances, completions, strict=True):
-                text = _cut(completion.text, instance.args[1].get("until") or [])
+                text = postprocess_generated_text(completion.text, instance.args[1].get("until"), None)
                 responses[id(instance)] = SampledText(text, completion.finish_reason)
         return [responses[id(instance)] for instance in requests]
 
@@ -126,13 +127,6 @@ class GlowModel(LM):
     def tokenizer_name(self) -> str:
         """What lm-eval's cache tells models apart by."""
         return str(self.path)
-
-
-def _cut(text: str, stops: str | list[str]) -> str:
-    """The text up to the first of the stop strings."""
-    for stop in [stops] if isinstance(stops, str) else stops:
-        text = text.split(stop, 1)[0] if stop else text
-    return text
 
 
 def run_lm_eval(arguments: list[str]) -> None:

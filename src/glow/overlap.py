@@ -30,6 +30,7 @@ from glow.problem_rows import suite_name
 from glow.progress import progress_bar
 from glow.records import Record
 from glow.rows import Row, read_rows, text
+from glow.sources import with_choices
 
 _BATCH_WORDS = 200_000
 """Training words that are looked up together."""
@@ -111,8 +112,7 @@ def read_suites(paths: Sequence[Path]) -> list[Question]:
 def _question(row: Row, suite: str) -> Question:
     asked = text(row, "question", "every row of a suite needs a question")
     stem, choices = _parted(row.record)
-    lettered = "\n".join([stem, *(f"{chr(65 + place)}. {choice}" for place, choice in enumerate(choices))])
-    wholes = frozenset(filter(None, (_joined(whole) for whole in (asked, stem, lettered))))
+    wholes = frozenset(filter(None, map(_joined, (asked, stem, with_choices(stem, choices)))))
     return Question(suite, _name(row), stem, tuple(map(_joined, choices)), wholes)
 
 

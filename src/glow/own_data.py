@@ -14,7 +14,7 @@ from glow.problem_rows import gold_facts
 from glow.progress import progress_bar
 from glow.records import Record, problem_id, trajectory_id, write_jsonl
 from glow.rows import Row, SuiteQuestions, answer_type, label, read_rows, text
-from glow.sources import choices_of, listed_choices, with_choices
+from glow.sources import choices_of, listed_choices, problem, with_choices
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""
@@ -111,12 +111,12 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> R
     asked = _asked(row, fields)
     response = text(row, fields.response, _remedy("response"), may_be_empty=True)
     generator = text(row, fields.generator, _remedy("generator")) if fields.generator else stem
-    problem = problem_id(SOURCE, asked["question"])
-    sample_index = samples[problem]
-    samples[problem] += 1
+    identity = problem_id(SOURCE, asked["question"])
+    sample_index = samples[identity]
+    samples[identity] += 1
     return {
-        "trajectory_id": trajectory_id(problem, generator, 0, sample_index, response),
-        "problem_id": problem,
+        "trajectory_id": trajectory_id(identity, generator, 0, sample_index, response),
+        "problem_id": identity,
         "family": None,
         **asked,
         "response": response,
@@ -162,17 +162,10 @@ def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[
         )
     drawn = sorted(problems, key=lambda identity: digest(["grpo", identity]))[:count]
     return [
-        {
-            "problem_id": identity,
-            "source": SOURCE,
-            "family": None,
-            "question": problems[identity]["question"],
-            "answer": problems[identity]["answer"],
-            **{key: problems[identity][key] for key in ("stem",) if key in problems[identity]},
-            **gold_facts(problems[identity]),
-            "format": "boxed",
-        }
-        for identity in drawn
+        problem(SOURCE, row["question"], row["answer"])
+        | ({"stem": row["stem"]} if "stem" in row else {})
+        | gold_facts(row)
+        for row in (problems[identity] for identity in drawn)
     ]
 
 

@@ -3,7 +3,6 @@
 Where problems come from is `glow.problems`; here is only what the stages that use them rely on.
 """
 
-import string
 from pathlib import Path
 
 from glow.config import unknown
@@ -12,6 +11,7 @@ from glow.errors import UserError
 from glow.gym import LEVELS, RECIPE
 from glow.records import Record, read_numbered_jsonl, refuse_duplicates
 from glow.rows import Row, answer_type
+from glow.sources import LETTERS
 
 FORMATS = ("boxed", "choice")
 SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
@@ -80,19 +80,16 @@ def gold_of(problem: Record) -> Gold:
     return Gold(problem["answer"], problem.get("answer_type"), tuple(problem.get("choices") or ()))
 
 
-def letter(place: int) -> str:
-    """The letter of choice number `place` (from 0)."""
-    return string.ascii_uppercase[place]
-
-
 def _check_choices(problem: Record, place: str) -> None:
     choices = problem.get("choices")
     if not (
-        isinstance(choices, list) and 2 <= len(choices) <= 26 and all(isinstance(c, str) for c in choices)
+        isinstance(choices, list)
+        and 2 <= len(choices) <= len(LETTERS)
+        and all(isinstance(c, str) for c in choices)
     ):
-        raise UserError(f"{place}: 'choices' must be a list of 2 to 26 texts")
-    if problem["answer"] not in map(letter, range(len(choices))):
-        raise UserError(f"{place}: 'answer' must be a letter from A to {letter(len(choices) - 1)}")
+        raise UserError(f"{place}: 'choices' must be a list of 2 to {len(LETTERS)} texts")
+    if problem["answer"] not in list(LETTERS[: len(choices)]):
+        raise UserError(f"{place}: 'answer' must be a letter from A to {LETTERS[len(choices) - 1]}")
 
 
 def _check_scorer(problem: Record, place: str) -> None:

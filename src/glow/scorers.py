@@ -13,7 +13,7 @@ from glow.errors import UserError
 from glow.gym import library_version, score
 from glow.problem_rows import gold_of
 from glow.records import Record
-from glow.verify import Judgement, Verifier
+from glow.verify import TRUNCATED, Judgement, Verifier
 
 Scorer = Callable[[Record, str, str | None, answers.Mode], Judgement]
 
@@ -53,7 +53,7 @@ def judge_samples(
 def _judge_gym(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
     found = answers.extract(response, mode)
     if finish_reason == "length":
-        verdict, reason = "truncated", "cut off at the token limit"
+        verdict, reason = TRUNCATED
     elif found.answer is None:
         verdict, reason = "unparsed", found.reason
     else:
@@ -81,7 +81,7 @@ def _bare(answer: str) -> str:
 
 def _judge_ifeval(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
     if finish_reason == "length":
-        return Judgement("truncated", None, "cut off at the token limit")
+        return Judgement(TRUNCATED[0], None, TRUNCATED[1])
     data, checker = problem["scorer_data"], _ifeval_checker()
     try:
         checked = checker.test_instruction_following_strict(

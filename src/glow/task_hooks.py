@@ -12,10 +12,10 @@ from datasets import Dataset
 
 from glow.config import Suite, Verification
 from glow.options import validated
-from glow.problem_rows import letter
 from glow.prompts import PAPER, problem_messages
 from glow.records import Record
 from glow.scorers import judge_samples
+from glow.sources import LETTERS
 from glow.task_problems import task_problems
 from glow.tasks import read_task
 from glow.verify import Verifier
@@ -51,13 +51,12 @@ def rows(suite: str, **facts: Any) -> dict[str, Dataset]:
 
 def _document(row: Record) -> Record:
     """A problem as a document: the columns that task files name, and the whole row as JSON."""
-    letters = [letter(place) for place in range(len(row.get("choices", [])))]
     return {
         "problem_id": row["problem_id"],
         "question": row["question"],
         "answer": row["answer"],
         "prompt": row.get("prompt", ""),
-        "letters": letters,
+        "letters": list(LETTERS[: len(row.get("choices", []))]),
         "row": json.dumps(row),
     }
 

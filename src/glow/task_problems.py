@@ -27,7 +27,7 @@ from glow.sources import (
     stated,
     with_choices,
 )
-from glow.tasks import Shots, Task, located, read_task
+from glow.tasks import HubRows, Shots, Task, located, read_task
 
 
 def task_problems(name: str, settings: Suite) -> tuple[list[Record], dict[str, Any]]:
@@ -100,8 +100,13 @@ def _task_rows(task: Task, settings: Suite) -> Iterator[Row]:
         yield from read_rows(settings.file)
         return
     assert task.hub is not None  # `located` refused it otherwise.
-    for config in task.hub.configs or [None]:
-        for row in hub_rows(task.hub.dataset, task.hub.revision, config, task.hub.split):
+    yield from _split_rows(task.hub, task.hub.split)
+
+
+def _split_rows(hub: HubRows, split: str) -> Iterator[Row]:
+    """The rows of a split, of all configurations; `hub_config` says which one a row is from."""
+    for config in hub.configs or [None]:
+        for row in hub_rows(hub.dataset, hub.revision, config, split):
             yield Row(row.place, row.record | {"hub_config": config})
 
 
@@ -195,12 +200,7 @@ class FewShot:
         if settings.shots_file is not None:
             return read_rows(settings.shots_file)
         assert task.hub is not None  # `located` refused it otherwise.
-        configs = task.hub.configs or [None]
-        return [
-            row
-            for config in configs
-            for row in hub_rows(task.hub.dataset, task.hub.revision, config, shots.split)
-        ]
+        return _split_rows(task.hub, shots.split)
 
     def prompt(self, row: Record) -> str:
         """What stands before the letter of the answer to a multiple-choice problem.

@@ -34,6 +34,8 @@ Item = tuple[str, str | Gold, str | None]
 
 A gold answer as a plain string has its type inferred; a `Gold` may state type and choices."""
 
+TRUNCATED = ("truncated", "cut off at the token limit")
+"""The verdict and the reason of a response whose finish reason is `length`, whoever judges it."""
 _AHEAD = 1000
 """Items begun behind one that is still being compared."""
 
@@ -207,7 +209,7 @@ def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mo
 def _without_comparing(found: Extraction, gold: Gold, finish_reason: str | None) -> tuple[str, str] | None:
     """(verdict, reason) of what was extracted, or None where it must be compared as an expression."""
     if finish_reason == "length":
-        return "truncated", "cut off at the token limit"
+        return TRUNCATED
     if found.answer is None:
         return "unparsed", found.reason
     if fault := _fault_of(gold):

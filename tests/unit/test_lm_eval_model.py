@@ -397,5 +397,5 @@ def test_responses_end_at_a_stop_string(scripted: GlowModel) -> None:
 
 
 def test_texts_end_at_a_stop_string() -> None:
-    assert lm_eval_model._cut("one\n\ntwo Q: three", ["Q:", "\n\n"]) == "one"
-    assert lm_eval_model._cut("one", []) == "one"
+    assert lm_eval_model.postprocess_generated_text("one\n\ntwo Q: three", ["Q:", "\n\n"], None) == "one"
+    assert lm_eval_model.postprocess_generated_text("one", [], None) == "one"
