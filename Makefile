@@ -21,7 +21,7 @@ READY := .venv/ready
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPU_JOBS) --cores all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-vllm lint tiny docs clean
+.PHONY: help setup reproduce report test test-extras test-vllm lint tiny docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,10 @@ report: $(READY)  ## make the report (and what it needs), and say where it is
 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
 	$(BIN)/pytest
+
+test-extras:  ## the tests that need the extras gym and ifeval, which `make test` skips without them
+	$(MAKE) setup EXTRAS=gym,ifeval
+	$(BIN)/pytest -m extra
 
 test-vllm: $(VLLM_READY)  ## the tests against the real vLLM, in an environment of its own (.venv-vllm)
 	$(VLLM_BIN)/pytest -m vllm tests/real_vllm

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The same examples on every run, and no deadline: a loaded machine must not fail a right test.
 hypothesis.settings.register_profile("glow", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("glow")
+
+
+EXTRAS = {"gym": ("reasoning_gym",), "ifeval": ("langdetect", "immutabledict", "nltk")}
+"""The extras of pyproject.toml that a test may need, by `@pytest.mark.extra(name)`, and their packages."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs an extra that is not installed, and say so."""
+    for item in items:
+        for marker in item.iter_markers("extra"):
+            if not all(map(find_spec, EXTRAS[marker.args[0]])):
+                item.add_marker(pytest.mark.skip(reason=f"the extra `{marker.args[0]}` is not installed"))
 
 
 @pytest.fixture(scope="session")

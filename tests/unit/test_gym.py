@@ -22,6 +22,8 @@ from reasoning_gym.factory import DATASETS
 
 from glow import gym
 
+pytestmark = pytest.mark.extra("gym")
+
 EXECUTES = re.compile(r"\b(eval|exec|compile|parse_expr|sympify|literal_eval|subprocess|os\.system)\(")
 
 

@@ -66,8 +66,8 @@ def test_the_stage_knows_the_choices(
     assert gold_of(rows[0]).choices == ("the lung", "the heart")
 
 
+@pytest.mark.extra("gym")
 def test_a_row_may_name_its_scorer(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("reasoning_gym", reason="the extra `gym` is not installed")
     from glow.gym import draw
 
     rows = [row for row in draw(36, 1) if row["family"].startswith("chain_sum")]

@@ -341,6 +341,7 @@ def test_another_folder_of_tasks_stays(tmp_path: Path, monkeypatch: pytest.Monke
     assert found == [str(tmp_path), str(tmp_path), str(FOLDER)]
 
 
+@pytest.mark.extra("gym")
 def test_a_value_error_that_is_no_arguments_fault_keeps_its_traceback(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,12 +50,12 @@ def test_a_choice_may_be_stated_by_letter_or_text(response: str, verdict: str, a
 
 @pytest.fixture
 def cipher() -> Record:
-    pytest.importorskip("reasoning_gym", reason="the extra `gym` is not installed")
     from glow.gym import draw
 
     return next(row for row in draw(36, 1) if row["family"] == "caesar_cipher/easy")
 
 
+@pytest.mark.extra("gym")
 @pytest.mark.parametrize(
     ("written", "verdict"),
     [
@@ -72,10 +72,12 @@ def test_a_gym_answer_is_what_the_box_holds(cipher: Record, written: str, verdic
     assert judged(cipher, response).verdict == verdict
 
 
+@pytest.mark.extra("gym")
 def test_a_cut_off_response_is_truncated(cipher: Record) -> None:
     assert judged(cipher, f"\\boxed{{{cipher['answer']}}}", "length").verdict == "truncated"
 
 
+@pytest.mark.extra("gym")
 def test_a_scorer_that_fails_gives_an_error(cipher: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(answer: str, row: Record) -> float:
         raise ZeroDivisionError
@@ -104,11 +106,10 @@ NO_COMMA = {
 @pytest.fixture
 def checker(monkeypatch: pytest.MonkeyPatch) -> None:
     """lm-eval's checker; these instructions need none of nltk's data, which may be absent here."""
-    for name in ("langdetect", "immutabledict", "nltk"):
-        pytest.importorskip(name, reason="the extra `ifeval` is not installed")
     monkeypatch.setattr("nltk.data.find", lambda *_: "here")
 
 
+@pytest.mark.extra("ifeval")
 @pytest.mark.usefixtures("checker")
 def test_ifeval_wants_every_instruction_followed() -> None:
     assert judged(NO_COMMA, "Cats sleep all day.").verdict == "correct"
@@ -119,6 +120,7 @@ def test_ifeval_wants_every_instruction_followed() -> None:
     assert judged(NO_COMMA, "Cats sleep all day.", "length").verdict == "truncated"
 
 
+@pytest.mark.extra("ifeval")
 @pytest.mark.usefixtures("checker")
 def test_ifeval_finds_the_same_language_every_time() -> None:
     """langdetect draws at random; unseeded, it calls these words Spanish in about half of all calls."""
@@ -130,6 +132,7 @@ def test_ifeval_finds_the_same_language_every_time() -> None:
     assert len({judged(row, "hola hello ciao").verdict for _ in range(30)}) == 1
 
 
+@pytest.mark.extra("ifeval")
 @pytest.mark.usefixtures("checker")
 def test_ifeval_an_instruction_that_it_does_not_know_gives_an_error() -> None:
     data = NO_COMMA["scorer_data"] | {"instruction_id_list": ["nope:x", "punctuation:no_comma"]}

@@ -29,18 +29,6 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 # --- labels that two sources support --------------------------------------------------------------
 
-PAIRS_APART = {
-    "vp-1d42713b38aade": "a time on the 24-hour clock for one that names its half of the day: the same time",
-    "vp-6e1a9bed767e60": "a time on the 24-hour clock for one that names its half of the day: the same time",
-    "vp-f8fb6c391c3e09": "a.m. for p.m.: both graders drop what stands in \\text; twelve hours apart",
-    "vp-5b3139aeecf382": "the gold has a comma behind its letter, which both graders read as part of it",
-    "vp-7c95c4fe70943b": "one sum, with blanks and without: Math-Verify strips its last letter as a unit, "
-    "but only behind a blank",
-    "vp-bb989c133cd33d": "the union of two intervals, written as inequalities joined by 'or'",
-    "vp-ec8d4e90ac3996": "a numeral for the gold's number word",
-}
-
-
 def test_adjudicated_pairs(verifier: Verifier, shared_data: Path) -> None:
     pairs = read(shared_data / "verifier_pairs" / "verifier_pairs_dev_adjudicated.jsonl.gz")
     judgements = verifier.judge((pair["response"], pair["gold"], None) for pair in pairs)
@@ -49,9 +37,8 @@ def test_adjudicated_pairs(verifier: Verifier, shared_data: Path) -> None:
         for pair, judgement in zip(pairs, judgements, strict=True)
         if (judgement.verdict == "correct") != pair["correct"]
     }
-    assert apart == set(PAIRS_APART)  # neither an unexplained one, nor an explanation too many
     assert len(pairs) == 2592
-    assert 1 - len(apart) / len(pairs) >= 0.995
+    assert apart == set()
 
 
 # --- the test suites of Math-Verify and NeMo-Skills -----------------------------------------------
