@@ -20,10 +20,10 @@ from trl import SFTConfig, SFTTrainer
 
 from glow import GlowConfig, GlowTrainer
 from glow.config import Experiment, load
-from glow.head import use_chunked_head
 from glow.miniature.families import family_named
 from glow.miniature.pretrain import new_model
 from glow.miniature.tokenizer import build_tokenizer
+from glow.training.head import use_chunked_head
 
 MINIATURE = Path(__file__).resolve().parents[1] / "config" / "miniature.yaml"
 ALPHA, BETA = 1.0, 10.0
@@ -85,7 +85,7 @@ CONTENDERS = {
     "glow": "GlowTrainer: the objective glow, alpha 1, beta 10, no clamp",
     "plain": "GlowTrainer: the objective plain, all weights 1",
     "sft": "TRL's SFTTrainer as it is, with its fused head",
-    "sft-chunked": "TRL's SFTTrainer with the head of glow.head: what the trainer alone costs (CPU)",
+    "sft-chunked": "TRL's SFTTrainer with the head of glow.training.head: what the trainer alone costs (CPU)",
     "released": "a step that costs what the released code's costs (released.py)",
 }
 

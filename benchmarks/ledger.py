@@ -16,7 +16,7 @@ import torch
 from timing import table, write
 from torch import distributed, multiprocessing
 
-from glow.ledger import LossLedger
+from glow.training.ledger import LossLedger
 
 BATCH = 64
 STEPS = 200

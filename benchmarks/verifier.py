@@ -22,10 +22,10 @@ import psutil
 import timing
 from math_verify import parse, verify
 
-from glow import answers
 from glow.config import Verification
-from glow.equality import decide
-from glow.verify import Item, Verifier
+from glow.verifier import answers
+from glow.verifier.equality import decide
+from glow.verifier.verify import Item, Verifier
 
 PLAIN = ("same text", "same number", "different numbers")
 """Reasons of what is decided by normalised equality or as plain numbers."""

@@ -8,19 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glow.ledger import LossLedger
-    from glow.trainer import GlowTrainer
-    from glow.trainer_config import GlowConfig
-    from glow.weighting import glow_weights
+    from glow.training.ledger import LossLedger
+    from glow.training.trainer import GlowTrainer
+    from glow.training.trainer_config import GlowConfig
+    from glow.training.weighting import glow_weights
 
 __all__ = ["GlowConfig", "GlowTrainer", "LossLedger", "glow_weights"]
 
 
 _HOMES = {
-    "GlowConfig": "glow.trainer_config",
-    "GlowTrainer": "glow.trainer",
-    "LossLedger": "glow.ledger",
-    "glow_weights": "glow.weighting",
+    "GlowConfig": "glow.training.trainer_config",
+    "GlowTrainer": "glow.training.trainer",
+    "LossLedger": "glow.training.ledger",
+    "glow_weights": "glow.training.weighting",
 }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glow import config
+from glow.config.options import add_options, section_from
 from glow.errors import UserError
-from glow.options import add_options, section_from
 
 Arguments = argparse.Namespace
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -105,7 +105,7 @@ def _fetch(stages: Subparsers) -> None:
 
 
 def _run_fetch(arguments: Arguments) -> None:
-    from glow.models import fetch
+    from glow.models.build import fetch
 
     fetch(section_from(arguments, config.Hub), arguments.output)
 
@@ -123,7 +123,7 @@ def _scratch(stages: Subparsers) -> None:
 
 
 def _run_scratch(arguments: Arguments) -> None:
-    from glow.models import scratch
+    from glow.models.build import scratch
 
     scratch(arguments.text, arguments.output, section_from(arguments, config.Scratch))
 
@@ -155,7 +155,7 @@ def _suite(stages: Subparsers) -> None:
 
 
 def _run_suite(arguments: Arguments) -> None:
-    from glow.problems import write_suite
+    from glow.data.problems import write_suite
 
     write_suite(arguments.name, section_from(arguments, config.Suite), arguments.output)
 
@@ -172,7 +172,7 @@ def _problems(stages: Subparsers) -> None:
 
 
 def _run_problems(arguments: Arguments) -> None:
-    from glow.problems import write_problems
+    from glow.data.problems import write_problems
 
     write_problems(
         section_from(arguments, config.Problems),
@@ -199,7 +199,7 @@ def _generate(stages: Subparsers) -> None:
 
 
 def _run_generate(arguments: Arguments) -> None:
-    from glow.generate import generate
+    from glow.data.generate import generate
 
     generate(
         arguments.problems,
@@ -229,7 +229,7 @@ def _import(stages: Subparsers) -> None:
 
 
 def _run_import(arguments: Arguments) -> None:
-    from glow.own_data import import_trajectories
+    from glow.data.own_data import import_trajectories
 
     import_trajectories(
         arguments.files,
@@ -256,7 +256,7 @@ def _contamination(stages: Subparsers) -> None:
 
 
 def _run_contamination(arguments: Arguments) -> None:
-    from glow.contamination import check_contamination
+    from glow.data.contamination import check_contamination
 
     check_contamination(
         arguments.training,
@@ -294,7 +294,7 @@ def _verify(stages: Subparsers) -> None:
 
 
 def _run_verify(arguments: Arguments) -> None:
-    from glow.verify import verify_files
+    from glow.verifier.verify import verify_files
 
     verify_files(
         arguments.input,
@@ -315,7 +315,7 @@ def _arms(stages: Subparsers) -> None:
 
 
 def _run_arms(arguments: Arguments) -> None:
-    from glow.arms import write_arms
+    from glow.data.arms import write_arms
 
     write_arms(
         arguments.verdicts, arguments.output, section_from(arguments, config.Selection), arguments.seed
@@ -349,7 +349,7 @@ def _sft(stages: Subparsers) -> None:
 
 
 def _run_sft(arguments: Arguments) -> None:
-    from glow.sft import fine_tune
+    from glow.training.sft import fine_tune
 
     fine_tune(
         arguments.data,
@@ -380,7 +380,7 @@ def _grpo(stages: Subparsers) -> None:
 
 
 def _run_grpo(arguments: Arguments) -> None:
-    from glow.grpo import train
+    from glow.training.grpo import train
 
     train(
         arguments.problems,
@@ -416,7 +416,7 @@ def _evaluate(stages: Subparsers) -> None:
 
 
 def _run_evaluate(arguments: Arguments) -> None:
-    from glow.evaluate import evaluate
+    from glow.evaluation.evaluate import evaluate
 
     evaluate(
         arguments.model,
@@ -437,7 +437,7 @@ def _rescore(stages: Subparsers) -> None:
 
 
 def _run_rescore(arguments: Arguments) -> None:
-    from glow.metrics import rescore
+    from glow.evaluation.metrics import rescore
 
     rescore(arguments.samples, arguments.output)
 
@@ -450,7 +450,7 @@ def _lm_eval(stages: Subparsers) -> None:
 
 
 def _run_lm_eval(arguments: Arguments) -> None:
-    from glow.lm_eval_model import run_lm_eval
+    from glow.evaluation.lm_eval_model import run_lm_eval
 
     run_lm_eval(arguments.arguments)
 
@@ -523,7 +523,7 @@ def _unlock(stages: Subparsers) -> None:
 
 
 def _run_unlock(arguments: Arguments) -> None:
-    from glow.unlock import unlock
+    from glow.files.unlock import unlock
 
     unlock(Path.cwd())
 

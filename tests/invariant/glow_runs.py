@@ -10,9 +10,9 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from glow.samples import ROW
-from glow.trainer import GlowTrainer
-from glow.trainer_config import GlowConfig
+from glow.training.samples import ROW
+from glow.training.trainer import GlowTrainer
+from glow.training.trainer_config import GlowConfig
 
 SAMPLES = 38  # not a multiple of 8: the last group of an epoch is short
 EPOCHS = 3

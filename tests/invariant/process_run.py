@@ -26,9 +26,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
-import glow.trainer
-from glow.ledger import LossLedger
-from glow.trainer import GlowTrainer
+import glow.training.trainer
+from glow.training.ledger import LossLedger
+from glow.training.trainer import GlowTrainer
 
 
 def shard_model(trainer: GlowTrainer) -> None:
@@ -55,8 +55,8 @@ def kill_in_save(trainer: GlowTrainer, step: int, before: str) -> None:
     owner, name = {
         "ledger": (LossLedger, "save"),
         "random state": (trainer, "_save_rng_state"),
-        "mark": (glow.trainer, "mark_whole"),
-        "rotation": (glow.trainer, "rotate_checkpoints"),
+        "mark": (glow.training.trainer, "mark_whole"),
+        "rotation": (glow.training.trainer, "rotate_checkpoints"),
     }[before]
     part = getattr(owner, name)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from glow.config import Evaluation, Pretrain, Prompt, Verification
-from glow.evaluate import evaluate
+from glow.evaluation.evaluate import evaluate
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
-from glow.records import read_jsonl, write_jsonl
 
 BATCHES = (1, 7, 256)
 

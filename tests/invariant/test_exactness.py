@@ -15,7 +15,7 @@ from glow_runs import EPOCHS, SAMPLES, RecordingTrainer, reference, relative_dif
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from glow.history import read_history
+from glow.training.history import read_history
 
 TOLERANCE = 1e-6
 """Relative, of all parameters after three epochs in float32 (measured here: 1e-8 to 2e-7)."""

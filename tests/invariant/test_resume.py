@@ -16,9 +16,9 @@ from glow_runs import RecordingTrainer, make_trainer, relative_difference, train
 from safetensors.torch import load_file
 from test_exactness import TOLERANCE, run_processes
 
-from glow.checkpoints import MARKER_FILE
 from glow.errors import UserError
-from glow.history import read_history
+from glow.training.checkpoints import MARKER_FILE
+from glow.training.history import read_history
 
 # Five optimiser steps an epoch; AdamW has a state of its own to lose.
 SAVING = {"optim": "adamw_torch", "learning_rate": 1e-2, "save_strategy": "steps", "save_total_limit": 2}

@@ -17,7 +17,7 @@ from trl import SFTConfig
 
 from glow import GlowConfig, GlowTrainer, LossLedger, glow_weights
 from glow.errors import UserError
-from glow.objectives import OBJECTIVES, Objective
+from glow.training.objectives import OBJECTIVES, Objective
 
 ROWS = [{"prompt": f"{n} plus 1", "completion": f" {n + 1}"} for n in range(12)]
 
@@ -281,7 +281,7 @@ def test_the_readmes_examples_run(tiny_model: Path, tmp_path: Path, monkeypatch:
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("glow.objectives.OBJECTIVES", dict(OBJECTIVES))
+    monkeypatch.setattr("glow.training.objectives.OBJECTIVES", dict(OBJECTIVES))
     scope: dict[str, Any] = {}
     exec(blocks[0].replace("Qwen/Qwen2.5-0.5B", str(tiny_model)), scope)
     assert scope["trainer"].history()["sample_id"].tolist() == ["a", "b", "c"] * 3

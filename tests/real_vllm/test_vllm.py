@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from glow.config import Decoding, Evaluation, Pretrain, Prompt, Verification
-from glow.engines import Engine, Request, load_engine
-from glow.evaluate import evaluate
+from glow.evaluation.evaluate import evaluate
+from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
-from glow.records import Record, read_jsonl, write_jsonl
+from glow.models.sampling import Engine, Request, load_engine
 
 pytestmark = [
     pytest.mark.vllm,

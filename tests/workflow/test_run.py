@@ -17,7 +17,7 @@ import pytest
 from flow import BIN, TINY, TWO_DOMAINS, command, environment, planned, prepare, snakemake
 
 from glow import config
-from glow.records import read_jsonl
+from glow.files.jsonl import read_jsonl
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glow.config import load
 from glow.errors import UserError
-from glow.options import flags
+from glow.config.options import flags
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 

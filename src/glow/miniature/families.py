@@ -11,12 +11,12 @@ from itertools import chain, zip_longest
 
 from glow.config import unknown
 from glow.errors import UserError
+from glow.files.jsonl import Record, problem_id
 from glow.miniature.arithmetic import ARITHMETIC
 from glow.miniature.family import Family, Problem, reserved_for_pretraining
 from glow.miniature.lists import LISTS
 from glow.miniature.logic import LOGIC
 from glow.miniature.world import WORLD
-from glow.records import Record, problem_id
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (*ARITHMETIC, *LISTS, *LOGIC, *WORLD)}
 """Every family by name: arithmetic (the training domain) first, then those out of domain."""

@@ -3,7 +3,7 @@
 A plain training loop: packed documents, AdamW, one warm-up and a cosine. It can be killed at any time:
 the next call resumes from its last checkpoint and ends in the same weights to the last bit, for a given
 number of threads. Batches are a function of (seed, step), so no stream has to be rewound. Fine-tuning
-is not done here (glow.sft).
+is not done here (glow.training.sft).
 """
 
 import json
@@ -18,13 +18,13 @@ import torch
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 from glow.config import Pretrain, Prompt
-from glow.manifest import Stopwatch, digest
+from glow.files.jsonl import Record, atomic_path, write_jsonl
+from glow.files.manifest import Stopwatch, digest
+from glow.files.progress import progress_bar
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer
-from glow.models import random_qwen2
-from glow.progress import progress_bar
-from glow.prompts import prompt_messages
-from glow.records import Record, atomic_path, write_jsonl
+from glow.models.build import random_qwen2
+from glow.models.prompts import prompt_messages
 
 ROW_LENGTH = 192
 """Tokens in a packed row: one to several documents."""

@@ -14,9 +14,9 @@ from functools import cache
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer
 
-from glow.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
 from glow.miniature.corpus import STYLES, draw_document
 from glow.miniature.families import FAMILIES
+from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
 
 _UNBOUNDED = 1_000_000
 _DRAWS_PER_STYLE = 120

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from glow.config import Experiment
-from glow.metrics import sample_counts
+from glow.evaluation.metrics import sample_counts
 from glow.reporting import measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import (

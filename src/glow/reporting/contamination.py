@@ -1,7 +1,7 @@
 """The table of what evaluation suites and training data share, from the reports of `glow contamination`."""
 
 from glow.errors import UserError
-from glow.records import Record
+from glow.files.jsonl import Record
 from glow.reporting.captions import caption
 from glow.reporting.cells import Cell, Table, count_cell, text_cell, value_cell
 from glow.reporting.results import Results

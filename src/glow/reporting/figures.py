@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from glow.config import Experiment
-from glow.manifest import Stopwatch
-from glow.records import atomic_path
+from glow.files.jsonl import atomic_path
+from glow.files.manifest import Stopwatch
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number

@@ -15,8 +15,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from glow.config import Experiment
-from glow.manifest import Stopwatch
-from glow.records import atomic_path
+from glow.files.jsonl import atomic_path
+from glow.files.manifest import Stopwatch
 from glow.reporting import measures, timings
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table

@@ -15,8 +15,8 @@ import pandas as pd
 
 from glow.config import Experiment
 from glow.errors import UserError
-from glow.metrics import Question, questions
-from glow.records import read_jsonl
+from glow.evaluation.metrics import Question, questions
+from glow.files.jsonl import read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
 BASE = "base"

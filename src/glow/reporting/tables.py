@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glow.config import Experiment
-from glow.manifest import Stopwatch
-from glow.records import atomic_path, write_json
+from glow.files.jsonl import atomic_path, write_json
+from glow.files.manifest import Stopwatch
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from glow import config
-from glow.records import write_json, write_jsonl
+from glow.files.jsonl import write_json, write_jsonl
 from glow.reporting.results import Results, Run
 
 DOCUMENT = {

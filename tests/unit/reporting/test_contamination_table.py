@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from fabricated import World
 
+from glow.data.overlap import SHORTEST
 from glow.errors import UserError
-from glow.overlap import SHORTEST
-from glow.records import write_json
+from glow.files.jsonl import write_json
 from glow.reporting.cells import markdown
 from glow.reporting.contamination import contamination_table
 

@@ -6,7 +6,7 @@ from fabricated import World, document
 from pytest import approx
 
 from glow.errors import UserError
-from glow.records import read_jsonl, write_jsonl
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting import measures
 from glow.reporting.results import Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, group_suites, mean_columns_present, scope_suites

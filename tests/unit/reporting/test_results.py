@@ -7,7 +7,7 @@ from fabricated import World
 from pytest import approx
 
 from glow.errors import UserError
-from glow.records import write_jsonl
+from glow.files.jsonl import write_jsonl
 from glow.reporting.results import Results, Run, read_manifests
 
 BASE = Run("base", None, "base", 1)

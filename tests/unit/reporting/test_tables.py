@@ -8,8 +8,8 @@ from fabricated import World, document
 from pytest import approx
 
 from glow import cli
-from glow.metrics import rescore
-from glow.records import read_jsonl, write_jsonl
+from glow.evaluation.metrics import rescore
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex
 from glow.reporting.published import published_table

@@ -1,0 +1,88 @@
+"""Which trajectories each arm trains on: positive, negative, mixed and all, drawn from verdicts.
+
+Draws and orders by a keyed hash of each trajectory's id: a function of (seed, trajectory) and of
+nothing else, so that neither the order of the input nor another trajectory's absence moves a sample.
+How an arm weights its samples is not decided here (`glow.training.weighting`).
+"""
+
+from pathlib import Path
+
+from glow.config import Selection
+from glow.errors import UserError
+from glow.files.jsonl import Record, read_numbered_jsonl, refuse_duplicates, write_jsonl
+from glow.files.manifest import Stopwatch, digest
+
+POSITIVE, NEGATIVE = "correct", "wrong"
+"""The verdicts that make a positive and a negative; no other verdict enters an arm."""
+
+
+def write_arms(verdicts: Path, output: Path, selection: Selection, seed: int) -> None:
+    """Write {positive,negative,mixed,all}.jsonl into the directory `output`.
+
+    positive, negative and mixed (half and half) have one size: `selection.size`, or the largest that all
+    three can fill, made even. all holds every correct and every wrong trajectory.
+
+    Raises:
+        UserError: there are too few positives or negatives, or two trajectories share an id.
+    """
+    stopwatch = Stopwatch("arms")
+    rows = _decided(verdicts)
+    positives = _ordered([row for row in rows if row["verdict"] == POSITIVE], seed, "draw")
+    negatives = _ordered([row for row in rows if row["verdict"] == NEGATIVE], seed, "draw")
+    size = _common_size(len(positives), len(negatives), selection, verdicts)
+    arms = {
+        "positive": positives[:size],
+        "negative": negatives[:size],
+        "mixed": [*positives[: size // 2], *negatives[: size // 2]],
+        "all": rows,
+    }
+    counts = {
+        name: write_jsonl(output / f"{name}.jsonl", _ordered(arm, seed, "order"))
+        for name, arm in arms.items()
+    }
+    stopwatch.write(
+        output,
+        selection.model_dump(mode="json") | {"seed": seed},
+        [verdicts],
+        found={"positive": len(positives), "negative": len(negatives)},
+        written=counts,
+    )
+    sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"{output}: {sizes} (from {len(positives)} correct, {len(negatives)} wrong)")
+
+
+def _decided(verdicts: Path) -> list[Record]:
+    """The correct and the wrong trajectories."""
+    rows = []
+    for number, row in read_numbered_jsonl(verdicts):
+        for key in ("verdict", "trajectory_id"):
+            if key not in row:
+                raise UserError(f"{verdicts}:{number}: no key {key!r}; give the output of `glow verify`")
+        rows.append(row)
+    refuse_duplicates(rows, "trajectory_id", verdicts)
+    return [row for row in rows if row["verdict"] in (POSITIVE, NEGATIVE)]
+
+
+def _ordered(rows: list[Record], seed: int, purpose: str) -> list[Record]:
+    """`rows` in an order that depends on the seed, the purpose and each row's id."""
+    return sorted(rows, key=lambda row: digest([purpose, seed, row["trajectory_id"]]))
+
+
+def _common_size(positives: int, negatives: int, selection: Selection, verdicts: Path) -> int:
+    """The size of positive, negative and mixed; even, so that mixed has two equal halves."""
+    found = f"{verdicts}: found {positives} correct and {negatives} wrong trajectories"
+    if selection.size == "auto":
+        size = min(positives, negatives) // 2 * 2
+        if size == 0:
+            raise UserError(
+                f"{found}, but each arm needs at least 2 of its kind; sample or import more, "
+                "or look at the verdicts and their reasons"
+            )
+        return size
+    size = selection.size // 2 * 2
+    if size > min(positives, negatives) or size == 0:
+        raise UserError(
+            f"{found}, but selection.size {selection.size} needs {max(2, size)} of each; "
+            "sample or import more, or set selection.size to auto"
+        )
+    return size

@@ -1,0 +1,233 @@
+"""How much of each evaluation suite stands in the training data, and the refusal when it is too much.
+
+The report says of every suite and training file how many questions stand there whole, how many share any
+n-gram (13 words, as in the GPT-3 and Llama 2 reports; all words of a shorter question) and how many are
+covered by such n-grams to the share that counts as overlapping; and it shows the worst pairs, to be read:
+`glow.data.overlap` finds wording, and says nothing of intent. What is done about an overlap (rows removed, a
+suite left out) is the user's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glow.config import Contamination
+from glow.data.overlap import SHORTEST, Found, SuiteIndex, read_suites, scan
+from glow.errors import UserError
+from glow.files.jsonl import Record, atomic_path, write_json
+from glow.files.manifest import Stopwatch, manifest_path
+
+EXAMPLES = 10
+"""Questions that the report shows of a suite: whole ones first, then those covered most."""
+
+_SHOWN = 200
+"""Characters of a question in the report."""
+
+_NAMED = 3
+"""Pairs that a refusal names."""
+
+
+def check_contamination(
+    training: Sequence[Path], suites: Sequence[Path], output: Path, settings: Contamination
+) -> None:
+    """Write `report.json` and `report.md` into the directory `output`, or refuse what is too much.
+
+    A question overlaps when it stands whole in the training data, or when one training text holds
+    `settings.coverage` of its words in n-grams. When a suite has a larger share of such questions than
+    `settings.threshold`, the report is `refused.json` and `refused.md`, and nothing else is left: a
+    `report.json` and the manifest say that the check has passed.
+
+    Raises:
+        UserError: a file is missing, malformed or given twice, `output` cannot be a directory, or a suite's
+            share is above the threshold.
+    """
+    for place in (output, *output.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"--output {output}: {place} is a file; give a directory for the report")
+    stopwatch = Stopwatch("contamination")
+    index = SuiteIndex(read_suites(suites), settings.ngram)
+    found = [scan(path, index) for path in training]
+    if not any(one.rows for one in found):
+        raise UserError(f"{', '.join(map(str, training))}: no rows; give the training data")
+    report = {
+        "settings": settings.model_dump(mode="json"),
+        "suites": _by_suite(index, found, settings),
+        "files": [
+            {"file": str(one.path), "rows": one.rows, "words": one.words}
+            | {"suites": _counts_by_suite(index, one, settings)}
+            for one in found
+        ],
+    }
+    most = max(report["suites"], key=lambda suite: suite["share"])
+    if most["share"] > settings.threshold:
+        _write(report, output, "refused", "report")
+        raise _refusal(most, settings, output / "refused.md")
+    _write(report, output, "report", "refused")
+    facts = {suite["suite"]: suite["overlapping"] for suite in report["suites"]}
+    stopwatch.write(output, settings.model_dump(mode="json"), [*training, *suites], overlapping=facts)
+    print(_summary(report, most, output))
+
+
+def _write(report: Record, output: Path, name: str, other: str) -> None:
+    """Write the report under `name`; what a check before left, under another name too, is removed."""
+    manifest_path(output).unlink(missing_ok=True)
+    for suffix in ("json", "md"):
+        (output / f"{other}.{suffix}").unlink(missing_ok=True)
+    write_json(output / f"{name}.json", report)
+    with atomic_path(output / f"{name}.md") as partial:
+        partial.write_text(_markdown(report), encoding="utf-8", errors="backslashreplace")
+
+
+def _summary(report: Record, most: Record, output: Path) -> str:
+    rows = sum(one["rows"] for one in report["files"])
+    short = sum(one["short"] for one in report["suites"])
+    shortest = min(SHORTEST, report["settings"]["ngram"])
+    return (
+        f"{output}: {len(report['suites'])} suites, {rows} training rows: at most {most['overlapping']} of "
+        f"{most['questions']} questions of a suite ({most['suite']}) are in them; {short} questions, of "
+        f"fewer than {shortest} words, are compared with whole texts only"
+    )
+
+
+def _by_suite(index: SuiteIndex, found: Sequence[Found], settings: Contamination) -> list[Record]:
+    """A record for each suite: what all training files together hold of it, and the worst examples."""
+    together = _union(found, len(index.questions))
+    entries = []
+    for suite, numbers in _numbers_by_suite(index).items():
+        worst = numbers[np.lexsort((numbers, -_share(index, together)[numbers], ~together.exact[numbers]))]
+        examples = [
+            _example(index, found, together, number)
+            for number in worst[:EXAMPLES]
+            if together.covered[number] or together.exact[number]
+        ]
+        entries.append(
+            {"suite": suite, "questions": len(numbers)}
+            | _counts(index, together, numbers, settings)
+            | {"worst": examples}
+        )
+    return entries
+
+
+def _union(found: Sequence[Found], questions: int) -> Found:
+    together = Found.nothing(Path(), questions)
+    for one in found:
+        together.exact |= one.exact
+        together.covered = np.maximum(together.covered, one.covered)
+    return together
+
+
+def _numbers_by_suite(index: SuiteIndex) -> dict[str, np.ndarray]:
+    numbers: dict[str, list[int]] = {}
+    for number, question in enumerate(index.questions):
+        numbers.setdefault(question.suite, []).append(number)
+    return {suite: np.array(found) for suite, found in numbers.items()}
+
+
+def _share(index: SuiteIndex, found: Found) -> np.ndarray:
+    """The share of each question's words that is covered."""
+    return found.covered / np.maximum(1, index.lengths)
+
+
+def _counts(index: SuiteIndex, found: Found, numbers: np.ndarray, settings: Contamination) -> Record:
+    exact, covered = found.exact[numbers], found.covered[numbers]
+    short = index.whole_only[numbers]
+    overlapping = exact | ((covered > 0) & (_share(index, found)[numbers] >= settings.coverage))
+    return {
+        "short": int(short.sum()),
+        "exact": int(exact.sum()),
+        "any_ngram": int(((covered > 0) & ~short).sum()),
+        "overlapping": int(overlapping.sum()),
+        "share": float(overlapping.mean()),
+    }
+
+
+def _counts_by_suite(index: SuiteIndex, found: Found, settings: Contamination) -> Record:
+    return {
+        suite: _counts(index, found, numbers, settings) for suite, numbers in _numbers_by_suite(index).items()
+    }
+
+
+def _example(index: SuiteIndex, found: Sequence[Found], together: Found, number: int) -> Record:
+    """A question and the training row that holds most of it."""
+    holder = next(one for one in found if one.covered[number] == together.covered[number])
+    question = index.questions[number]
+    return {
+        "question_id": question.name,
+        "question": " ".join(question.stem.split())[:_SHOWN],
+        "exact": bool(together.exact[number]),
+        "covered": float(_share(index, together)[number]),
+        "training_file": str(holder.path),
+        "training_row": holder.row[number],
+    }
+
+
+def _refusal(worst: Record, settings: Contamination, report: Path) -> UserError:
+    """What is said of the suite with the largest share, when that is above the threshold."""
+    pairs = "; ".join(
+        f"{example['question_id']} in {example['training_file']} ({example['training_row']}), "
+        + ("whole" if example["exact"] else f"{example['covered']:.0%} of its words")
+        for example in worst["worst"][:_NAMED]
+    )
+    return UserError(
+        f"suite {worst['suite']!r}: {worst['overlapping']} of {worst['questions']} questions "
+        f"({worst['share']:.2%}) are in the training data, more than contamination.threshold "
+        f"{settings.threshold:g} allows: {pairs}.\nRemove those rows; or, if {report} shows "
+        f"that they are no copies, raise contamination.coverage (--coverage; now {settings.coverage:g}) "
+        "or the threshold"
+    )
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+
+def _markdown(report: Record) -> str:
+    settings = report["settings"]
+    shortest = min(SHORTEST, settings["ngram"])
+    lines = [
+        "# Suites in the training data",
+        "",
+        "This page quotes evaluation questions: do not publish it as it is.",
+        "",
+        "*whole*: equal to a training text after normalisation. *any n-gram*: at least "
+        f"{settings['ngram']} words running are in a training text, or all words of a shorter question with "
+        f"at least half of its choices (of one below {SHORTEST} words: all of them, lettered). "
+        f"*overlapping*: whole, or one training text holds {settings['coverage']:.0%} of the question's "
+        f"words in such runs. *short*: of fewer than {shortest} words and without choices, "
+        "compared with whole texts only: no copy inside a longer text is found. Refused: a share of "
+        f"overlapping questions above {settings['threshold']:.2%}.",
+        "",
+        *_table(report["suites"], "suite"),
+    ]
+    for file in report["files"]:
+        rows = [{"suite": suite} | counts for suite, counts in file["suites"].items()]
+        total = {row["suite"]: row["questions"] for row in report["suites"]}
+        rows = [row | {"questions": total[row["suite"]]} for row in rows]
+        lines += [
+            "",
+            f"## {file['file']}: {file['rows']} rows, {file['words']} words",
+            "",
+            *_table(rows, "suite"),
+        ]
+    for suite in report["suites"]:
+        if suite["worst"]:
+            lines += ["", f"## Most of {suite['suite']}", "", *map(_line, suite["worst"])]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Record], first: str) -> list[str]:
+    keys = [first, "questions", "short", "exact", "any_ngram", "overlapping", "share"]
+    titles = [first, "questions", "short", "whole", "any n-gram", "overlapping", "share"]
+    body = [
+        "| " + " | ".join(f"{row[key]:.2%}" if key == "share" else str(row[key]) for key in keys) + " |"
+        for row in rows
+    ]
+    return ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(keys) - 1), *body]
+
+
+def _line(example: Record) -> str:
+    held = "whole" if example["exact"] else f"{example['covered']:.0%}"
+    return (
+        f"- {held}: `{example['question_id']}` in `{example['training_file']}` "
+        f"(`{example['training_row']}`): {example['question']}"
+    )

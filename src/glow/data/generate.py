@@ -1,0 +1,183 @@
+"""The trajectories stage: the teacher answers every problem several times.
+
+One process samples one shard. Responses are archived with finish reason and token counts, right or
+wrong: judging them is the verdicts stage. A killed shard goes on where it was: each response is kept
+in `<output>.partial.jsonl` as soon as it is there, and the output itself is written at the end.
+"""
+
+import fcntl
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from glow.config import Prompt, Sampling
+from glow.data.problem_rows import gold_facts, read_problems
+from glow.errors import UserError
+from glow.files import jsonl as records
+from glow.files.jsonl import Record
+from glow.files.manifest import Stopwatch, digest, hash_path
+from glow.models.prompts import prompt_messages
+from glow.models.sampling import Completion, Request, TokenMeter, load_engine, require_model
+
+Sample = tuple[str, int]
+"""What names a response within a shard: problem_id and sample_index."""
+
+
+def generate(
+    problems: Path,
+    model: Path,
+    output: Path,
+    sampling: Sampling,
+    prompt: Prompt,
+    *,
+    shard: int,
+    shards: int,
+) -> None:
+    """Sample `sampling.samples` trajectories for each problem of shard `shard` of `shards`.
+
+    Problem number i (from 0) belongs to shard i modulo `shards`. The output's rows are in the order
+    of the problems and of their sample indices, whatever the batch size and however often the stage
+    was interrupted.
+
+    Raises:
+        UserError: a problem file with a malformed row or a repeated id, a directory that holds no
+            model, a shard that does not exist, or a second process at the same shard.
+    """
+    stopwatch = Stopwatch("generate")
+    if not 0 <= shard < shards:
+        raise UserError(f"--shard: {shard} is not among the {shards} shards 0 to {shards - 1}")
+    require_model(model)
+    mine = read_problems(problems)[shard::shards]
+    wanted = [(problem, index) for problem in mine for index in range(sampling.samples)]
+    settings = {"sampling": sampling.model_dump(), "prompt": prompt.model_dump()}
+    settings |= {"shard": shard, "shards": shards}
+    with _partial(output, _fingerprint(settings, problems, model)) as partial:
+        run = _sample_missing(wanted, model, sampling, prompt, partial)
+        rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
+        records.write_jsonl(output, rows)
+        partial.path.unlink()
+    tokens = sum(row["response_tokens"] for row in rows)
+    truncated = sum(row["finish_reason"] == "length" for row in rows)
+    facts = {"trajectories": len(rows), "tokens": tokens, "truncated": truncated}
+    stopwatch.write(output, settings, [problems, model], **run, **facts)
+    print(
+        f"{output}: {len(rows)} trajectories of {len(mine)} problems, {tokens} tokens, "
+        f"{run['tokens_per_second']:.0f} tok/s, {truncated / max(1, len(rows)):.1%} truncated"
+    )
+
+
+def _fingerprint(settings: dict[str, Any], problems: Path, model: Path) -> str:
+    """What a response depends on. Batch size is not part of it: a run may go on with a smaller one."""
+    sampling = {key: value for key, value in settings["sampling"].items() if key != "batch_size"}
+    return digest([settings | {"sampling": sampling}, hash_path(problems), hash_path(model)])
+
+
+# --- sampling -----------------------------------------------------------------------------------
+
+
+def _sample_missing(
+    wanted: list[tuple[Record, int]], model: Path, sampling: Sampling, prompt: Prompt, partial: "_Partial"
+) -> dict[str, Any]:
+    """Sample what `partial` has not got; return what the manifest notes of this run."""
+    missing = [
+        (problem, index) for problem, index in wanted if (problem["problem_id"], index) not in partial.rows
+    ]
+    if not missing:
+        return {"device": "none", "resumed": len(wanted), "tokens_per_second": 0.0}
+    engine = load_engine(model, sampling)
+    requests = [
+        Request(prompt_messages(problem["question"], prompt), (sampling.seed, problem["problem_id"], index))
+        for problem, index in missing
+    ]
+    with TokenMeter("trajectories", len(wanted), done=len(wanted) - len(missing)) as meter:
+
+        def keep(place: int, completion: Completion) -> None:
+            problem, index = missing[place]
+            partial.append(_trajectory(problem, index, completion, model.resolve().name, sampling.seed))
+            meter.add(completion)
+
+        engine.generate(requests, keep)
+    engine.close()
+    return {
+        "device": engine.device,
+        "resumed": len(wanted) - len(missing),
+        "tokens_per_second": round(meter.tokens_per_second, 1),
+    }
+
+
+def _trajectory(problem: Record, index: int, completion: Completion, generator: str, seed: int) -> Record:
+    identity = records.trajectory_id(problem["problem_id"], generator, seed, index, completion.text)
+    return {
+        "trajectory_id": identity,
+        "problem_id": problem["problem_id"],
+        "family": problem.get("family"),
+        "question": problem["question"],
+        "answer": problem["answer"],
+        "response": completion.text,
+        "generator": generator,
+        "seed": seed,
+        "sample_index": index,
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "response_tokens": len(completion.token_ids),
+        **gold_facts(problem),
+    }
+
+
+# --- what an interrupted run left -----------------------------------------------------------------
+
+
+@contextmanager
+def _partial(output: Path, fingerprint: str) -> Iterator["_Partial"]:
+    """Open the partial file of `output`, for this process alone; it outlives a failure."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.with_name(output.name + ".partial.jsonl")
+    with path.open("a+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{path}: another process is sampling this shard; wait for it, or end it"
+            ) from None
+        yield _Partial(path, stream, fingerprint)
+
+
+class _Partial:
+    """The responses sampled so far: a header with the run's fingerprint, then one row a line.
+
+    A last line that a kill tore is dropped; the rows of another run (other settings, problems or
+    model) are dropped with a note.
+    """
+
+    def __init__(self, path: Path, stream: IO[bytes], fingerprint: str) -> None:
+        self.path = path
+        self.rows: dict[Sample, Record] = {}
+        self._stream = stream
+        stream.seek(0)
+        whole = [line for line in stream if line.endswith(b"\n")]
+        header = json.dumps({"fingerprint": fingerprint}).encode() + b"\n"
+        if whole and whole[0] == header:
+            stream.truncate(sum(map(len, whole)))
+            self.rows = {_sample(row): row for row in map(json.loads, whole[1:])}
+            print(f"{path}: going on after {len(self.rows)} responses of an interrupted run", file=sys.stderr)
+            return
+        if whole:
+            print(f"{path}: discarded: made with other settings, problems or model", file=sys.stderr)
+        stream.truncate(0)
+        self._write(header)
+
+    def append(self, row: Record) -> None:
+        """Keep one more response; from here on a kill does not lose it."""
+        self.rows[_sample(row)] = row
+        self._write(json.dumps(row).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        self._stream.write(line)
+        self._stream.flush()
+
+
+def _sample(row: Record) -> Sample:
+    return row["problem_id"], row["sample_index"]

@@ -1,0 +1,177 @@
+"""The user's own trajectories, in place of problems and a teacher: mapped, checked, and kept from suites.
+
+The responses are taken as they are; whether they are right is for `glow verify` to say.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from glow.config import Fields
+from glow.data.choices import choices_of, listed_choices, problem, with_choices
+from glow.data.problem_rows import gold_facts
+from glow.errors import UserError
+from glow.files.jsonl import Record, problem_id, trajectory_id, write_jsonl
+from glow.files.manifest import Stopwatch, digest
+from glow.files.progress import progress_bar
+from glow.files.rows import Row, SuiteQuestions, answer_type, label, read_rows, text
+
+SOURCE = "own"
+"""The source of every imported problem, whatever its domain: the same question is the same problem."""
+
+
+def import_trajectories(
+    files: list[Path],
+    fields: Fields,
+    suites: list[Path],
+    output: Path,
+    grpo_output: Path,
+    *,
+    limit: int | None,
+    grpo: int,
+) -> None:
+    """Write the users' rows as Trajectory rows to `output`, and `grpo` questions to `grpo_output`.
+
+    The questions for GRPO are drawn by content hash, and all their rows are left out; of the other rows
+    `limit` are kept, drawn by content hash too, in the order of the files. A problem is a question; its
+    rows are numbered in that order. An empty response is legal, and so is an empty answer (nothing
+    can be right then); finish reason and token counts are unknown.
+
+    Raises:
+        UserError: a row lacks a mapped key, two share an id, a gold answer names none of its choices, or a
+            question is in a suite too.
+    """
+    if (limit is not None and limit < 1) or grpo < 0:
+        raise UserError(f"--limit {limit}, --grpo {grpo}: the limit must be positive, grpo not negative")
+    stopwatch = Stopwatch("import")
+    places: list[str] = []
+    trajectories: list[Record] = []
+    for place, trajectory in _read(files, fields):
+        places.append(place)
+        trajectories.append(trajectory)
+    asked = (row.get("stem", row["question"]) for row in trajectories)
+    questions = zip(places, asked, strict=True)
+    SuiteQuestions(suites).refuse(questions)
+    prompts = _prompts(trajectories, grpo, files)
+    held_out = {prompt["problem_id"] for prompt in prompts}
+    usable = [row for row in trajectories if row["problem_id"] not in held_out]
+    kept = _limited(usable, limit)
+    if not kept:
+        raise UserError(
+            f"{', '.join(map(str, files))}: no trajectory is left; give more rows or fewer GRPO questions"
+        )
+    write_jsonl(grpo_output, prompts)
+    write_jsonl(output, kept)
+    facts = {
+        "rows_read": len(trajectories),
+        "rows_kept": len(kept),
+        "rows_of_grpo_questions": len(trajectories) - len(usable),
+        "questions": len({row["problem_id"] for row in kept}),
+        "grpo_questions": len(prompts),
+        "rows_without_gold_answer": sum(not row["answer"].strip() for row in kept),
+    }
+    settings = {"fields": fields.model_dump(mode="json"), "limit": limit, "grpo": grpo}
+    stopwatch.write(output, settings, [*files, *suites], **facts)
+    print(
+        f"{output}: {len(kept)} of {len(trajectories)} trajectories on {facts['questions']} questions; "
+        f"{len(prompts)} questions kept for GRPO; none shared with a suite"
+        + (
+            f"; {facts['rows_without_gold_answer']} rows have an empty answer"
+            * (facts["rows_without_gold_answer"] > 0)
+        )
+    )
+
+
+def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Record]]:
+    """(place, trajectory) of every row."""
+    samples: Counter[str] = Counter()
+    own_ids: dict[str, str] = {}
+    unseen = {name: key for name in ("choices", "answer_type") if (key := getattr(fields, name)) is not None}
+    for path in files:
+        for row in progress_bar(path.name, " rows", iterable=read_rows(path)):
+            if fields.id is not None:
+                _refuse_second(row, fields.id, own_ids)
+            unseen = {name: key for name, key in unseen.items() if key not in row.record}
+            yield row.place, _trajectory(row, fields, _stem(path), samples)
+    for name, key in unseen.items():
+        raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {_remedy(name)}")
+
+
+def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
+    identity = text(row, key, _remedy("id"))
+    if identity in seen:
+        raise UserError(
+            f"{row.place}: id {identity!r} is that of {seen[identity]} too; every row needs its own (or drop "
+            "trajectories.fields.id)"
+        )
+    seen[identity] = row.place
+
+
+def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> Record:
+    asked = _asked(row, fields)
+    response = text(row, fields.response, _remedy("response"), may_be_empty=True)
+    generator = text(row, fields.generator, _remedy("generator")) if fields.generator else stem
+    identity = problem_id(SOURCE, asked["question"])
+    sample_index = samples[identity]
+    samples[identity] += 1
+    return {
+        "trajectory_id": trajectory_id(identity, generator, 0, sample_index, response),
+        "problem_id": identity,
+        "family": None,
+        **asked,
+        "response": response,
+        "generator": generator,
+        "seed": 0,
+        "sample_index": sample_index,
+        "finish_reason": None,
+        "prompt_tokens": None,
+        "response_tokens": None,
+        "label": label(row, fields.label, _remedy("label")) if fields.label else None,
+    }
+
+
+def _asked(row: Row, fields: Fields) -> Record:
+    """The question, with its choices listed as in the suites, the gold answer, and what is known of it."""
+    question = text(row, fields.question, _remedy("question"))
+    if fields.choices and row.record.get(fields.choices) is not None:
+        choices, letter = choices_of(row, fields.choices, fields.answer)
+        known = {"answer": letter, "choices": choices, "answer_type": "choice"}
+        if listed_choices(question):
+            return {"question": question, **known}
+        return {"question": with_choices(question, choices), "stem": question, **known}
+    kind = answer_type(row, fields.answer_type) if fields.answer_type else None
+    answer = text(row, fields.answer, _remedy("answer"), may_be_empty=True)
+    return {"question": question, "answer": answer, **({} if kind is None else {"answer_type": kind})}
+
+
+def _remedy(field: str) -> str:
+    return f"map it with trajectories.fields.{field} (--{field})"
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
+
+
+def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[Record]:
+    """`count` questions with a gold answer, drawn by content hash, as Problem rows."""
+    problems = {row["problem_id"]: row for row in trajectories if row["answer"].strip()}
+    if count > len(problems):
+        raise UserError(
+            f"{', '.join(map(str, files))}: {len(problems)} questions, but trajectories.grpo (--grpo) asks "
+            f"for {count}; ask for fewer"
+        )
+    drawn = sorted(problems, key=lambda identity: digest(["grpo", identity]))[:count]
+    return [
+        problem(SOURCE, row["question"], row["answer"])
+        | ({"stem": row["stem"]} if "stem" in row else {})
+        | gold_facts(row)
+        for row in (problems[identity] for identity in drawn)
+    ]
+
+
+def _limited(rows: list[Record], limit: int | None) -> list[Record]:
+    """At most `limit` of the rows, drawn by content hash (their ids are one), in their order."""
+    if limit is None or limit >= len(rows):
+        return rows
+    drawn = set(sorted(row["trajectory_id"] for row in rows)[:limit])
+    return [row for row in rows if row["trajectory_id"] in drawn]

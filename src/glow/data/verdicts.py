@@ -1,0 +1,363 @@
+r"""Judging responses: correct, wrong, unparsed, truncated, timeout or error, and why.
+
+The same `Verifier` labels trajectories, scores evaluations and rewards GRPO. What is equal or different
+as text, number, date, choice letter and so on is seen here (`glow.verifier.equality`); everything else is
+compared by math-verify in worker processes with a deadline (`glow.verifier.compare`). No text from a model is
+parsed as code, and none as an expression of more than a bounded size, in this process.
+
+A verdict is a function of (response, answer, finish reason, settings) alone: not of the number of
+workers, of the order of rows, or of how loaded the machine is.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from glow.config import Verification
+from glow.errors import UserError
+from glow.files.jsonl import VERDICTS, Record, write_jsonl
+from glow.files.manifest import Stopwatch
+from glow.files.progress import progress_bar
+from glow.files.rows import Row, answer_type, read_rows, text
+from glow.verifier import answers
+from glow.verifier.answers import Extraction
+from glow.verifier.compare import Comparer, Outcome
+from glow.verifier.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, names_none, prepared
+
+Item = tuple[str, str | Gold, str | None]
+"""(response, gold answer, finish reason: stop, length, or None for unknown).
+
+A gold answer as a plain string has its type inferred; a `Gold` may state type and choices."""
+
+TRUNCATED = ("truncated", "cut off at the token limit")
+"""The verdict and the reason of a response whose finish reason is `length`, whoever judges it."""
+_AHEAD = 1000
+"""Items begun behind one that is still being compared."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict (one of `records.VERDICTS`), the answer as extracted, and the reason.
+
+    extracted_from: where the answer stood: "box", or "phrase" (lenient extraction only); None without one.
+    answer_type: the gold's, given or inferred. milliseconds: wall-clock time that this verdict took (of a
+    pair compared before: what it took then); never compared nor written to files, which must be the same
+    on every run.
+    """
+
+    verdict: str
+    extracted: str | None
+    reason: str
+    extracted_from: answers.Place | None = None
+    answer_type: str = field(default="expression", compare=False)
+    milliseconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """An answer that is being compared."""
+
+    found: Extraction
+    answer_type: str
+    outcome: Future[Outcome]
+    milliseconds: float
+
+
+class Verifier:
+    """Judges responses, with `workers` processes that start when one is first needed.
+
+    Usable from any thread, and from several at once. As a context manager it ends its workers at once;
+    without `close` they end with this process, even when it is killed.
+    """
+
+    def __init__(self, settings: Verification, workers: int = 1) -> None:
+        self.settings = settings
+        self._comparer = Comparer(workers, settings.timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; what is still being compared is given up."""
+        self._comparer.close()
+
+    def same(self, first: str, second: str, gold: str | Gold = "") -> bool:
+        """Whether two answers, as extracted, are equal: either would be right were the other the gold.
+
+        Of the question's own `gold` the type and the choices count, and never the answer.
+        """
+        question = gold if isinstance(gold, Gold) else Gold(gold)
+        return self._same(first, replace(question, answer=second)) or self._same(
+            second, replace(question, answer=first)
+        )
+
+    def classes(self, stated: Sequence[str | None], gold: str | Gold = "") -> list[int]:
+        """The class of each answer by `same`, numbered from 0 by first occurrence; -1 where there is none.
+
+        An answer joins the first class whose first member it equals, so the classes are disjoint though
+        equality within a tolerance is not transitive. For votes among samples of one question, of whose
+        `gold` the type and the choices count, and never the answer.
+        """
+        question = gold if isinstance(gold, Gold) else Gold(gold)
+        members: list[str] = []
+        known: dict[str, int] = {}
+        numbers = []
+        for answer in stated:
+            if answer is not None and answer not in known:
+                found = next(
+                    (k for k, member in enumerate(members) if self.same(answer, member, question)), None
+                )
+                if found is None:
+                    found = len(members)
+                    members.append(answer)
+                known[answer] = found
+            numbers.append(-1 if answer is None else known[answer])
+        return numbers
+
+    def _same(self, stated: str, gold: Gold) -> bool:
+        decision = decide(stated, gold)
+        if decision is not None:
+            return decision.equal
+        return self._comparer.compare(prepared(stated), prepared(gold.answer)).result().verdict == "correct"
+
+    def judge_one(self, response: str, answer: str | Gold, finish_reason: str | None = None) -> Judgement:
+        """Judge one response against its gold answer."""
+        return next(self.judge([(response, answer, finish_reason)]))
+
+    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
+        """Judge (response, gold answer, finish reason) items, in their order.
+
+        Items are drawn only a little ahead of the judgements taken, so an endless stream is fine.
+        """
+        begun: deque[Judgement | _Pending] = deque()
+        for item in items:
+            begun.append(self._begin(*item))
+            while begun and (len(begun) > _AHEAD or self._is_ready(begun[0])):
+                yield self._finish(begun.popleft())
+        while begun:
+            yield self._finish(begun.popleft())
+
+    def _begin(self, response: str, answer: str | Gold, finish_reason: str | None) -> Judgement | _Pending:
+        started = time.perf_counter()
+        gold = answer if isinstance(answer, Gold) else Gold(answer)
+        try:
+            read = _read(response, gold, finish_reason, self.settings.extraction)
+        except Exception as error:  # A fault of ours, met by one odd text, must not end a run over millions.
+            failed = ("error", f"reading it failed: {error!r:.200}")
+            read = _Read("expression", Extraction(None), True, failed)
+        if not read.settled:
+            outcome = self._comparer.compare(*read.texts)
+            return _Pending(read.found, read.kind, outcome, 1000 * (time.perf_counter() - started))
+        verdict, reason = read.texts
+        milliseconds = 1000 * (time.perf_counter() - started)
+        return Judgement(verdict, read.found.answer, reason, read.found.place, read.kind, milliseconds)
+
+    @staticmethod
+    def _is_ready(begun: Judgement | _Pending) -> bool:
+        return isinstance(begun, Judgement) or begun.outcome.done()
+
+    @staticmethod
+    def _finish(begun: Judgement | _Pending) -> Judgement:
+        if isinstance(begun, Judgement):
+            return begun
+        outcome = begun.outcome.result()
+        milliseconds = begun.milliseconds + outcome.milliseconds
+        found = begun.found
+        return Judgement(
+            outcome.verdict, found.answer, outcome.reason, found.place, begun.answer_type, milliseconds
+        )
+
+
+def _fault_of(gold: Gold) -> str | None:
+    """Why nothing could be right: that is no fault of the response."""
+    if not gold.answer.strip():
+        return "the gold answer is empty"
+    return "the gold answer names none of its choices" if gold.choices and names_none(gold) else None
+
+
+class _Read(NamedTuple):
+    """What strings alone say of a response: the gold's type, the stated answer, and whether that settles it.
+
+    texts: (verdict, reason) where it does, else the two answers to compare as expressions.
+    """
+
+    kind: str
+    found: Extraction
+    settled: bool
+    texts: tuple[str, str]
+
+
+def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mode) -> _Read:
+    kind = gold.type or infer_type(gold.answer)
+    extract = answers.extract_brackets if is_bracket_row(gold) else answers.extract
+    found = extract(response, mode)
+    result = _without_comparing(found, gold, finish_reason)
+    texts = result or (prepared(found.answer or ""), prepared(gold.answer))
+    return _Read(kind, found, result is not None, texts)
+
+
+def _without_comparing(found: Extraction, gold: Gold, finish_reason: str | None) -> tuple[str, str] | None:
+    """(verdict, reason) of what was extracted, or None where it must be compared as an expression."""
+    if finish_reason == "length":
+        return TRUNCATED
+    if found.answer is None:
+        return "unparsed", found.reason
+    if fault := _fault_of(gold):
+        return "error", fault
+    decision = decide(found.answer, gold)
+    if decision is None:
+        return None
+    if decision is TOO_LONG:
+        return "error", decision.reason
+    return ("correct" if decision.equal else "wrong"), decision.reason
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+class _Fields(NamedTuple):
+    """Which keys of a row hold what."""
+
+    response_field: str
+    answer_field: str
+    answer_type_field: str | None
+
+
+def verify_files(
+    inputs: list[Path],
+    output: Path,
+    settings: Verification,
+    *,
+    response_field: str,
+    answer_field: str,
+    answer_type_field: str | None = None,
+    workers: int,
+) -> None:
+    """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
+
+    A row's `finish_reason`, if it has one, is heeded; its boolean `label`, if it has one, is compared
+    with the verdict. Where `answer_type_field` is given, a row's gold answer is of the type under that key
+    (none or null: inferred), and of type choice has the texts under `choices`, if there are any.
+
+    Raises:
+        UserError: a row lacks the response or the answer, has a type that is none, or shares its
+            `trajectory_id` with another.
+    """
+    if workers < 1:
+        raise UserError(f"--workers {workers}: at least one process is needed")
+    stopwatch = Stopwatch("verify")
+    fields = _Fields(response_field, answer_field, answer_type_field)
+    tally = _Tally()
+    with Verifier(settings, workers) as verifier:
+        write_jsonl(output, _judged(verifier, inputs, fields, tally))
+    stopwatch.write(output, settings.model_dump(mode="json") | fields._asdict(), inputs, **tally.facts())
+    print(f"{output}: {tally.summary()}")
+
+
+def _judged(verifier: Verifier, inputs: list[Path], fields: _Fields, tally: "_Tally") -> Iterator[Record]:
+    """The rows with their verdicts; counts them in `tally`."""
+    waiting: deque[Record] = deque()
+
+    def items() -> Iterator[Item]:
+        for row in _rows(inputs):
+            response = text(row, fields.response_field, "map it with --response-field", may_be_empty=True)
+            answer = text(row, fields.answer_field, "map it with --answer-field", may_be_empty=True)
+            waiting.append(row.record)
+            yield response, _gold(row, answer, fields.answer_type_field), row.record.get("finish_reason")
+
+    for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
+        row = waiting.popleft()
+        tally.add(judgement, row.get("label"))
+        yield row | {
+            "verdict": judgement.verdict,
+            "extracted": judgement.extracted,
+            "extracted_from": judgement.extracted_from,
+            "reason": judgement.reason,
+        }
+
+
+def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
+    """The gold answer of a row, with its type and choices where the row says them."""
+    kind = answer_type(row, type_field) if type_field is not None else None
+    choices = (row.record.get("choices") or []) if kind == "choice" else []
+    if not isinstance(choices, list):
+        raise UserError(f"{row.place}: 'choices' is no list of texts")
+    return Gold(answer, kind, tuple(map(str, choices)))
+
+
+def _rows(inputs: list[Path]) -> Iterator[Row]:
+    """The rows of all files; trajectories that share an id are refused."""
+    seen: dict[str, str] = {}
+    for path in inputs:
+        for row in read_rows(path):
+            if (identity := row.record.get("trajectory_id")) is not None:
+                if identity in seen:
+                    raise UserError(
+                        f"{row.place}: trajectory_id {identity!r} is that of {seen[identity]} too; "
+                        "every trajectory needs its own"
+                    )
+                seen[identity] = row.place
+            yield row
+
+
+class _Tally:
+    """Counts of verdicts, of where answers stood, and how verdicts agree with the users' labels."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[str] = Counter()
+        self.places: Counter[str] = Counter()
+        self.labelled: Counter[tuple[bool, str]] = Counter()
+
+    def add(self, judgement: Judgement, label: object) -> None:
+        self.verdicts[judgement.verdict] += 1
+        if judgement.extracted_from is not None:
+            self.places[judgement.extracted_from] += 1
+        if isinstance(label, bool):
+            self.labelled[label, judgement.verdict] += 1
+
+    def facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "rows": self.verdicts.total(),
+            "verdicts": {verdict: self.verdicts[verdict] for verdict in VERDICTS},
+            "extracted_from": {place: self.places[place] for place in answers.PLACES},
+        }
+        return facts | ({"label": self.agreement()} if self.labelled else {})
+
+    def agreement(self) -> dict[str, int]:
+        """Only rows judged correct or wrong are compared with their label."""
+        agree = self.labelled[True, "correct"] + self.labelled[False, "wrong"]
+        missed, granted = self.labelled[True, "wrong"], self.labelled[False, "correct"]
+        return {
+            "labelled": self.labelled.total(),
+            "compared": agree + missed + granted,
+            "agree": agree,
+            "label_true_verdict_wrong": missed,
+            "label_false_verdict_correct": granted,
+        }
+
+    def summary(self) -> str:
+        counts = ", ".join(
+            f"{self.verdicts[verdict]} {verdict}" for verdict in VERDICTS if self.verdicts[verdict]
+        )
+        line = f"{self.verdicts.total()} rows: {counts or 'none'}"
+        if self.places["phrase"]:
+            line += f"; {self.places['phrase']} answers read from phrases, not boxes"
+        if not self.labelled:
+            return line
+        found = self.agreement()
+        share = found["agree"] / max(1, found["compared"])
+        return (
+            f"{line}; of {found['labelled']} labelled, {found['compared']} judged correct or wrong, "
+            f"{share:.2%} as labelled ({found['label_true_verdict_wrong']} labelled true judged wrong, "
+            f"{found['label_false_verdict_correct']} labelled false judged correct)"
+        )

@@ -1,0 +1,306 @@
+r"""What an archive of judged answers says: accuracy, pass@k, maj@k, lengths, rates and policy entropy.
+
+Every metric is computed for each question first (`Question`) and then averaged, so that scores.json, the
+tables and their standard errors, which need the questions, come from one place. The input is the rows of
+samples.jsonl.gz and nothing else: no model, no verifier. The evaluation stage and `glow rescore` call the
+same `score`. What an answer's verdict is, and which answers are equal, was decided before
+(`glow.verifier.verify`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb, fsum
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from glow.errors import UserError
+from glow.files.jsonl import VERDICTS, Record, read_numbered_jsonl, write_json
+
+NO_VOTE = -1
+"""`answer_class` of a sample that states no answer."""
+JUDGES_WHOLE_RESPONSES = frozenset({"ifeval"})
+"""Scorers that read no answer out of a response."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question as a model answered it.
+
+    Attributes:
+        suite, problem_id: which question.
+        samples: how many responses it got.
+        correct: share of them that are right.
+        truncated, unparsed, unjudged: shares with that verdict (unjudged: timeout or error).
+        pass_at, maj_at: k -> estimate, for the k of `sample_counts`; empty for a question that
+            was not answered by sampling (multiple choice by likelihood). `maj_at` is empty too where a
+            scorer judges whole responses (IFEval): there is no answer to vote on.
+        tokens: mean length of its responses in tokens, none dropped; None without sampled responses.
+        entropy: policy entropy summed over scored tokens, in nats.
+        entropy_tokens: how many tokens were scored; 0 where none was.
+    """
+
+    suite: str
+    problem_id: str
+    samples: int
+    correct: float
+    truncated: float
+    unparsed: float
+    unjudged: float
+    pass_at: dict[int, float]
+    maj_at: dict[int, float]
+    tokens: float | None
+    entropy: float
+    entropy_tokens: int
+
+
+# --- estimators -----------------------------------------------------------------------------------
+
+
+def sample_counts(samples: int) -> list[int]:
+    """The k of pass@k and maj@k: 1, 2, 4, ... and `samples` itself."""
+    return sorted({1 << power for power in range(samples.bit_length())} | {samples})
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """Unbiased estimate of the chance that at least one of `k` samples is right.
+
+    1 - C(n - c, k) / C(n, k), the share of k-subsets that hold a right one (Chen et al. 2021, "Evaluating
+    Large Language Models Trained on Code", equation 1), in whole numbers up to the last division.
+    """
+    return 1 - comb(samples - correct, k) / comb(samples, k)
+
+
+def maj_at_k(votes: Sequence[int], correct: Sequence[bool], k: int) -> float:
+    """Chance that the most frequent answer among `k` of the samples, drawn without replacement, is right.
+
+    Exact over all subsets, not sampled. Answers that tie for the most votes share the win evenly; samples
+    that state none (`NO_VOTE`) never win, and a subset of nothing else is wrong. A class whose members were
+    not all judged alike (equality within a tolerance is not transitive) counts as right by their share.
+
+    Args:
+        votes: the answer class of each sample.
+        correct: whether each sample is right.
+        k: size of the vote.
+    """
+    sizes = Counter(vote for vote in votes if vote != NO_VOTE)
+    right = Counter(vote for vote, good in zip(votes, correct, strict=True) if good and vote != NO_VOTE)
+    silent = len(votes) - sizes.total()
+    won = 0.0
+    for vote, hits in right.items():
+        others = tuple(sorted(size for other, size in sizes.items() if other != vote))
+        won += hits / sizes[vote] * _win_share(sizes[vote], others, silent, k)
+    return won
+
+
+@lru_cache(maxsize=65536)
+def _win_share(own: int, others: tuple[int, ...], silent: int, k: int) -> float:
+    """Expected share of the win of a class of `own` samples, over the k-subsets of all samples."""
+    won = 0.0
+    for votes in range(1, min(own, k) + 1):
+        ways = _ways(others, silent, votes, k - votes)
+        won += comb(own, votes) * fsum(count / (1 + ties) for ties, count in ways.items())
+    return won / comb(own + sum(others) + silent, k)
+
+
+def _ways(others: tuple[int, ...], silent: int, votes: int, places: int) -> dict[int, int]:
+    """Ways to fill `places` from the other samples, no class having more than `votes`: ties -> ways."""
+    filled: dict[tuple[int, int], int] = {
+        (taken, 0): comb(silent, taken) for taken in range(min(silent, places) + 1)
+    }
+    for size in others:
+        grown: dict[tuple[int, int], int] = defaultdict(int)
+        for (taken, ties), count in filled.items():
+            for more in range(min(size, votes, places - taken) + 1):
+                grown[taken + more, ties + (more == votes)] += count * comb(size, more)
+        filled = grown
+    return {ties: count for (taken, ties), count in filled.items() if taken == places}
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+def questions(rows: Iterable[Record], archive: Path) -> list[Question]:
+    """The questions of an archive, in its order; `archive` names it in messages.
+
+    Raises:
+        UserError: questions of one suite have different numbers of samples, or a row of several samples
+            has no `answer_class`.
+    """
+    grouped: dict[tuple[str, str], list[Record]] = {}
+    for row in rows:
+        kept = {key: row.get(key) for key in _KEPT}
+        grouped.setdefault((row["suite"], row["problem_id"]), []).append(kept)
+    found = [_question(suite, problem, own, archive) for (suite, problem), own in grouped.items()]
+    sizes: dict[str, int] = {}
+    for question in found:
+        if question.samples != sizes.setdefault(question.suite, question.samples):
+            raise UserError(
+                f"{archive}: suite {question.suite!r}: question {question.problem_id!r} has "
+                f"{question.samples} samples, the first {sizes[question.suite]}; evaluate this model again"
+            )
+    return found
+
+
+_KEPT = ("verdict", "scorer", "response_tokens", "finish_reason", "entropy", "answer_class")
+
+
+def _question(suite: str, problem_id: str, rows: list[Record], archive: Path) -> Question:
+    n = len(rows)
+    verdicts = Counter(row["verdict"] for row in rows)
+    correct = [row["verdict"] == "correct" for row in rows]
+    lengths = [row["response_tokens"] for row in rows if row["response_tokens"] is not None]
+    scored = [(row["entropy"], _scored_tokens(row)) for row in rows if row["entropy"] is not None]
+    ks = sample_counts(n) if lengths else []
+    votes = _votes(rows, f"{archive}: question {problem_id!r} of suite {suite!r}") if ks else []
+    votable_ks = [] if rows[0]["scorer"] in JUDGES_WHOLE_RESPONSES else ks
+    return Question(
+        suite,
+        problem_id,
+        samples=n,
+        correct=sum(correct) / n,
+        truncated=verdicts["truncated"] / n,
+        unparsed=verdicts["unparsed"] / n,
+        unjudged=(verdicts["timeout"] + verdicts["error"]) / n,
+        pass_at={k: pass_at_k(n, sum(correct), k) for k in ks},
+        maj_at={k: maj_at_k(votes, correct, k) for k in votable_ks},
+        tokens=sum(lengths) / n if lengths else None,
+        entropy=fsum(mean * tokens for mean, tokens in scored),
+        entropy_tokens=sum(tokens for _, tokens in scored),
+    )
+
+
+def _votes(rows: list[Record], place: str) -> list[int]:
+    if len(rows) == 1:  # one vote wins whatever it is called
+        return [0]
+    votes = [row["answer_class"] for row in rows]
+    if None in votes:
+        raise UserError(f"{place}: several samples without `answer_class`; evaluate this model again")
+    return votes
+
+
+def _scored_tokens(row: Record) -> int:
+    """Tokens whose entropy was scored: the response's, and the end of the turn where it was reached."""
+    return row["response_tokens"] + (row["finish_reason"] != "length")
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def score(rows: Iterable[Record], archive: Path) -> dict[str, Any]:
+    """What scores.json holds, from the rows of samples.jsonl.gz.
+
+    `suites`: for each its format, `n` questions, `samples` in all, `accuracy` (mean over questions of the
+    share of right samples), `pass_at` and `maj_at` (k -> mean over questions), the shares of responses that
+    are `truncated`, `unparsed` or `unjudged` and of answers read `from_phrases` (lenient extraction),
+    `mean_tokens` and `median_tokens` of its responses. `entropy`: the token-weighted mean policy
+    entropy in nats over all scored responses, with their number and that of their tokens; None where none
+    was scored.
+    """
+    rows = list(rows)
+    by_suite: dict[str, list[Question]] = {}
+    for question in questions(rows, archive):
+        by_suite.setdefault(question.suite, []).append(question)
+    own_rows: dict[str, list[Record]] = {name: [] for name in by_suite}
+    for row in rows:
+        own_rows[row["suite"]].append(row)
+    return {
+        "suites": {name: _suite(found, own_rows[name]) for name, found in by_suite.items()},
+        "entropy": _entropy(rows, list(by_suite.values())),
+    }
+
+
+def _suite(found: list[Question], rows: list[Record]) -> Record:
+    def mean(values: Iterable[float]) -> float:
+        return fsum(values) / len(found)
+
+    lengths = [row["response_tokens"] for row in rows if row.get("response_tokens") is not None]
+    return {
+        "format": rows[0]["format"],
+        "n": len(found),
+        "samples": len(rows),
+        "accuracy": mean(question.correct for question in found),
+        "pass_at": {str(k): mean(question.pass_at[k] for question in found) for k in found[0].pass_at},
+        "maj_at": {str(k): mean(question.maj_at[k] for question in found) for k in found[0].maj_at},
+        "truncated": mean(question.truncated for question in found),
+        "unparsed": mean(question.unparsed for question in found),
+        "unjudged": mean(question.unjudged for question in found),
+        "from_phrases": sum(row.get("extracted_from") == "phrase" for row in rows) / len(rows),
+        "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
+        "median_tokens": median(lengths) if lengths else None,
+    }
+
+
+def _entropy(rows: list[Record], suites: list[list[Question]]) -> Record | None:
+    everything = [question for found in suites for question in found]
+    tokens = sum(question.entropy_tokens for question in everything)
+    if tokens == 0:
+        return None
+    responses = sum(row.get("entropy") is not None for row in rows)
+    return {
+        "mean": fsum(question.entropy for question in everything) / tokens,
+        "responses": responses,
+        "tokens": tokens,
+    }
+
+
+class _Sample(BaseModel):
+    """What `score` reads of an archived row; the rest of it is for people."""
+
+    model_config = ConfigDict(strict=True)
+
+    suite: str
+    problem_id: str
+    sample_index: int
+    format: Literal["boxed", "choice"]
+    verdict: Literal[VERDICTS]
+    scorer: str | None = None
+    response_tokens: int | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+    entropy: float | None = None
+    answer_class: int | None = None
+
+    @model_validator(mode="after")
+    def _has_tokens(self) -> Self:
+        if self.entropy is not None and self.response_tokens is None:
+            raise ValueError("an entropy without response_tokens")
+        return self
+
+
+def rescore(archive: Path, output: Path) -> None:
+    """Write the scores of an archive (samples.jsonl.gz) to `output`: the same file as the evaluation wrote.
+
+    Raises:
+        UserError: the archive is missing or empty, would be overwritten, holds a sample twice, or a row of it
+            is not an archived sample.
+    """
+    if output.resolve() == archive.resolve():
+        raise UserError(f"--output {output}: that is the archive itself; give another file")
+    rows, seen = [], set()
+    for number, row in read_numbered_jsonl(archive):
+        sample = _sample(row, f"{archive}:{number}")
+        identity = (sample.suite, sample.problem_id, sample.sample_index)
+        if identity in seen:
+            raise UserError(f"{archive}:{number}: a second sample {sample.sample_index} of its question")
+        seen.add(identity)
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{archive}: no samples; evaluate this model again")
+    scores = score(rows, archive)
+    write_json(output, scores)
+    print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites, rescored from {archive}")
+
+
+def _sample(row: Record, place: str) -> _Sample:
+    try:
+        return _Sample.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "row"
+        raise UserError(
+            f"{place}: {where}: {first['msg']}; give the samples.jsonl.gz of an evaluation"
+        ) from None

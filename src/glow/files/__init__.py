@@ -1,0 +1,2 @@
+"""What lies on disk: JSON Lines, the rows in it, users' own rows, manifests, progress bars. Nothing about
+models."""

@@ -1,0 +1,139 @@
+"""Reading and writing JSON Lines records, and the content-hash ids that name them.
+
+Every file that a stage hands to another is JSON Lines (`.jsonl`, or `.jsonl.gz`), one record a
+line. Writes are atomic: a killed stage leaves either the old file or the new one, never a part.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from glow.errors import UserError
+
+Record = dict[str, Any]
+
+VERDICTS = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
+"""All verdicts. Only `correct` makes a positive and only `wrong` a negative."""
+
+
+def content_id(prefix: str, *parts: str | int) -> str:
+    """An id that is a function of content alone: `prefix-` and 16 hex digits of a SHA-256.
+
+    Parts are JSON-encoded as a list first, so `("ab", "c")` and `("a", "bc")` differ.
+    """
+    encoded = json.dumps(parts, ensure_ascii=True).encode()
+    return f"{prefix}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+
+
+def problem_id(source: str, question: str) -> str:
+    """The id of a problem, from where it comes from and what it asks."""
+    return content_id("p", source, question)
+
+
+def trajectory_id(problem: str, generator: str, seed: int, sample_index: int, text: str) -> str:
+    """The id of one sampled response to the problem with id `problem`."""
+    return content_id("t", problem, generator, seed, sample_index, text)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; move it into place only when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# A lone surrogate (JSON text may hold one, UTF-8 may not) stays the escape that it was.
+_TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+
+
+@contextmanager
+def _open_for_writing(partial: Path, compressed: bool) -> Iterator[IO[str]]:
+    with partial.open("wb") as raw:
+        if not compressed:
+            with io.TextIOWrapper(raw, **_TEXT) as text:
+                yield text
+            return
+        # No name and no time in the gzip header: equal records give equal bytes.
+        with (
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed,
+            io.TextIOWrapper(packed, **_TEXT) as text,
+        ):
+            yield text
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> int:
+    """Write records to `path` atomically (gzip when it ends in .gz); return how many."""
+    count = 0
+    with (
+        atomic_path(path) as partial,
+        _open_for_writing(partial, compressed=path.suffix == ".gz") as stream,
+    ):
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path) -> Iterator[Record]:
+    """Yield the records of a JSON Lines file (.jsonl or .jsonl.gz); blank lines are skipped.
+
+    Raises:
+        UserError: the file is missing, or a line (named as file:line) is not a JSON object.
+    """
+    for _, record in read_numbered_jsonl(path):
+        yield record
+
+
+def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
+    """Like `read_jsonl`, with the line number (from 1) of each record."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    number = 0
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        try:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, _parse(line, path, number)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{path}:{number + 1}: damaged gzip file ({error})") from error
+
+
+def _parse(line: bytes, path: Path, number: int) -> Record:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}:{number}: not valid JSON ({error}); mend or remove the line") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path}:{number}: expected a JSON object, found {type(record).__name__}")
+    return record
+
+
+def refuse_duplicates(records: Iterable[Record], key: str, path: Path) -> None:
+    """Raise a `UserError` naming the first two records of `path` that share `record[key]`."""
+    first_seen: dict[str, int] = {}
+    for number, record in enumerate(records, start=1):
+        identity = record[key]
+        if identity in first_seen:
+            raise UserError(
+                f"{path}: records {first_seen[identity]} and {number} share {key} {identity!r}; "
+                "every record needs its own"
+            )
+        first_seen[identity] = number
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write one JSON document atomically, indented, keys in the order given."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", **_TEXT)

@@ -1,0 +1,166 @@
+"""Where models come from when they are not pretrained here: the hub, or made anew from the user's text.
+
+Both end in an ordinary Hugging Face checkpoint directory (safetensors, tokenizer, chat template), so
+that no later stage knows the difference. The miniature's models are pretrained in
+`glow.miniature.pretrain`; fine-tuning is in `glow.training.sft` and `glow.training.grpo`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from httpx import HTTPError
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, XetDownloadError
+from tokenizers import pre_tokenizers, trainers
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers.utils import logging as transformers_logging
+
+from glow.config import Hub, Pretrain, Scratch
+from glow.errors import UserError
+from glow.files.jsonl import read_numbered_jsonl
+from glow.files.manifest import Stopwatch
+from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
+
+WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
+"""Weights in safetensors, configuration, tokenizer: no pickles, no code."""
+UNWANTED = ["original/*", "onnx/*"]
+"""Further copies of the weights that some repositories keep."""
+
+
+def fetch(hub: Hub, output: Path) -> None:
+    """Download a model at its pinned commit to the directory `output`.
+
+    The files gather in a sibling directory that is moved into place when it is complete; a download that
+    was cut short goes on from there.
+
+    Raises:
+        UserError: the hub or the model cannot be reached, or the model has no safetensors weights.
+    """
+    stopwatch = Stopwatch("fetch")
+    partial = output.with_name(f".{output.name}.{hub.revision[:12]}.partial")
+    name = f"{hub.hub}@{hub.revision[:12]}"
+    try:
+        snapshot_download(
+            hub.hub,
+            revision=hub.revision,
+            local_dir=partial,
+            allow_patterns=WANTED,
+            ignore_patterns=UNWANTED,
+        )
+    except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, XetDownloadError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{name}: not fetched from the Hugging Face hub ({reason[:200]})\n"
+            "Check network, name and access (`hf auth login`), or give the path of a local copy."
+        ) from error
+    if not (partial / "config.json").is_file() or not list(partial.glob("*.safetensors")):
+        raise UserError(
+            f"{name}: no model with a config.json and safetensors weights there (pickled weights are not "
+            "read); choose another revision, or convert it and give its path"
+        )
+    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub's notes on the download
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
+    stopwatch.write(output, hub.model_dump(mode="json"), [], bytes=size)
+    print(f"{output}: {name}, {size / 1e9:.2f} GB")
+
+
+def scratch(text: Path, output: Path, settings: Scratch) -> None:
+    """Make a small Qwen2 model with random weights and a tokenizer trained on the text of `text`.
+
+    Args:
+        text: JSON Lines of trajectories; their questions and responses train the tokenizer.
+        output: directory of the model. Equal text and settings give equal bytes.
+
+    Raises:
+        UserError: a row without question or response, or no rows.
+    """
+    stopwatch = Stopwatch("scratch")
+    transformers_logging.disable_progress_bar()  # that of saving the weights
+    tokenizer = train_tokenizer(_texts(text), settings.vocabulary)
+    model = random_qwen2(tokenizer, settings, settings.max_length, settings.seed)
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(output, ignore_errors=True)
+    partial.rename(output)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    stopwatch.write(
+        output, settings.model_dump(mode="json"), [text], parameters=parameters, vocabulary=len(tokenizer)
+    )
+    print(f"{output}: untrained model of {parameters:,} parameters, vocabulary {len(tokenizer):,}")
+
+
+def train_tokenizer(texts: Iterator[str], vocabulary: int) -> Qwen2Tokenizer:
+    """A byte-level BPE tokenizer of at most `vocabulary` tokens, with Qwen's way of cutting text up.
+
+    It has to be a `Qwen2Tokenizer`: transformers 5 rebuilds whatever tokenizer stands beside a Qwen2
+    model as one, from nothing but its vocabulary and merges.
+    """
+    backend = Qwen2Tokenizer().backend_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    learned = json.loads(backend.to_str())["model"]
+    return Qwen2Tokenizer(
+        vocab=learned["vocab"],
+        merges=[tuple(merge) for merge in learned["merges"]],
+        unk_token=None,
+        eos_token=TURN_END,
+        pad_token=PADDING,
+        additional_special_tokens=[TURN_START],
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def random_qwen2(
+    tokenizer: Qwen2Tokenizer, shape: Scratch | Pretrain, context: int, seed: int
+) -> Qwen2ForCausalLM:
+    """A float32 Qwen2 model with tied embeddings and random weights.
+
+    Args:
+        shape: settings that give hidden_size, layers and heads.
+        context: longest sequence in tokens.
+        seed: of the weights; with the shape and the vocabulary it determines them.
+    """
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        intermediate_size=3 * shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        dtype="float32",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Qwen2ForCausalLM(config)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Roles of the chat template, then every question (once while it repeats) and response."""
+    yield from (f"{role}\n" for role in ROLES)
+    number, last = 0, None
+    for number, row in read_numbered_jsonl(path):
+        for key in ("question", "response"):
+            if not isinstance(row.get(key), str):
+                raise UserError(f"{path}:{number}: no text under {key!r}; every trajectory has one")
+        if row["question"] != last:
+            yield (last := row["question"])
+        yield row["response"]
+    if number == 0:
+        raise UserError(f"{path}: no trajectories to train a tokenizer on")

@@ -1,0 +1,116 @@
+r"""Judging the responses of suites with scorers of their own: IFEval's checker, reasoning-gym's scorers.
+
+Everything else is judged by `glow.verifier.verify`. The outcome is a `Judgement` all the same: a response cut
+off at the token limit is `truncated`, and where an answer is asked for in a box, one without is `unparsed`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+
+from glow.data.problem_rows import gold_of
+from glow.errors import UserError
+from glow.files.jsonl import Record
+from glow.suites.gym import library_version, score
+from glow.verifier import answers
+from glow.verifier.verify import TRUNCATED, Judgement, Verifier
+
+Scorer = Callable[[Record, str, str | None, answers.Mode], Judgement]
+
+LONGEST_ANSWER = 10_000
+"""Characters of an answer that a scorer is given: the longest gold answer of a suite has a few hundred."""
+
+_TEXT = re.compile(r"\s*\$?\s*\\(?:text|textbf|mathrm|texttt)\{(.*)\}\s*\$?\s*", re.DOTALL)
+
+
+def require_scorers(problems: Iterable[Record]) -> None:
+    """Refuse, before anything is sampled, what could not be judged afterwards.
+
+    Raises:
+        UserError: the packages of a scorer are not installed.
+    """
+    importers: dict[str, Callable[[], object]] = {"gym": library_version, "ifeval": _ifeval_checker}
+    for scorer in sorted({problem["scorer"] for problem in problems if "scorer" in problem}):
+        importers[scorer]()
+
+
+def judge_samples(
+    problem: Record, samples: Sequence[tuple[str, str | None]], verifier: Verifier
+) -> list[Judgement]:
+    """The verdicts of (response, finish reason) samples of one problem: by its own scorer, or our verifier.
+
+    Raises:
+        UserError: the packages of its scorer are not installed.
+    """
+    if "scorer" in problem:
+        scorers: dict[str, Scorer] = {"gym": _judge_gym, "ifeval": _judge_ifeval}
+        scorer, mode = scorers[problem["scorer"]], verifier.settings.extraction
+        return [scorer(problem, response, finish_reason, mode) for response, finish_reason in samples]
+    gold = gold_of(problem)
+    return list(verifier.judge((response, gold, reason) for response, reason in samples))
+
+
+def _judge_gym(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
+    found = answers.extract(response, mode)
+    if finish_reason == "length":
+        verdict, reason = TRUNCATED
+    elif found.answer is None:
+        verdict, reason = "unparsed", found.reason
+    else:
+        verdict, reason = _gym_verdict(found.answer, problem)
+    return Judgement(verdict, found.answer, reason, found.place)
+
+
+def _gym_verdict(answer: str, problem: Record) -> tuple[str, str]:
+    if len(answer) > LONGEST_ANSWER:
+        return "wrong", f"an answer of more than {LONGEST_ANSWER} characters"
+    try:
+        value = score(_bare(answer), problem)
+    except UserError:
+        raise
+    except Exception as error:  # The package's scorers do not say what they raise on odd text.
+        return "error", f"reasoning-gym's scorer: {type(error).__name__}"
+    return ("correct" if value >= 1 else "wrong"), f"reasoning-gym's scorer: {value:g}"
+
+
+def _bare(answer: str) -> str:
+    r"""The answer without `\text{}` or the like around the whole of it, and without spaces at its ends."""
+    wrapped = _TEXT.fullmatch(answer)
+    return (wrapped[1] if wrapped and wrapped[1].count("{") == wrapped[1].count("}") else answer).strip()
+
+
+def _judge_ifeval(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
+    if finish_reason == "length":
+        return Judgement(TRUNCATED[0], None, TRUNCATED[1])
+    data, checker = problem["scorer_data"], _ifeval_checker()
+    try:
+        checked = checker.test_instruction_following_strict(
+            checker.InputExample(
+                data["key"], data["instruction_id_list"], problem["question"], data["kwargs"]
+            ),
+            response,
+        )
+    except Exception as error:  # Nor does this checker say what it raises: an unknown instruction, odd text.
+        return Judgement("error", None, f"lm-eval's checker: {type(error).__name__}")
+    outcomes = zip(data["instruction_id_list"], checked.follow_instruction_list, strict=True)
+    missed = [name for name, followed in outcomes if not followed]
+    reason = f"not followed: {', '.join(missed)}" if missed else "all instructions followed"
+    return Judgement("wrong" if missed else "correct", None, reason)
+
+
+def _ifeval_checker() -> ModuleType:
+    try:
+        # First: without this data, lm-eval's module would try to download it when it is imported.
+        import nltk
+
+        nltk.data.find("tokenizers/punkt_tab")
+        from langdetect import DetectorFactory
+        from lm_eval.tasks.ifeval import utils
+    except (ImportError, LookupError) as error:  # nltk says with a LookupError that its data is missing.
+        raise UserError(
+            f"suite ifeval: lm-eval's checker cannot run ({' '.join(str(error).split())[:100]}): "
+            "pip install -c constraints.txt 'glow-sft[ifeval]', and once, with a network: "
+            "python -m nltk.downloader punkt_tab"
+        ) from None
+    DetectorFactory.seed = 0  # Else the language of a text, and with it the verdict, is a matter of chance.
+    return utils

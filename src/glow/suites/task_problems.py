@@ -1,0 +1,224 @@
+"""The problems of a built-in task: its rows (local file, hub, or reasoning-gym) as Problem rows.
+
+Every row of the source is kept, repeats too, so that a score is over the rows that published figures
+are over; repeats are counted, and get ids of their own. What a row says beyond `sources.problem`:
+`instruction` false where the prompt's instruction is left out, `scorer` and `scorer_data` where our
+verifier does not judge, `stem` the question before its choices, and `prompt` the raw text that a choice's
+letter is scored after.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from glow.config import Suite, SuiteFormat
+from glow.data.choices import (
+    LETTERS,
+    choices_of,
+    hub_rows,
+    listed_choices,
+    problem,
+    repeats,
+    stated,
+    with_choices,
+)
+from glow.errors import UserError
+from glow.files.jsonl import Record, problem_id
+from glow.files.manifest import digest
+from glow.files.rows import Row, read_rows, text
+from glow.suites.tasks import HubRows, Shots, Task, located, read_task
+
+
+def task_problems(name: str, settings: Suite) -> tuple[list[Record], dict[str, Any]]:
+    """The problems of the task that suite `name` names, and what the manifest notes.
+
+    Raises:
+        UserError: the task is unknown or has no use for a setting, its rows cannot be read, or there are
+            fewer than asked for.
+    """
+    task_name = settings.task or name
+    task, settings = read_task(task_name), located(name, settings)
+    if task.source == "reasoning_gym":
+        from glow.suites.gym import draw, library_version
+
+        problems = draw(settings.problems, settings.seed)
+        return problems, {"source": f"reasoning-gym {library_version()}", "task_version": task.version}
+    rows = list(_task_rows(task, settings))
+    if not rows:
+        raise UserError(f"{settings.file or task_name}: no rows")
+    problems = [_task_problem(task_name, task, settings.format or task.format, row) for row in rows]
+    if task.shots is not None:
+        prompts = FewShot(name, task, task.shots, settings)
+        problems = [row | {"prompt": prompts.prompt(row)} for row in problems]
+    apart = _told_apart(problems)
+    drawn = _drawn(name, apart, settings)
+    kept = {row["problem_id"] for row in drawn}
+    facts = {
+        "rows": len(rows),
+        "kept repeats": repeats(
+            row for row, own in zip(problems, apart, strict=True) if own["problem_id"] in kept
+        ),
+        "source": str(settings.file) if settings.file else _hub_name(task),
+        "task_version": task.version,
+    }
+    return drawn, facts
+
+
+def _hub_name(task: Task) -> str:
+    assert task.hub is not None  # `located` refused it otherwise.
+    return f"{task.hub.dataset}@{task.hub.revision}"
+
+
+def _drawn(name: str, problems: list[Record], settings: Suite) -> list[Record]:
+    """As many problems as the settings ask for, drawn by content hash, in the order of their source."""
+    if settings.problems is None:
+        return problems
+    if settings.problems > len(problems):
+        raise UserError(
+            f"suite {name!r} has {len(problems)} problems, {settings.problems} are asked for; ask for fewer"
+        )
+    chosen = sorted(problems, key=lambda row: digest([settings.seed, row["problem_id"]]))
+    kept = {row["problem_id"] for row in chosen[: settings.problems]}
+    return [row for row in problems if row["problem_id"] in kept]
+
+
+def _told_apart(problems: Iterable[Record]) -> list[Record]:
+    """The problems with ids of their own: the second copy of a question gets the id of its number."""
+    copies: dict[str, int] = defaultdict(int)
+    apart = []
+    for row in problems:
+        identity = row["problem_id"]
+        copies[identity] += 1
+        own = identity if copies[identity] == 1 else problem_id(identity, f"copy {copies[identity]}")
+        apart.append(row | {"problem_id": own})
+    return apart
+
+
+def _task_rows(task: Task, settings: Suite) -> Iterator[Row]:
+    if settings.file is not None:
+        yield from read_rows(settings.file)
+        return
+    assert task.hub is not None  # `located` refused it otherwise.
+    yield from _split_rows(task.hub, task.hub.split)
+
+
+def _split_rows(hub: HubRows, split: str) -> Iterator[Row]:
+    """The rows of a split, of all configurations; `hub_config` says which one a row is from."""
+    for config in hub.configs or [None]:
+        for row in hub_rows(hub.dataset, hub.revision, config, split):
+            yield Row(row.place, row.record | {"hub_config": config})
+
+
+def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) -> Record:
+    question = text(row, _key(row, task.fields.question), "every row needs a question")
+    family_key = next((key for key in task.fields.family if row.record.get(key)), None)
+    family = str(row.record[family_key]) if family_key else None
+    source = f"{name}/{family}" if family else name
+    choices, answer = _choices_and_answer(task, row, question)
+    if problem_format == "choice":
+        if not choices:
+            raise UserError(f"{row.place}: no choices; the suite's format can only be boxed")
+        return problem(source, question, answer, family=family, choices=choices, format="choice")
+    if not choices or task.listed:
+        made = problem(source, question, answer, family=family, choices=choices or None)
+    else:
+        made = problem(source, with_choices(question, choices), answer, family=family, choices=choices)
+        made["stem"] = question
+    return made | _scoring(task, row)
+
+
+def _scoring(task: Task, row: Row) -> Record:
+    """What a row says of how it is asked and judged, where that is not the usual way."""
+    said: Record = {} if task.instruction else {"instruction": False}
+    if task.scorer == "verifier":
+        return said
+    missing = [key for key in task.scorer_fields if key not in row.record]
+    if missing:
+        raise UserError(
+            f"{row.place}: no key {missing[0]!r}; its scorer needs {', '.join(task.scorer_fields)}"
+        )
+    return said | {
+        "scorer": task.scorer,
+        "scorer_data": {key: row.record[key] for key in task.scorer_fields},
+    }
+
+
+def _choices_and_answer(task: Task, row: Row, question: str) -> tuple[list[str], str]:
+    """The choices (none where there are none) and the gold answer: their letter, or the answer itself."""
+    fields = task.fields
+    if fields.wrong is not None:
+        return _shuffled(task, row, question)
+    if not fields.answer:
+        return [], ""
+    key = _key(row, fields.answer)
+    if fields.choices is not None and (found := _key(row, fields.choices)) and _are_choices(task, row, found):
+        return choices_of(row, found, key)
+    answer = stated(row, key, "every row needs an answer")
+    if task.answer_after:
+        answer = answer.rpartition(task.answer_after)[2].strip()
+    choices = listed_choices(question) if task.listed else []
+    # A list before a question that asks for something else (penguins in a table) offers no choices.
+    return (choices, answer) if answer.strip("()") in set(LETTERS[: len(choices)]) else ([], answer)
+
+
+def _are_choices(task: Task, row: Row, key: str) -> bool:
+    """A task that lists its choices may have rows without any (ACPBench's yes-or-no half)."""
+    return not (task.listed and row.record.get(key) is None)
+
+
+def _shuffled(task: Task, row: Row, question: str) -> tuple[list[str], str]:
+    """The right and the wrong choices in an order that only the question decides, and the right letter."""
+    keys = [_key(row, task.fields.answer), *(task.fields.wrong or [])]
+    right, *wrong = (text(row, key, "every row needs all choices").strip() for key in keys)
+    order = [right, *wrong]
+    random.Random(f"choices/{problem_id(task.suite, question)}").shuffle(order)
+    return order, LETTERS[order.index(right)]
+
+
+def _key(row: Row, alternatives: list[str]) -> str:
+    """The first of the alternatives that the row has, or the first of all, for the message."""
+    return next((key for key in alternatives if key in row.record), alternatives[0])
+
+
+class FewShot:
+    """Raw prompts as in lm-eval's `mmlu`: a heading, worked examples of the subject, the question."""
+
+    def __init__(self, name: str, task: Task, shots: Shots, settings: Suite) -> None:
+        self._suite = name
+        self.count = shots.count if settings.shots is None else settings.shots
+        self._examples: dict[str | None, list[str]] = defaultdict(list)
+        if self.count == 0:
+            return
+        self._source = settings.shots_file or f"{_hub_name(task)} ({shots.split})"
+        for row in self._rows(task, shots, settings):
+            example = _task_problem(task.suite, task, "choice", row)
+            self._examples[example["family"]].append(f"{_raw_question(example)} {example['answer']}\n\n")
+
+    @staticmethod
+    def _rows(task: Task, shots: Shots, settings: Suite) -> Iterable[Row]:
+        if settings.shots_file is not None:
+            return read_rows(settings.shots_file)
+        assert task.hub is not None  # `located` refused it otherwise.
+        return _split_rows(task.hub, shots.split)
+
+    def prompt(self, row: Record) -> str:
+        """What stands before the letter of the answer to a multiple-choice problem.
+
+        Raises:
+            UserError: the subject has fewer worked examples than are asked for.
+        """
+        subject = row["family"]
+        examples = self._examples[subject][: self.count]
+        if len(examples) < self.count:
+            raise UserError(
+                f"suite {self._suite!r}: {len(examples)} worked examples for subject {subject!r} in "
+                f"{self._source}, {self.count} are asked for; ask for fewer with `shots`"
+            )
+        about = (subject or "").replace("_", " ")
+        heading = f"The following are multiple choice questions (with answers) about {about}.\n\n"
+        return heading + "".join(examples) + _raw_question(row)
+
+
+def _raw_question(row: Record) -> str:
+    return with_choices(row["question"].strip(), row["choices"]) + "\nAnswer:"

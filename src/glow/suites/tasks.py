@@ -1,0 +1,206 @@
+"""Built-in evaluation tasks (*.yaml beside this file): where their rows come from and which keys hold what.
+
+Each file is a task file of lm-evaluation-harness, which `lm_eval --include_path` and its TaskManager
+load; here the same file is read for its facts, without importing the harness. How a task's rows become
+problems is `glow.data.problems`; what its `!function` hooks do is `glow.suites.task_hooks`.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from glow.config import Section, Suite, SuiteFormat, unknown
+from glow.errors import UserError
+
+FOLDER = Path(__file__).parent
+
+
+class HubRows(Section):
+    """A data set on the Hugging Face hub, at one commit."""
+
+    dataset: str = Field(description="org/name", pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(description="commit hash", pattern=r"^[0-9a-f]{40}$")
+    configs: list[str] | None = Field(None, description="configurations (subsets), read one after another")
+    split: str = "test"
+
+
+class TaskFields(Section):
+    """Keys that may hold a field, the first present wins: hub rows and local copies differ in names.
+
+    `hub_config` is the configuration that a hub row came from. Without `answer` a task has no gold
+    answers: its scorer decides. `wrong` are the keys of the wrong choices, where `answer` holds the text
+    of the right one (GPQA): the choices are then shuffled by the problem's own hash.
+    """
+
+    question: list[str] = Field(min_length=1)
+    answer: list[str] = Field([])
+    choices: list[str] | None = None
+    wrong: list[str] | None = None
+    family: list[str] = Field([])
+
+
+class Shots(Section):
+    """Worked examples before each question, from another split of the same set, by subject."""
+
+    count: int = Field(5, ge=0)
+    split: str = "dev"
+    local: list[str] = Field([], description="local copies below a data_dir")
+
+
+class Task(Section):
+    """A built-in task.
+
+    Attributes:
+        in_domain: the training domain that it is in-domain for, by the paper's names (math, mmlu).
+        group: the paper's group of sets: maths, general or other; none for sets that are not the paper's.
+        local: where a data_dir keeps its rows: the first that is there.
+        source: rows of a hub data set or a file; or problems that reasoning-gym draws.
+        listed: whether the question text already lists its choices, with letters, at its end.
+        instruction: whether the prompt's instruction (steps, a box) follows the question.
+        scorer: what judges a response: our verifier, or a scorer of its own (`glow.suites.scorers`).
+        scorer_fields: keys of a row that its scorer needs.
+    """
+
+    suite: str
+    version: float = Field(gt=0)
+    description: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    in_domain: str | None = None
+    group: Literal["maths", "general", "other"] | None = None
+    hub: HubRows | None = None
+    local: list[str] = Field([])
+    source: Literal["rows", "reasoning_gym"] = "rows"
+    fields: TaskFields
+    answer_after: str | None = Field(
+        None, description="the answer is what follows this mark, where it occurs"
+    )
+    listed: bool = False
+    instruction: bool = True
+    scorer: Literal["verifier", "ifeval", "gym"] = "verifier"
+    scorer_fields: list[str] = Field([])
+    shots: Shots | None = None
+    format: SuiteFormat
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether no data set to fetch is known, and nothing draws its problems."""
+        return self.hub is None and self.source == "rows"
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether every row has choices apart from its question, so that each can be scored."""
+        return self.fields.wrong is not None or (self.fields.choices is not None and not self.listed)
+
+
+def task_names() -> list[str]:
+    """The names of all built-in tasks; `group_*.yaml` are lm-eval's groups of them."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("group_"))
+
+
+def read_task(name: str) -> Task:
+    """The built-in task of that name.
+
+    Raises:
+        UserError: there is none; the message suggests the nearest.
+    """
+    if name not in task_names():
+        raise UserError(f"suite {unknown(name, task_names())}")
+    document = task_document(FOLDER / f"{name}.yaml")
+    facts = dict(document["metadata"])
+    configs = facts.pop("hub_configs", None) or (
+        [document["dataset_name"]] if "dataset_name" in document else None
+    )
+    if "dataset_path" in document:
+        facts["hub"] = {
+            "dataset": document["dataset_path"],
+            "revision": document["dataset_kwargs"]["revision"],
+            "configs": configs,
+            "split": document["test_split"],
+        }
+    facts["format"] = "choice" if document["output_type"] == "multiple_choice" else "boxed"
+    return Task.model_validate(facts)
+
+
+def task_document(path: Path) -> dict[str, Any]:
+    """A task file as lm-eval reads it, `include` merged in; a `!function` is left as its name."""
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
+    included = document.pop("include", None)
+    return document if included is None else task_document(path.parent / included) | document
+
+
+class _TaskLoader(yaml.SafeLoader):
+    """YAML's safe loader, with lm-eval's tag for functions."""
+
+
+_TaskLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
+    """The suite's settings with its local files found below its `data_dir`, or else below `data_dir`.
+
+    A `file` that is given stays. Where the experiment's `data_dir` has no copy, the hub is read.
+
+    Raises:
+        UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
+    """
+    if settings.families is not None:
+        return settings
+    task = read_task(settings.task or name)
+    _refuse_misfits(name, task, settings)
+    if task.source != "rows":
+        return settings.model_copy(update={"data_dir": None})
+    folder = settings.data_dir or data_dir
+    found: dict[str, Any] = {"data_dir": None}
+    if folder is not None and settings.file is None:
+        found["file"] = _first_present(folder, task.local)
+        if found["file"] is None and settings.data_dir is not None:
+            kept = " or ".join(task.local) or "no file of this task"
+            raise UserError(
+                f"data_dir {settings.data_dir}: expected {kept} in it; or give the rows with `file`"
+            )
+    if folder is not None and settings.shots_file is None and task.shots is not None:
+        found["shots_file"] = _first_present(folder, task.shots.local)
+    suite = settings.model_copy(update=found)
+    _refuse_absent_rows(name, task, suite, folder)
+    return suite
+
+
+def _refuse_misfits(name: str, task: Task, settings: Suite) -> None:
+    """Refuse settings that the task has no use for."""
+    wanted = settings.format or task.format
+    if task.source != "rows" and settings.file is not None:
+        raise UserError(f"suite {name!r} draws its problems by `seed`: remove `file`")
+    if wanted == "choice" and not task.has_choices:
+        none = "rows without choices" if task.fields.choices else "no choices"
+        raise UserError(f"suite {name!r} has {none}: its format can only be boxed")
+    if wanted == "boxed" and task.shots is not None:
+        raise UserError(f"suite {name!r} is scored by log-likelihood: for boxed answers take task mmlu")
+    for key in ("shots", "shots_file"):
+        if task.shots is None and getattr(settings, key) is not None:
+            raise UserError(f"suite {name!r} takes no worked examples: remove `{key}`")
+
+
+def _refuse_absent_rows(name: str, task: Task, suite: Suite, folder: Path | None) -> None:
+    """Refuse a suite of which neither a file nor a data set to fetch is known, for questions or examples."""
+    if suite.file is None and task.needs_file:
+        raise UserError(
+            f"suite {name!r}: no data set to fetch is known for this task; give its rows with `file`"
+            f"{_looked_for(folder, task.local)}"
+        )
+    if task.shots is None or suite.shots_file is not None or 0 in (suite.shots, task.shots.count):
+        return
+    if suite.file is not None or task.hub is None:
+        raise UserError(
+            f"suite {name!r}: no worked examples beside {suite.file}; give them with `shots_file` "
+            f"(MMLU's dev split), or ask for none with `shots: 0`{_looked_for(folder, task.shots.local)}"
+        )
+
+
+def _looked_for(folder: Path | None, names: list[str]) -> str:
+    return f" (data_dir {folder} has no {' or '.join(names)})" if folder is not None and names else ""
+
+
+def _first_present(folder: Path, names: list[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)

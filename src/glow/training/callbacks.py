@@ -1,0 +1,72 @@
+"""What the training stages, SFT and GRPO, share besides their resume points (`glow.training.checkpoints`)."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import datasets
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging as transformers_logging
+
+from glow.files.progress import progress_bar
+
+
+def quieten() -> None:
+    """Keep the libraries' own bars (tokenising, loading weights) out of log files."""
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        transformers_logging.disable_progress_bar()
+
+
+class StepProgress(TrainerCallback):
+    """A progress bar over optimiser steps that shows the latest value of one metric of the log."""
+
+    def __init__(self, description: str, metric: str) -> None:
+        self.description = description
+        self.metric = metric
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.bar = progress_bar(
+            self.description,
+            "step",
+            total=state.max_steps,
+            initial=state.global_step,
+            disable=not state.is_world_process_zero,
+        )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.bar.update()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: object,
+    ) -> None:
+        if self.metric in logs:
+            self.bar.set_postfix({self.metric: f"{logs[self.metric]:.3f}"}, refresh=False)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.bar.close()
+
+
+def save_model(trainer: Trainer, output: Path) -> None:
+    """Write the model and its tokenizer beside `output`, then move them into place."""
+    partial = output.with_name(f".{output.name}.partial")
+    if trainer.is_world_process_zero():
+        shutil.rmtree(partial, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(partial))
+    if trainer.is_world_process_zero():
+        # The Trainer's arguments, pickled; the manifest says the same in plain text.
+        (partial / "training_args.bin").unlink()
+        shutil.rmtree(output, ignore_errors=True)
+        partial.rename(output)

@@ -1,0 +1,239 @@
+"""Resume points of a training run: whose they are, which are whole, and how many there are.
+
+SFT and GRPO keep the Trainer's checkpoints in a directory that no rule declares, with a fingerprint
+of settings and inputs beside them. Here is what both need to resume a killed run from the newest
+checkpoint that was written to its end, and from no other run's; and, for `glow.training.trainer` used as a
+library, how it finds and refuses a checkpoint. What is in one is the trainer's business.
+"""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from glow.errors import UserError
+from glow.files.jsonl import write_json
+from glow.files.manifest import hash_path
+
+FINGERPRINT_FILE = "fingerprint.json"
+
+MARKER_FILE = "complete"
+"""Empty file that is written into a checkpoint last: one without it was torn by a kill."""
+
+CUT = "batch size x accumulation x processes"
+"""Key of a trainer's identity that may differ where only the examples of a step matter, not their cut."""
+
+Fingerprint = dict[str, Any]
+
+
+def fingerprint(settings: dict[str, Any], inputs: list[Path]) -> Fingerprint:
+    """What makes two runs the same: every setting under its dotted key, every input's SHA-256.
+
+    Args:
+        settings: nested, JSON-serialisable.
+        inputs: files or directories; their content counts, and their names but not where they stand.
+    """
+    hashes = {f"input {number} ({path.name})": hash_path(path) for number, path in enumerate(inputs, 1)}
+    return _flat(json.loads(json.dumps(settings))) | hashes
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> Fingerprint:
+    flat: Fingerprint = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[above + key] = value
+    return flat
+
+
+def resume_point(directory: Path, wanted: Fingerprint) -> Path | None:
+    """Make `directory` ready for the run `wanted`; return the checkpoint to resume from, if any.
+
+    That is the newest whole one of the same run. Torn ones are deleted, and so are all of a run with
+    other settings or inputs: the workflow runs a stage again when its configuration changed, so
+    refusing would only block it. What is deleted or resumed is printed, with the difference.
+
+    With several processes the first alone deletes and writes. It removes the old fingerprint first, so
+    that the others, which only look, come to the same answer at any moment.
+    """
+    first_process = _is_first_process()
+    found = _read_fingerprint(directory)
+    if found != wanted:
+        if first_process:
+            _start_afresh(directory, found, wanted)
+        return None
+    whole, torn = _checkpoints(directory)
+    for checkpoint in torn if first_process else []:
+        print(f"{checkpoint}: not written to its end; deleted")
+        shutil.rmtree(checkpoint)
+    newest = whole[-1] if whole else None
+    if newest is not None:
+        logging.getLogger("transformers.trainer").addFilter(_is_news)
+        if first_process:
+            print(f"resuming from {newest}")
+    return newest
+
+
+def _checkpoints(directory: Path) -> tuple[list[Path], list[Path]]:
+    """The whole and the torn checkpoints of a run, oldest first."""
+    numbered = [path for path in directory.glob("checkpoint-*") if path.name[len("checkpoint-") :].isdigit()]
+    found = sorted(numbered, key=_step)
+    whole = [checkpoint for checkpoint in found if (checkpoint / MARKER_FILE).is_file()]
+    return whole, [checkpoint for checkpoint in found if checkpoint not in whole]
+
+
+def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str) -> Path | None:
+    """What to resume from: a named checkpoint, or for True the newest whole one of `directory`.
+
+    Raises:
+        UserError: there is none, or the one named is torn, has no ledger or no optimiser state.
+    """
+    if wanted is None or wanted is False:
+        return None
+    newest = _newest_whole(directory) if wanted is True else Path(wanted)
+    if not (newest / MARKER_FILE).is_file():
+        whole, _ = _checkpoints(newest.parent)
+        before = f"whole ones beside it: {', '.join(path.name for path in whole) or 'none'}"
+        raise UserError(f"{newest}: no checkpoint that a GlowTrainer wrote to its end; {before}")
+    if not (newest / ledger_file).is_file():
+        raise UserError(f"{newest}: has no {ledger_file}, so no GlowTrainer wrote it")
+    if not any(newest.glob("rng_state*")):
+        raise UserError(f"{newest}: written with save_only_model, so nothing to resume from but weights")
+    return newest
+
+
+def _newest_whole(directory: Path) -> Path:
+    whole, torn = _checkpoints(directory)
+    if not whole:
+        raise UserError(f"{directory}: no checkpoint that was written to its end; train without resuming")
+    for checkpoint in torn if _is_first_process() else []:
+        print(f"{checkpoint}: not written to its end; {whole[-1]} is used")
+    return whole[-1]
+
+
+def refuse_used(directory: Path) -> None:
+    """Refuse a new run where another's checkpoints stand: resuming could take the wrong run's.
+
+    Raises:
+        UserError: names the newest.
+    """
+    whole, _ = _checkpoints(directory)
+    if whole:
+        raise UserError(
+            f"{directory}: has checkpoints, the newest {whole[-1].name}: go on with "
+            "train(resume_from_checkpoint=True), or choose another output_dir"
+        )
+
+
+def refuse_finished(state: TrainerState) -> None:
+    """Refuse to resume past the run's end in mid-epoch, where transformers 5.17 would train a step more."""
+    if state.global_step >= state.max_steps and state.epoch != int(state.epoch):
+        raise UserError(
+            f"the run has ended at step {state.global_step}: nothing is left to train; "
+            "raise num_train_epochs or max_steps to go on"
+        )
+
+
+def refuse_other_run(
+    checkpoint: Path, found: dict[str, Any], wanted: dict[str, Any], cut_matters: bool
+) -> None:
+    """Refuse a checkpoint of a run with other data or settings.
+
+    Another cut of the same examples a step (batch size, accumulation, number of processes) is accepted
+    where it provably changes nothing but rounding.
+
+    Args:
+        found, wanted: the identity of the run that wrote it, and of the one that would resume.
+        cut_matters: whether batches are dropped, or random numbers drawn, by how the examples are cut.
+
+    Raises:
+        UserError: names each difference.
+    """
+    ignored = set() if cut_matters else {CUT}
+    if any(found.get(key) != wanted.get(key) for key in (wanted | found).keys() - ignored):
+        raise UserError(
+            f"{checkpoint}: of another run ({_difference(found, wanted)}); "
+            "go back to its settings, or train anew in another output_dir"
+        )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for a warning of each resume: a head tied to the embeddings is not saved, hence "missing"."""
+    return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _read_fingerprint(directory: Path) -> Fingerprint | None:
+    file = directory / FINGERPRINT_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _start_afresh(directory: Path, found: Fingerprint | None, wanted: Fingerprint) -> None:
+    if directory.exists():
+        if any(directory.glob("checkpoint-*")):
+            print(f"{directory}: checkpoints of another run deleted ({_difference(found, wanted)})")
+        (directory / FINGERPRINT_FILE).unlink(missing_ok=True)
+        shutil.rmtree(directory)
+    write_json(directory / FINGERPRINT_FILE, wanted)
+
+
+def _difference(found: Fingerprint | None, wanted: Fingerprint) -> str:
+    """The first few settings or inputs in which two runs differ, in words."""
+    if found is None:
+        return "they have no fingerprint"
+    keys = [key for key in wanted | found if found.get(key) != wanted.get(key)]
+    named = [
+        f"{key} has changed"
+        if key.startswith("input ")
+        else f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}"
+        for key in keys[:3]
+    ]
+    return "; ".join([*named, *(["..."] if len(keys) > 3 else [])])
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def save_steps(total_steps: int, checkpoints: int) -> int | None:
+    """Every how many steps to save, for at most `checkpoints` evenly spread resume points (None: never).
+
+    The end of the run is not one of them: the final model is saved there.
+    """
+    return -(-total_steps // (checkpoints + 1)) if checkpoints else None
+
+
+def mark_whole(checkpoint: Path) -> None:
+    """Mark a checkpoint as written to its end, once every process has written its part (each must call)."""
+    state = PartialState()
+    state.wait_for_everyone()
+    if state.is_main_process:
+        (checkpoint / MARKER_FILE).touch()
+
+
+class CheckpointMarker(TrainerCallback):
+    """Marks each checkpoint of a trainer that does not do so itself."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+class NoFinalCheckpoint(TrainerCallback):
+    """Keeps the Trainer from saving at the last step, where a stage saves the final model at once."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_save = False

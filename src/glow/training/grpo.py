@@ -1,0 +1,283 @@
+"""The GRPO stage: one initialisation trained by TRL's GRPOTrainer, rewarded by the verifier.
+
+The objective, the rollouts and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss,
+advantages scaled by each prompt's standard deviation, one update per rollout), at a constant learning
+rate. Added here: the order of the prompts, the reward, one log row a step, and resuming. The
+generation of trajectories and of evaluation samples is in `glow.models.sampling`, not here.
+"""
+
+import importlib.util
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+)
+from transformers.utils import logging as transformers_logging
+from trl import GRPOConfig, GRPOTrainer
+
+from glow.config import Grpo, Prompt, Verification
+from glow.data.problem_rows import gold_facts, gold_of
+from glow.errors import UserError
+from glow.files.jsonl import Record, read_numbered_jsonl, write_jsonl
+from glow.files.manifest import Stopwatch
+from glow.models.prompts import Message, prompt_messages
+from glow.models.sampling import load_tokenizer, stop_ids
+from glow.training.callbacks import StepProgress, save_model
+from glow.training.checkpoints import (
+    CheckpointMarker,
+    NoFinalCheckpoint,
+    fingerprint,
+    resume_point,
+    save_steps,
+)
+from glow.verifier.verify import Verifier
+
+LOG_KEYS = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "unanimous_ratio",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "clipped_ratio",
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "kl": "kl",
+}
+"""TRL's metrics that a log row keeps, and their names there. The entropy is in nats per token, lengths
+are in tokens, and `unanimous_ratio` is the share of prompts whose rollouts all got the same reward:
+they teach nothing."""
+
+
+def train(
+    problems: Path,
+    model: Path,
+    output: Path,
+    grpo: Grpo,
+    verification: Verification,
+    prompt: Prompt,
+    seed: int,
+) -> None:
+    """Train `model` on the prompts of `problems`; write model/ and log.jsonl to `output`.
+
+    A killed run resumes from its last checkpoint and, with the transformers rollouts, ends in the same
+    weights and log to the last bit (for a given number of threads). vLLM keeps a random state of its
+    own, which no checkpoint holds.
+
+    Args:
+        problems: JSON Lines of problems; a step draws `grpo.prompts` different ones.
+        seed: of the order of the prompts and of the rollouts.
+
+    Raises:
+        UserError: too few problems or a malformed one, no model, no vLLM, or rollouts that do not
+            divide among processes and parts.
+    """
+    stopwatch, started = Stopwatch("grpo"), time.monotonic()
+    transformers_logging.disable_progress_bar()  # those of loading and saving weights
+    rows = _read_problems(problems, grpo.prompts)
+    settings = {
+        "grpo": grpo.model_dump(mode="json"),
+        "verification": verification.model_dump(mode="json"),
+        "prompt": prompt.model_dump(mode="json"),
+        "seed": seed,
+    }
+    tokenizer = load_tokenizer(model)
+    checkpoints = output / "checkpoints"
+    arguments = _arguments(checkpoints, grpo, stop_ids(tokenizer, model), seed)
+    resume_from = resume_point(checkpoints, fingerprint(settings, [problems, model]))
+    with Verifier(verification) as verifier:
+        trainer = _trainer(model, tokenizer, arguments, _dataset(rows, grpo, prompt, seed), verifier)
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    save_model(trainer, output / "model")
+    if trainer.is_world_process_zero():
+        log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
+        write_jsonl(output / "log.jsonl", log)
+        stopwatch.write(
+            output,
+            settings,
+            [problems, model],
+            device=str(trainer.accelerator.device),
+            problems=len(rows),
+            resumed_from=resume_from.name if resume_from else None,
+        )
+        shutil.rmtree(checkpoints)
+        print(f"{output}: {_summary(log)}, {time.monotonic() - started:.0f} s")
+
+
+# --- prompts ------------------------------------------------------------------------------------
+
+
+def _read_problems(path: Path, needed: int) -> list[Record]:
+    rows = []
+    for number, row in read_numbered_jsonl(path):
+        for key in ("question", "answer"):
+            if not isinstance(row.get(key), str):
+                raise UserError(f"{path}:{number}: no text under {key!r}; a problem has question and answer")
+        rows.append(row)
+    if len(rows) < needed:
+        raise UserError(
+            f"{path}: {len(rows)} problem(s), but a step draws {needed} different ones; "
+            "add problems or lower grpo.prompts (--prompts)"
+        )
+    return rows
+
+
+def prompt_order(problems: int, grpo: Grpo, seed: int) -> list[int]:
+    """The problem of every prompt of the run, `grpo.prompts` a step: a function of the seed.
+
+    Each pass over the problems is shuffled anew; what no longer fills a step is left out of the pass,
+    so that a step's problems differ. TRL's own sampler is not used: resumed after its first pass, it
+    would begin with the first pass's order again.
+    """
+    steps_per_pass = problems // grpo.prompts
+    order: list[int] = []
+    for number in range(math.ceil(grpo.steps / steps_per_pass)):
+        shuffled = np.random.default_rng([seed, number]).permutation(problems)
+        order += shuffled[: steps_per_pass * grpo.prompts].tolist()
+    return order[: grpo.steps * grpo.prompts]
+
+
+def _dataset(rows: Sequence[Record], grpo: Grpo, prompt: Prompt, seed: int) -> Dataset:
+    """One row a prompt of the run, in order: the conversation, and the answer for the reward."""
+    order = prompt_order(len(rows), grpo, seed)
+    return Dataset.from_dict(
+        {
+            "prompt": [prompt_messages(rows[index]["question"], prompt) for index in order],
+            # As JSON: a column has one type, and only some golds have a type or choices.
+            "gold": [
+                json.dumps({"answer": rows[index]["answer"]} | gold_facts(rows[index])) for index in order
+            ],
+        }
+    )
+
+
+# --- reward -------------------------------------------------------------------------------------
+
+
+class CorrectnessReward:
+    """TRL reward function: 1 for a completion that the verifier finds correct, else 0.
+
+    A completion that does not end in a stop token was cut off; its verdict is `truncated`, never correct.
+    """
+
+    __name__ = "correctness"
+
+    def __init__(self, verifier: Verifier, stops: Sequence[int]) -> None:
+        self.verifier = verifier
+        self.stops = frozenset(stops)
+
+    def __call__(
+        self,
+        completions: list[list[Message]],
+        completion_ids: list[list[int]],
+        gold: list[str],
+        **_: Any,
+    ) -> list[float]:
+        """Rewards, one a completion; `gold` is the column of that name, repeated for each rollout."""
+        items = [
+            (turns[0]["content"], gold_of(json.loads(row)), "stop" if ids[-1] in self.stops else "length")
+            for turns, ids, row in zip(completions, completion_ids, gold, strict=True)
+        ]
+        return [float(judgement.verdict == "correct") for judgement in self.verifier.judge(items)]
+
+
+# --- trainer ------------------------------------------------------------------------------------
+
+
+def _trainer(
+    model: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: GRPOConfig,
+    dataset: Dataset,
+    verifier: Verifier,
+) -> GRPOTrainer:
+    # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
+    policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
+    policy.generation_config.eos_token_id = stops = stop_ids(tokenizer, model)
+    trainer = GRPOTrainer(
+        model=policy,
+        reward_funcs=CorrectnessReward(verifier, stops),
+        args=arguments,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        callbacks=[CheckpointMarker(), NoFinalCheckpoint(), StepProgress("GRPO", "reward")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _arguments(checkpoints: Path, grpo: Grpo, stops: list[int], seed: int) -> GRPOConfig:
+    every = save_steps(grpo.steps, grpo.checkpoints)
+    return GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=grpo.steps,
+        per_device_train_batch_size=_batch_size(grpo),
+        gradient_accumulation_steps=grpo.gradient_accumulation,
+        num_generations=grpo.generations,
+        learning_rate=grpo.learning_rate,
+        lr_scheduler_type="constant",
+        temperature=grpo.temperature,
+        max_completion_length=grpo.max_tokens,
+        beta=grpo.kl,
+        shuffle_dataset=False,
+        bf16=grpo.precision == "bf16",
+        gradient_checkpointing=grpo.gradient_checkpointing,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_vllm=_vllm(grpo),
+        vllm_mode="colocate",
+        generation_kwargs={"stop_token_ids": stops} if grpo.vllm else None,
+        save_strategy="no" if every is None else "steps",
+        save_steps=every or grpo.steps,
+        save_total_limit=2,
+        logging_steps=1,
+        disable_tqdm=True,
+        report_to="none",
+        seed=seed,
+    )
+
+
+def _batch_size(grpo: Grpo) -> int:
+    """Rollouts that one process trains on at a time."""
+    rollouts = grpo.prompts * grpo.generations
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if rollouts % (processes * grpo.gradient_accumulation):
+        raise UserError(
+            f"grpo: {rollouts} rollouts a step (prompts x generations) do not divide into {processes} "
+            f"process(es) x {grpo.gradient_accumulation} part(s); change prompts or gradient_accumulation"
+        )
+    return rollouts // (processes * grpo.gradient_accumulation)
+
+
+def _vllm(grpo: Grpo) -> bool:
+    if grpo.vllm and importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            "grpo.vllm: vLLM is not installed here; install glow-sft[vllm] or set grpo.vllm to false"
+        )
+    return grpo.vllm
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def _log_row(line: dict[str, float]) -> Record:
+    return {"step": line["step"]} | {name: line[key] for key, name in LOG_KEYS.items() if key in line}
+
+
+def _summary(log: list[Record]) -> str:
+    """The reward over the first and the last tenth of the steps, in words."""
+    tenth = max(1, len(log) // 10)
+    first, last = (sum(row["reward"] for row in rows) / tenth for rows in (log[:tenth], log[-tenth:]))
+    return f"reward {first:.3f} -> {last:.3f} (first and last {tenth} of {len(log)} steps)"

@@ -1,0 +1,124 @@
+"""The per-sample loss memory that GLOW's gain is measured against.
+
+Dense tensors on the training device, 12 bytes a sample: no per-step host read, no gather of Python
+objects. Processes record apart and merge once an epoch, since an epoch's losses are only needed in
+the next. Rows are positions in the training set; `glow.training.trainer` maps them to the samples' ids, and
+`glow.training.history` keeps the finished epochs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from glow.training.weighting import loss_gain
+
+MISSING = float("nan")
+
+NO_SAMPLE = -1
+"""Row of a sample that counts for nothing: a repeat that evens out the processes' batches."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One epoch's losses and weights, (samples,) float32; NaN for a sample that it did not see."""
+
+    epoch: int
+    loss: Tensor
+    weight: Tensor
+    gain: Tensor
+
+
+class LossLedger:
+    """Losses and weights of the running epoch, and the losses of the one before.
+
+    Args:
+        size: number of samples.
+        device: where the tensors live (the model's device).
+    """
+
+    def __init__(self, size: int, device: torch.device | str = "cpu") -> None:
+        self.epoch = 0
+        # One slot more than samples: row NO_SAMPLE, the last, takes what counts for nothing.
+        self._previous_loss = torch.full((size + 1,), MISSING, device=device)
+        self._loss = torch.full((size + 1,), MISSING, device=device)
+        self._weight = torch.full((size + 1,), MISSING, device=device)
+
+    def __len__(self) -> int:
+        return len(self._loss) - 1
+
+    def previous_loss(self, rows: Tensor) -> Tensor:
+        """The losses, (batch,), of samples `rows`, (batch,) int64, an epoch ago; NaN where unseen."""
+        return self._previous_loss[rows]
+
+    def record(self, rows: Tensor, loss: Tensor, weight: Tensor) -> None:
+        """Keep the losses and weights, (batch,), of samples `rows`, (batch,) int64, for this epoch."""
+        self._loss[rows] = loss.detach().float()
+        self._weight[rows] = weight.detach().float()
+
+    def page(self) -> Page:
+        """The running epoch so far, merged over all processes (each must call)."""
+        loss, weight = _merged(self._loss[:-1]), _merged(self._weight[:-1])
+        return Page(self.epoch, loss, weight, loss_gain(self._previous_loss[:-1], loss))
+
+    def turn_page(self) -> Page:
+        """Finish the running epoch and begin the next; return the finished one, merged."""
+        page = self.page()
+        self._previous_loss[:-1] = page.loss
+        self._loss.fill_(MISSING)
+        self._weight.fill_(MISSING)
+        self.epoch += 1
+        return page
+
+    def save(self, path: Path, note: str = "") -> None:
+        """Write the whole state, with a text beside it, to one safetensors file; `merge` before."""
+        save_file(
+            {
+                "previous_loss": self._previous_loss[:-1].cpu(),
+                "loss": self._loss[:-1].cpu(),
+                "weight": self._weight[:-1].cpu(),
+            },
+            path,
+            metadata={"epoch": str(self.epoch), "note": note},
+        )
+
+    def merge(self) -> None:
+        """Give every process what any of them has recorded in the running epoch (each must call)."""
+        page = self.page()
+        self._loss[:-1] = page.loss
+        self._weight[:-1] = page.weight
+
+    def load(self, path: Path) -> None:
+        """Restore what `save` wrote.
+
+        Raises:
+            ValueError: the file is of another number of samples.
+        """
+        with safe_open(path, framework="pt") as state:
+            samples = state.get_slice("loss").get_shape()[0]
+            if samples != len(self):
+                raise ValueError(
+                    f"{path}: a ledger of {samples} samples cannot serve a training set of {len(self)}"
+                )
+            self.epoch = int(state.metadata()["epoch"])
+            self._previous_loss[:-1] = state.get_tensor("previous_loss")
+            self._loss[:-1] = state.get_tensor("loss")
+            self._weight[:-1] = state.get_tensor("weight")
+
+    @staticmethod
+    def note(path: Path) -> str:
+        """The text that was saved beside a ledger."""
+        with safe_open(path, framework="pt") as state:
+            return state.metadata()["note"]
+
+
+def _merged(values: Tensor) -> Tensor:
+    """A copy with what any process has; a sample counts on one process an epoch, so no two differ."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return values.clone()
+    merged = values.nan_to_num(nan=float("inf"), posinf=float("inf"))
+    torch.distributed.all_reduce(merged, op=torch.distributed.ReduceOp.MIN)
+    return torch.where(merged.isinf(), MISSING, merged)

@@ -1,0 +1,149 @@
+"""What a GLOW run shows of itself: the log's means over samples, and samples whose loss is not finite.
+
+Per-sample results of each micro-batch are kept on the device, and looked at when a log line is due:
+nothing here makes the host wait for the device between log lines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from glow.errors import UserError
+from glow.training.ledger import NO_SAMPLE, Page
+
+SHOWN = 5
+"""How many samples an error names."""
+
+CONSTANT_SPREAD = 0.01
+"""Weights whose standard deviation is less than this share of their mean are in effect constant."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One micro-batch, by sample: all but step (samples,) and detached.
+
+    Attributes:
+        tokens, entropy, top1: sums over the sample's response tokens.
+    """
+
+    step: int
+    rows: Tensor
+    loss: Tensor
+    weight: Tensor
+    gain: Tensor
+    tokens: Tensor
+    entropy: Tensor
+    top1: Tensor
+
+
+class Monitor:
+    """Collects results between log lines.
+
+    Args:
+        sample_ids: names of the rows.
+        bounds: the weights' clamp, or None.
+        accelerator: of the trainer; every process must make the same calls.
+    """
+
+    def __init__(
+        self, sample_ids: Sequence[str | int], bounds: Sequence[float] | None, accelerator: Accelerator
+    ) -> None:
+        self.sample_ids = sample_ids
+        self.low, self.high = bounds or (float("-inf"), float("inf"))
+        self.accelerator = accelerator
+        self.results: list[Results] = []
+
+    def drain(self) -> dict[str, float]:
+        """The log line's means over what came since the last one, on all processes; starts anew.
+
+        Raises:
+            UserError: see `refuse_non_finite`.
+        """
+        totals = self.accelerator.reduce(self._totals()).tolist()
+        samples, tokens, loss, entropy, top1, weight, weight_square, gain, gains, low, high, bad = totals
+        if bad:
+            self.refuse_non_finite()
+        self.results = []
+        mean = weight / samples
+        return {
+            "sample_loss": loss / samples,
+            "gain_mean": gain / gains if gains else 0.0,
+            "weight_mean": mean,
+            "weight_std": max(weight_square / samples - mean**2, 0.0) ** 0.5,
+            "weight_ess": weight**2 / weight_square / samples if weight_square else 0.0,
+            "share_at_low": low / samples,
+            "share_at_high": high / samples,
+            "entropy": entropy / tokens,
+            "mean_token_accuracy": top1 / tokens,
+        }
+
+    def _totals(self) -> Tensor:
+        """This process's sums, in the order in which `drain` names them."""
+        # Mean and spread of weights that hardly differ need the digits; Apple's GPUs have no float64.
+        dtype = torch.float32 if self.accelerator.device.type == "mps" else torch.float64
+        fields = ("rows", "tokens", "loss", "entropy", "top1", "weight", "gain")
+        rows, tokens, loss, entropy, top1, weight, gain = (
+            torch.cat([getattr(results, field) for results in self.results]) for field in fields
+        )
+        known = rows != NO_SAMPLE
+        tokens, loss, entropy, top1, weight, gain = (
+            values[known] for values in (tokens, loss, entropy, top1, weight, gain)
+        )
+        sums = [
+            known,
+            tokens,
+            loss,
+            entropy,
+            top1,
+            weight,
+            weight.to(dtype).square(),
+            gain.nan_to_num(nan=0.0),
+            gain.isfinite(),
+            weight <= self.low,
+            weight >= self.high,
+            ~loss.isfinite(),
+        ]
+        return torch.stack([values.sum(dtype=dtype) for values in sums])
+
+    def refuse_non_finite(self) -> None:
+        """Look for a loss that is not finite since the last log line, in all processes.
+
+        Raises:
+            UserError: there is one; names the samples of the first step with one, since what comes
+                after it may be its victim.
+        """
+        mine = [
+            (part.step, self.sample_ids[row])
+            for part in self.results
+            for row in part.rows[~part.loss.isfinite() & (part.rows != NO_SAMPLE)].tolist()
+        ]
+        found = torch.tensor(len(mine), device=self.accelerator.device)
+        if not self.accelerator.reduce(found).item():
+            return
+        bad = gather_object(mine)
+        first = min(step for step, _ in bad)
+        names = [name for step, name in bad if step == first]
+        shown = ", ".join(repr(name) for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        raise UserError(
+            f"the loss is not finite at optimiser step {first + 1}, for {len(names)} sample(s): {shown}. "
+            "Look at them; if they are sound, lower the learning rate or train in float32. "
+            "Checkpoints written so far are from before it"
+        )
+
+
+def epoch_summary(page: Page) -> dict[str, float]:
+    """The log line of a finished epoch: means over its samples, the weights' spread, and who was not seen."""
+    seen = page.loss.isfinite()
+    weight, gain = page.weight[seen], page.gain[page.gain.isfinite()]
+    mean = weight.mean()
+    return {
+        "epoch_loss": page.loss[seen].mean().item(),
+        "epoch_gain": gain.mean().item() if len(gain) else 0.0,
+        "epoch_weight": mean.item(),
+        "epoch_weight_spread": (weight.std(correction=0) / mean).item(),
+        "unseen_samples": int((~seen).sum()),
+    }

@@ -1,0 +1,129 @@
+"""What GlowTrainer refuses or warns of before it trains: settings and data that would mislead."""
+
+import warnings
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
+from trl.data_utils import is_conversational, is_conversational_from_value
+
+from glow.errors import UserError
+from glow.training.objectives import OBJECTIVES
+from glow.training.samples import ROW
+from glow.training.trainer_config import GlowConfig
+
+
+def refuse_unsupported(
+    args: GlowConfig,
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase | None,
+    trainer_arguments: dict[str, Any],
+) -> None:
+    """Refuse what would leave samples without an identity, or a loss that is not the objective's.
+
+    Raises:
+        UserError: names the setting and what to do.
+    """
+    if not isinstance(dataset, Dataset):
+        raise UserError(
+            f"train_dataset is a {type(dataset).__name__}: samples must be met again every epoch, "
+            "so give a datasets.Dataset or a list of dictionaries"
+        )
+    accelerator = args.accelerator_config
+    refused = {
+        "train_dataset has no samples": len(dataset) == 0,
+        "train_dataset has images, and GlowTrainer is for text": bool(
+            {"image", "images"} & set(dataset.column_names)
+        ),
+        f"packing_strategy {args.packing_strategy!r} cuts samples apart: use 'bfd'": args.packing
+        and args.packing_strategy != "bfd",
+        "skip_prepare_dataset: give input_ids and labels columns instead, which TRL takes as they are": bool(
+            (args.dataset_kwargs or {}).get("skip_prepare_dataset")
+        ),
+        "label_smoothing_factor is another loss: use objective": args.label_smoothing_factor > 0,
+        "compute_loss_func is another loss: use objective": trainer_arguments.get("compute_loss_func")
+        is not None,
+        "auto_find_batch_size starts over with other batches: set per_device_train_batch_size": (
+            args.auto_find_batch_size
+        ),
+        "accelerator_config: leave split_batches and dispatch_batches off, even_batches on": bool(
+            accelerator.split_batches or accelerator.dispatch_batches or not accelerator.even_batches
+        ),
+        "train_sampling_strategy 'batch_rebalance' deals samples out in an order of its own": (
+            args.train_sampling_strategy == "batch_rebalance"
+        ),
+        "ignore_data_skip: a resumed run must meet the samples that are left": args.ignore_data_skip,
+        f"train_dataset has a column {ROW}, which GlowTrainer needs for itself: rename it": ROW
+        in dataset.column_names,
+        "the tokenizer has neither a pad nor an end token: set args.pad_token": tokenizer is not None
+        and not (args.pad_token or tokenizer.pad_token or tokenizer.eos_token),
+    }
+    for reason, found in refused.items():
+        if found:
+            raise UserError(reason)
+
+
+def refuse_unreadable(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, text_column: str) -> None:
+    """Refuse columns that TRL has no use for, and conversations without a template to render them with."""
+    columns = set(dataset.column_names)
+    if "input_ids" in columns:
+        return
+    conversational = is_conversational(dataset[0]) or is_conversational_from_value(dataset[0])
+    if conversational and not tokenizer.chat_template:
+        raise UserError(
+            "the data are conversations, and the tokenizer has no chat template: set "
+            "chat_template_path, or give prompt and completion as plain text"
+        )
+    if not (conversational or {"prompt", "completion"} <= columns or text_column in columns):
+        raise UserError(
+            f"the training set has the columns {', '.join(sorted(columns - {ROW}))}; it needs prompt and "
+            f"completion, messages, {text_column} or input_ids (see TRL's dataset formats)"
+        )
+
+
+def refuse_sequence_parallelism(parallelism: Any) -> None:
+    """Refuse meshes where a sample's tokens, or one batch, are shared by several processes."""
+    if parallelism is not None and (
+        parallelism.cp_enabled or parallelism.sp_enabled or parallelism.tp_enabled
+    ):
+        raise UserError("context, sequence and tensor parallelism share out a sample: use DDP or FSDP")
+
+
+def refuse_no_steps(args: GlowConfig, rows: int) -> None:
+    """Refuse a training set of which dataloader_drop_last leaves nothing."""
+    batch = args.per_device_train_batch_size * args.world_size
+    if rows < batch and args.dataloader_drop_last:
+        raise UserError(
+            f"the training set has {rows} row(s), less than one batch of {batch}, and "
+            "dataloader_drop_last drops it: lower per_device_train_batch_size"
+        )
+
+
+def warn_of_short_runs(args: GlowConfig, state: TrainerState, rows: int) -> None:
+    """Warn of a run in which the weights, or the batch size, have no effect."""
+    if OBJECTIVES[args.objective].uses_history and state.num_train_epochs <= 1:
+        warnings.warn(
+            f"one epoch only: objective {args.objective!r} compares with the epoch before, "
+            "so this is plain SFT; set num_train_epochs to 2 or more",
+            stacklevel=2,
+        )
+    step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    if rows < step:
+        warnings.warn(
+            f"the training set has {rows} row(s), fewer than the {step} of an optimiser step: "
+            "every step takes all of them",
+            stacklevel=2,
+        )
+
+
+def draws_random_numbers(model: PreTrainedModel, args: GlowConfig) -> bool:
+    """Whether training draws random numbers in a step: dropout (a module's or a setting), or NEFTune."""
+    settings = model.config.get_text_config().to_dict()
+    return (
+        bool(args.neftune_noise_alpha)
+        or any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
+        or any(
+            "dropout" in name and isinstance(value, float) and value > 0 for name, value in settings.items()
+        )
+    )

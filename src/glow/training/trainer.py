@@ -1,0 +1,399 @@
+"""GlowTrainer: TRL's SFTTrainer, with each sample's loss weighted by its gain.
+
+The model, tokenisation, collation, optimiser, schedule and distribution are TRL's. What is added:
+samples keep an identity (`glow.training.samples`), their losses go into a `LossLedger`, the batch's objective
+is `sum_i(w_i * loss_i) / number of samples in the optimiser step` whatever the split into rows, micro-batches
+and processes, and the ledger travels in the checkpoint. What is minimised stands in
+`glow.training.objectives`.
+"""
+
+import copy
+import itertools
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate.utils import is_peft_model
+from datasets import Dataset
+from torch import Tensor
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+from transformers.trainer_utils import rotate_checkpoints
+from trl import SFTConfig, SFTTrainer
+
+from glow.errors import UserError
+from glow.training.checkpoints import (
+    CUT,
+    find_checkpoint,
+    mark_whole,
+    refuse_finished,
+    refuse_other_run,
+    refuse_used,
+)
+from glow.training.head import use_chunked_head
+from glow.training.history import HISTORY, copy_history, read_history, write_page
+from glow.training.ledger import NO_SAMPLE, LossLedger, Page
+from glow.training.monitor import CONSTANT_SPREAD, Monitor, Results, epoch_summary
+from glow.training.objectives import OBJECTIVES, Objective
+from glow.training.preflight import (
+    draws_random_numbers,
+    refuse_no_steps,
+    refuse_sequence_parallelism,
+    refuse_unreadable,
+    refuse_unsupported,
+    warn_of_short_runs,
+)
+from glow.training.samples import (
+    IGNORED,
+    PLACE,
+    ROW,
+    SampleCollator,
+    document_mask,
+    ids_digest,
+    pack,
+    sample_ids,
+    survey,
+)
+from glow.training.trainer_config import DEFAULT_ID_COLUMN, GlowConfig, as_glow_config
+from glow.training.weighting import loss_gain, sample_sums
+
+LEDGER_FILE = "ledger.safetensors"
+
+
+class GlowTrainer(SFTTrainer):
+    """Train by GLOW, plain SFT or another objective; takes what SFTTrainer takes.
+
+    Args:
+        model, and every keyword not named here: as for SFTTrainer.
+        args: a `GlowConfig`; TRL's SFTConfig gives GLOW with its defaults.
+        train_dataset: a Dataset as for SFTTrainer, or a list of dictionaries. Samples have the ids of
+            the column `args.id_column`, or are numbered from 0.
+
+    Raises:
+        UserError: two samples share an id; a sample has no response tokens (TRL would drop it
+            silently); or a setting under which samples cannot be told apart or weighted.
+    """
+
+    _tag_names = ["trl", "glow"]  # noqa: RUF012 (TRL's own attribute)
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        args: SFTConfig | None = None,
+        *,
+        train_dataset: Dataset | list[dict[str, Any]],
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
+        args = as_glow_config(args, model)
+        if isinstance(train_dataset, list):
+            train_dataset = Dataset.from_list(train_dataset)
+        refuse_unsupported(args, train_dataset, processing_class, kwargs)
+        self.sample_ids = sample_ids(train_dataset, args.id_column, DEFAULT_ID_COLUMN)
+        self._data_digest = ""
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset.add_column(ROW, range(len(train_dataset))),
+            processing_class=processing_class,
+            **kwargs,
+        )
+        if self.accelerator.device.type == "cpu":
+            use_chunked_head(self.model.get_base_model() if is_peft_model(self.model) else self.model)
+        refuse_sequence_parallelism(self.accelerator.parallelism_config)
+        refuse_no_steps(self.args, len(self.train_dataset))
+        # Trainer then leaves the division by accumulation steps to compute_loss, for any model.
+        self.model_accepts_loss_kwargs = True
+        self.data_collator = SampleCollator(self.data_collator)
+        self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
+        self.monitor = Monitor(self.sample_ids, self.args.clamp, self.accelerator)
+        self.add_callback(_EpochKeeper(self))
+
+    # Data: rows through preparation, packing and batching
+
+    def _prepare_dataset(
+        self,
+        dataset: Dataset,
+        processing_class: Any,
+        args: SFTConfig,
+        packing: bool,
+        formatting_func: Any,
+        dataset_name: str,
+    ) -> Dataset:
+        """TRL's preparation; the training set, which alone has rows, is packed last, with its rows."""
+        if ROW not in (dataset.column_names or ()):  # a stream does not know its columns
+            return super()._prepare_dataset(
+                dataset, processing_class, args, packing, formatting_func, dataset_name
+            )
+        if formatting_func is None:
+            refuse_unreadable(dataset, processing_class, args.dataset_text_field)
+        prepare = (processing_class, args, False, formatting_func, dataset_name)
+        prepared = super()._prepare_dataset(dataset, *prepare)
+        found = survey(prepared)
+        kept = set(found.rows[found.response_tokens > 0].tolist())
+        if len(kept) < len(dataset):
+            self._refuse_dropped([row for row in range(len(dataset)) if row not in kept], dataset, *prepare)
+        self._data_digest = found.digest + ids_digest(self.sample_ids)
+        return pack(prepared, args.max_length) if packing else prepared
+
+    def _refuse_dropped(
+        self,
+        rows: list[int],
+        dataset: Dataset,
+        processing_class: Any,
+        args: SFTConfig,
+        packing: bool,
+        *rest: Any,
+    ) -> None:
+        """Name the samples without response tokens, with their whole lengths."""
+        untruncated = copy.copy(args)
+        untruncated.max_length = None
+        untruncated.shuffle_dataset = False
+        whole = super()._prepare_dataset(dataset.select(rows), processing_class, untruncated, packing, *rest)
+        lengths = [
+            f"{self.sample_ids[row]!r} ({len(sample['input_ids'])} tokens, "
+            f"{sum(label != IGNORED for label in sample['labels'])} of them response)"
+            for row, sample in zip(rows[:5], whole, strict=False)
+        ]
+        raise UserError(
+            f"{len(rows)} sample(s) have no response tokens within max_length {args.max_length}: "
+            f"{', '.join(lengths)}{', ...' if len(rows) > 5 else ''}. Raise max_length or leave them out"
+        )
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if ROW not in self._signature_columns:
+            self._signature_columns = [*self._signature_columns, ROW]
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], Tensor]:
+        """The micro-batches of an optimiser step, and its number of samples over all processes.
+
+        That number divides the step's sum: exact whatever the split, also where its last part is short.
+        """
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if self.accelerator.gradient_state.end_of_dataloader:
+            self._blank_repeats(batches[-1])
+        samples = sum((batch[ROW] != NO_SAMPLE).sum() for batch in batches)
+        return batches, self.accelerator.gather(samples.to(device)).sum()
+
+    def _blank_repeats(self, batch: dict[str, Any]) -> None:
+        """Blank the rows of examples that accelerate repeats, to give all processes full last batches.
+
+        Batches of an epoch go to the processes in turn, so the epoch's last round holds `remainder`
+        examples, dealt from process 0 on, and repeats of the epoch's first ones after them.
+        """
+        size = self.args.per_device_train_batch_size
+        remainder = len(self.train_dataset) % (size * self.args.world_size)
+        if self.args.world_size > 1 and remainder and not self.args.dataloader_drop_last:
+            own = remainder - self.args.process_index * size
+            batch[ROW] = batch[ROW].masked_fill(batch[PLACE] >= own, NO_SAMPLE)
+
+    # The step
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """This micro-batch's share of the step's mean weighted loss (TRL's own loss in evaluation)."""
+        if not self.model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        document, rows = document_mask(inputs), inputs.pop(ROW)
+        del inputs[PLACE]
+        if self.aux_loss_enabled:
+            inputs["output_router_logits"] = True
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        token_loss = -outputs.log_probs
+        if self._objective.token_weights is not None:
+            token_loss = self._objective.token_weights(outputs.log_probs.detach()) * token_loss
+        tokens = sample_sums(outputs.label_mask, document)
+        loss = -sample_sums(outputs.log_probs.detach(), document) / tokens
+        weight = self._weigh(rows, loss)
+        self._keep(rows, loss, weight, tokens, outputs, document)
+        # DDP averages gradients over processes, hence the factor: the divisor counts all processes' samples.
+        share = self.accelerator.num_processes / num_items_in_batch
+        objective = (weight * sample_sums(token_loss, document) / tokens).sum() * share
+        if self.aux_loss_enabled:
+            objective = objective + self._auxiliary_loss(outputs)
+        return (objective, outputs) if return_outputs else objective
+
+    @property
+    def _objective(self) -> Objective:
+        return OBJECTIVES[self.args.objective]
+
+    def _weigh(self, rows: Tensor, loss: Tensor) -> Tensor:
+        """The weights, (samples,), of samples with losses `loss`; 0 where a row is no sample."""
+        weight = torch.ones_like(loss)
+        if self._objective.sample_weights is not None:
+            weight = self._objective.sample_weights(self.ledger.previous_loss(rows), loss, self.args)
+        return torch.where(rows == NO_SAMPLE, 0.0, weight)
+
+    def _auxiliary_loss(self, outputs: Any) -> Tensor:
+        """Load balancing of a mixture of experts: a mean of the micro-batch, so averaged over the step's."""
+        return self.router_aux_loss_coef * outputs.aux_loss / self.current_gradient_accumulation_steps
+
+    def _keep(
+        self,
+        rows: Tensor,
+        loss: Tensor,
+        weight: Tensor,
+        tokens: Tensor,
+        outputs: Any,
+        document: Tensor | None,
+    ) -> None:
+        gain = loss_gain(self.ledger.previous_loss(rows), loss)
+        self.ledger.record(rows, loss, weight)
+        entropy = sample_sums(outputs.entropy.detach(), document)
+        top1 = sample_sums(outputs.is_top1, document)
+        self.monitor.results.append(
+            Results(self.state.global_step, rows, loss, weight, gain, tokens, entropy, top1)
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Trainer's log line, with the means since the last one over samples and response tokens."""
+        # A line of training steps, not of an evaluation, an epoch or the whole run.
+        if "loss" in logs and self.monitor.results:
+            logs |= self.monitor.drain()
+        super().log(logs, start_time)
+
+    # Epochs
+
+    def finish_epoch(self) -> None:
+        """Close the running epoch: merge the processes' losses, write the history, say what it was like."""
+        self.monitor.refuse_non_finite()
+        if self.args.logging_strategy == "no":
+            self.monitor.results.clear()
+        page = self.ledger.turn_page()
+        summary = epoch_summary(page)
+        if self.is_world_process_zero():
+            write_page(self._history_folder, page, self.sample_ids)
+        self._warn_of_constant_weights(page, summary["epoch_weight_spread"])
+        self.log(summary)
+
+    def _warn_of_constant_weights(self, page: Page, spread: float) -> None:
+        if self._objective.uses_history and page.epoch >= 1 and spread < CONSTANT_SPREAD:
+            warnings.warn(
+                f"the weights of epoch {page.epoch + 1} are in effect constant (their standard deviation is "
+                f"{spread:.2%} of their mean): this is plain SFT at another learning rate. Raise beta, or "
+                "widen or drop the clamp",
+                stacklevel=2,
+            )
+
+    def history(self) -> pd.DataFrame:
+        """What every sample did in every finished epoch: `glow.training.history.write_page` has the
+        columns."""
+        return read_history(self._history_folder)
+
+    @property
+    def _history_folder(self) -> Path:
+        return Path(self.args.output_dir) / HISTORY
+
+    # Checkpoints
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Train, or go on from a checkpoint: True takes the newest in output_dir that was wholly written.
+
+        Raises:
+            UserError: no such checkpoint, a torn one, or one of another run (the difference is named);
+                or a new run in an output_dir with checkpoints, which it would mix with its own.
+        """
+        folder = Path(self.args.output_dir)
+        checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
+        self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
+        self.monitor = Monitor(self.sample_ids, self.args.clamp, self.accelerator)
+        if checkpoint is None:
+            refuse_used(folder)
+        else:
+            found = json.loads(LossLedger.note(checkpoint / LEDGER_FILE))
+            wanted = self._identity()
+            refuse_other_run(checkpoint, found, wanted, cut_matters=self._cut_matters)
+            self.ledger.load(checkpoint / LEDGER_FILE)
+        self.accelerator.wait_for_everyone()  # all have looked before the first one writes
+        if self.is_world_process_zero():
+            copy_history(checkpoint and checkpoint / HISTORY, self._history_folder)
+        return super().train(checkpoint and str(checkpoint), *args, **kwargs)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """TRL's checkpoint with ledger and history, marked when whole; only then are older ones deleted."""
+        self.monitor.refuse_non_finite()
+        self.ledger.merge()
+        run_folder = Path(self._get_output_dir(trial))
+        folder = run_folder / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.ledger.save(folder / LEDGER_FILE, note=json.dumps(self._identity()))
+            copy_history(self._history_folder, folder / HISTORY)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        super()._save_checkpoint(model, trial)
+        self.args.save_total_limit = limit
+        mark_whole(folder)
+        if self.args.should_save:
+            rotate_checkpoints(str(run_folder), limit, self.state.best_model_checkpoint)
+
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must share with the one that wrote the checkpoint."""
+        args = self.args
+        cut = (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.world_size)
+        identity = {
+            "samples": len(self.sample_ids),
+            "training data (ids, tokens and order)": self._data_digest,
+            "objective": args.objective,
+            "examples per optimiser step": math.prod(cut),
+            "packing": args.packing and f"in rows of {args.max_length} tokens",
+            "data_seed": args.data_seed,
+            "train_sampling_strategy": args.train_sampling_strategy,
+            "dataloader_drop_last": args.dataloader_drop_last,
+            CUT: " x ".join(map(str, cut)),
+        }
+        if self._objective.sample_weights is not None:
+            identity |= {"alpha": args.alpha, "beta": args.beta, "clamp": args.clamp and list(args.clamp)}
+        return identity
+
+    @property
+    def _cut_matters(self) -> bool:
+        """Whether how a step's examples are cut into batches changes more than rounding."""
+        return self.args.dataloader_drop_last or draws_random_numbers(self.model, self.args)
+
+
+class _EpochKeeper(TrainerCallback):
+    """Turns the ledger's page as an epoch ends, also one that a checkpoint at its last step left open."""
+
+    def __init__(self, trainer: GlowTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        refuse_finished(state)
+        warn_of_short_runs(args, state, len(self.trainer.train_dataset))
+
+    def on_epoch_begin(
+        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if int(state.epoch) > self.trainer.ledger.epoch:
+            self.trainer.finish_epoch()
+
+    def on_epoch_end(
+        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.finish_epoch()
+
+    def on_train_end(
+        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if int(state.epoch) > self.trainer.ledger.epoch:  # resumed at its end: no epoch was left to run
+            self.trainer.finish_epoch()

@@ -1,0 +1,196 @@
+"""config: what is a valid experiment, and what is said of one that is not."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from glow import config
+from glow.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+HASH = "0123456789abcdef0123456789abcdef01234567"
+
+MINIMAL: dict[str, Any] = {
+    "name": "small",
+    "seeds": [0, 1],
+    "student": {"pretrain": {"role": "base", "families": ["reversal"]}},
+    "teacher": {"pretrain": {"role": "teacher", "families": ["reversal"]}},
+    "domains": {"lists": {"problems": {"families": ["reversal"], "train": 10, "grpo": 4}}},
+    "sampling": {"max_tokens": 32},
+    "sft": {"epochs": 2},
+    "grpo": {"steps": 2, "max_tokens": 32},
+    "suites": {"reversal": {"families": ["reversal"], "domain": "lists"}},
+    "evaluation": {"max_tokens": 32},
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The minimal document with dotted keys set (`None` removes one)."""
+    document = copy.deepcopy(MINIMAL)
+    for dotted, value in changes.items():
+        *parents, last = dotted.split("__")
+        section = document
+        for parent in parents:
+            section = section[parent]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+    return document
+
+
+def refusal(document: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        config.load(document, "some.yaml")
+    return str(caught.value)
+
+
+SHIPPED = [
+    *sorted(file for file in (ROOT / "config").glob("*.yaml") if file.name != "reported.yaml"),
+    *sorted((ROOT / "tests" / "workflow").glob("*.yaml")),
+]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_shipped_configuration_is_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    document = yaml.safe_load(file.read_text())
+    named = [Path(path) for path in _paths(document)]
+    if absent := [str(path) for path in named if not path.exists()]:
+        pytest.skip(f"names data outside the repository: {absent[0]}")
+    experiment = config.read(file)
+    assert experiment.name
+
+
+def _paths(value: Any) -> list[str]:
+    """Every string in the document that is a relative path out of the repository."""
+    if isinstance(value, dict):
+        return [path for item in value.values() for path in _paths(item)]
+    if isinstance(value, list):
+        return [path for item in value for path in _paths(item)]
+    return [value] if isinstance(value, str) and value.startswith("../") else []
+
+
+def test_defaults_are_the_studys() -> None:
+    experiment = config.load(MINIMAL, "some.yaml")
+    assert list(experiment.arms) == ["positive", "negative", "mixed", "all", "glow", "glow_released"]
+    assert experiment.objectives["glow"].clamp is None
+    assert experiment.objectives["glow_released"].clamp == (0.5, 5.0)
+    assert experiment.domain_names == ["lists"]
+    assert experiment.grpo_problems("lists") == 4
+    assert experiment.verification == config.Verification(extraction="strict", timeout_s=3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sead": [1]}, "some.yaml: sead: unknown key; did you mean 'seeds'?"),
+        ({"sft__epoch": 2}, "some.yaml: sft.epoch: unknown key; did you mean 'epochs'?"),
+        (
+            {"domains__lists__problems__trian": 3},
+            "some.yaml: domains.lists.problems.trian: unknown key; did you mean 'train'?",
+        ),
+        ({"suites__reversal__zzz": 3}, "some.yaml: suites.reversal.zzz: unknown key; known here: families"),
+        ({"name": None}, "some.yaml: name: missing; add it"),
+        ({"evaluation__max_tokens": None}, "some.yaml: evaluation.max_tokens: missing; add it"),
+        ({"sft__epochs": "many"}, "some.yaml: sft.epochs: input should be a valid integer"),
+        ({"sft__epochs": 0}, "some.yaml: sft.epochs: input should be greater than 0, found 0"),
+        (
+            {"sft__precision": "fp8"},
+            "some.yaml: sft.precision: input should be 'fp32' or 'bf16', found 'fp8'",
+        ),
+        ({"seeds": [1, 1]}, "some.yaml: seeds: seeds must be distinct"),
+        ({"seeds": []}, "some.yaml: seeds: list should have at least 1 item"),
+        ({"teacher": None}, "some.yaml: domains need a teacher and sampling"),
+        ({"teacher": "scratch"}, "teacher: a model from scratch has learnt nothing"),
+        ({"domains": None}, "give either domains (with teacher and sampling) or trajectories"),
+        (
+            {"suites__reversal__families": ["reversl"]},
+            "some.yaml: suites.reversal.families: 'reversl' is unknown; did you mean 'reversal'?",
+        ),
+        (
+            {"suites__reversal__domain": "list"},
+            "suites.reversal.domain: 'list' is unknown; did you mean 'lists'?",
+        ),
+        ({"domains__lists__problems__grpo": 0}, "grpo: domain 'lists' keeps no GRPO prompts"),
+        ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
+        ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: the name stands for"),
+        ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),
+        ({"objectives": {"plain": {"clamp": [2, 1]}}}, "0 <= low <= high"),
+    ],
+)
+def test_a_mistake_is_named_with_its_mend(changes: dict[str, Any], message: str) -> None:
+    assert message in refusal(changed(**changes))
+
+
+def test_each_mistake_has_a_line() -> None:
+    lines = refusal(changed(sft__epoch=2, sft__epochs=0)).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("some.yaml: sft.epoch") for line in lines)
+
+
+def test_a_document_that_is_no_mapping_is_refused() -> None:
+    assert refusal(["name"]) == "some.yaml: expected a mapping of keys, found list"
+
+
+def test_a_missing_and_a_malformed_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such configuration file"):
+        config.read(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: [1\nseeds: 2\n")
+    with pytest.raises(UserError, match=r"broken\.yaml: not valid YAML.*line 2"):
+        config.read(broken)
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+def test_a_model_is_written_in_four_ways(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert config.Model.model_validate("scratch").scratch == config.Scratch()
+    assert config.Model.model_validate(str(tmp_path)).path == tmp_path
+    pinned = config.Hub(hub="Qwen/Qwen2.5-7B", revision=HASH)
+    assert config.Model.model_validate(f"Qwen/Qwen2.5-7B@{HASH}").hub == pinned
+    assert config.Model.model_validate({"hub": "Qwen/Qwen2.5-7B", "revision": HASH}).hub == pinned
+
+
+def test_a_path_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    assert f"student: '{tmp_path}' is no model" in refusal(changed(student=str(tmp_path)))
+
+
+def test_a_hub_model_without_a_pinned_commit_is_refused() -> None:
+    assert "student" in refusal(changed(student="Qwen/Qwen2.5-7B@main"))
+    assert "revision: missing" in refusal(changed(student={"hub": "Qwen/Qwen2.5-7B"}))
+
+
+def test_a_model_has_one_source() -> None:
+    both = {"scratch": {}, "pretrain": {"role": "base", "families": ["reversal"]}}
+    assert "student: give exactly one of pretrain, scratch, hub" in refusal(changed(student=both))
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def test_problems_have_one_source() -> None:
+    two = {"families": ["reversal"], "hub_dataset": "a/b", "revision": HASH, "train": 3, "grpo": 1}
+    assert "exactly one of families, file, hub_dataset" in refusal(changed(domains__lists__problems=two))
+
+
+def test_a_hub_data_set_needs_its_commit() -> None:
+    floating = {"hub_dataset": "a/b", "train": 3, "grpo": 1}
+    assert "hub_dataset and revision" in refusal(changed(domains__lists__problems=floating))
+
+
+def test_own_trajectories_stand_in_place_of_domains(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("")
+    document = changed(domains=None, teacher=None, sampling=None, grpo=None, suites__reversal__domain=None)
+    document["trajectories"] = {"files": [str(rows)], "domain": "mine"}
+    experiment = config.load(document, "own.yaml")
+    assert experiment.domain_names == ["mine"]
+    assert experiment.grpo_problems("mine") == 0
+    document["trajectories"]["files"] = [str(tmp_path / "none.jsonl")]
+    assert "none.jsonl': no such file" in refusal(document)

@@ -1,0 +1,85 @@
+"""options: a section becomes command-line words and comes back equal."""
+
+import argparse
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from glow import config
+from glow.config.options import add_options, flags, section_from
+from glow.errors import UserError
+
+
+def parsed(section: type[config.Section], words: list[str]) -> Any:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser, section)
+    return section_from(parser.parse_args(words), section)
+
+
+SECTIONS: list[config.Section] = [
+    config.Pretrain(
+        role="base", families=["reversal", "sorting"], minor_families=["ledger"], minor_share=0.25
+    ),
+    config.Scratch(vocabulary=512),
+    config.Hub(hub="Qwen/Qwen2.5-7B", revision="0" * 40),
+    config.Prompt(system="You are a helpful assistant.", instruction="put it in \\boxed{}."),
+    config.Prompt(),
+    config.Problems(families=["reversal"], train=5),
+    config.Fields(label="is_right"),
+    config.Sampling(max_tokens=10, samples=2, temperature=0.0),
+    config.Verification(extraction="lenient", timeout_s=0.5),
+    config.Objective(objective="glow", alpha=2.0, beta=0.0, clamp=(0.5, 5.0)),
+    config.Objective(),
+    config.Selection(size=12),
+    config.Selection(),
+    config.Sft(budget="steps", gradient_checkpointing=False, precision="fp32"),
+    config.Grpo(steps=3, max_tokens=9, vllm=True),
+    config.Suite(task="math500", format="boxed"),
+    config.Evaluation(max_tokens=7, samples=4),
+]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: type(section).__name__)
+def test_a_section_survives_the_command_line(section: config.Section) -> None:
+    assert parsed(type(section), shlex.split(flags(section))) == section
+
+
+@given(system=st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+@example(system="--")  # argparse takes it for the end of options, even behind an equals sign
+def test_any_prompt_survives_quoting(system: str | None) -> None:
+    prompt = config.Prompt(system=system, instruction="$HOME 'a' \"b\" `c`\n{d}")
+    assert parsed(config.Prompt, shlex.split(flags(prompt))) == prompt
+
+
+def test_the_flags_of_a_section_by_hand() -> None:
+    assert flags(config.Objective(objective="glow", alpha=2.0, clamp=(0.5, 5.0))) == (
+        "--objective=glow --alpha=2.0 --beta=10.0 --clamp 0.5 5.0"
+    )
+    assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b'"
+
+
+def test_a_suites_domain_and_group_are_no_options() -> None:
+    written = flags(config.Suite(families=["reversal"], domain="lists", group="other"))
+    assert "domain" not in written
+    assert "group" not in written
+
+
+def test_defaults_are_those_of_the_section() -> None:
+    assert parsed(config.Sft, []) == config.Sft()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--beta=-1"], "--beta: Input should be greater than or equal to 0"),
+        (["--alpha=much"], "--alpha: Input should be a valid number"),
+        (["--clamp", "2", "1"], "--clamp: the bounds must satisfy 0 <= low <= high"),
+    ],
+)
+def test_a_bad_value_names_its_option(words: list[str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parsed(config.Objective, words)
+    assert message in str(caught.value)

@@ -1,0 +1,403 @@
+"""lm-eval's own library and command line on our task files: they load, and its verdicts are our stage's."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import lm_eval.tasks
+import pytest
+import yaml
+from datasets import Dataset
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+
+from glow import cli
+from glow.config import Evaluation, Prompt, Suite, Verification
+from glow.data.problems import write_suite
+from glow.errors import UserError
+from glow.evaluation import lm_eval_model
+from glow.evaluation.evaluate import evaluate
+from glow.evaluation.harness import ModelUnderTest
+from glow.evaluation.lm_eval_model import GlowModel
+from glow.files.jsonl import Record, read_jsonl, write_jsonl
+from glow.models.prompts import PAPER
+from glow.models.sampling import Completion
+from glow.suites.task_hooks import SampledText, judge, rows
+from glow.suites.task_problems import task_problems
+from glow.suites.tasks import FOLDER, read_task, task_names
+
+MMLU = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
+
+
+def manager(**metadata: Any) -> TaskManager:
+    return TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=metadata)
+
+
+def quiz(folder: Path) -> Path:
+    """A folder of local copies of MMLU: three test questions and two worked examples in two subjects."""
+    (folder / "mmlu").mkdir(parents=True)
+    test = [
+        {"subject": "moral_scenarios", "question": " Q1? ", "choices": ["a", "b", "c", "d"], "answer": "B"},
+        {"subject": "anatomy", "question": "Q2?", "choices": ["w", "x", "y", "z"], "answer": "D"},
+        {"subject": "anatomy", "question": "Q3?", "choices": ["1", "2", "3", "4"], "answer": "A"},
+    ]
+    dev = [
+        {"subject": "anatomy", "question": "D1?", "choices": ["m", "n", "o", "p"], "answer": "C"},
+        {"subject": "moral_scenarios", "question": "D2?", "choices": ["m", "n", "o", "p"], "answer": "A"},
+    ]
+    write_jsonl(folder / "mmlu" / "test.jsonl.gz", test)
+    write_jsonl(folder / "mmlu" / "dev.jsonl.gz", dev)
+    return folder
+
+
+# --- the task files ------------------------------------------------------------------------------
+
+
+def test_lm_eval_finds_every_task_file() -> None:
+    found = manager().all_tasks
+    assert {f"glow_{name}" for name in task_names()} <= set(found)
+
+
+def test_a_group_is_the_plain_mean_of_its_suites(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"math500": [1, 1, 1, 0], "aime24": [0]}
+
+    def few(suite: str, **_: Any) -> dict[str, Dataset]:
+        found = [
+            {
+                "question": str(score),
+                "answer": "x",
+                "row": json.dumps({"question": "Q", "answer": str(score)}),
+            }
+            for score in scores.get(suite, [1])
+        ]
+        return {"test": Dataset.from_list(found)}
+
+    monkeypatch.setattr("glow.suites.task_hooks.rows", few)
+    monkeypatch.setattr(GlowModel, "generate_until", lambda self, requests: ["\\boxed{1}"] * len(requests))
+    found = simple_evaluate(
+        "glow", model_args={"path": str(tiny_model)}, tasks=["glow_maths"], task_manager=manager(),
+        bootstrap_iters=0,
+    )  # fmt: skip
+    assert len(found["n-samples"]) == 5
+    assert found["results"]["glow_maths"]["accuracy,none"] == pytest.approx((0.75 + 0 + 1 + 1 + 1) / 5)
+
+
+@pytest.mark.parametrize("group", ["maths", "general", "other"])
+def test_lm_eval_knows_the_groups_and_all_their_tasks(group: str) -> None:
+    index = manager().task_index
+    members = index[f"glow_{group}"].cfg["task"]
+    assert members
+    assert set(members) <= set(index)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("math500", 500), ("bbh_dyck", 250), ("headqa", 2742), ("acpbench", 1800), ("mmlu_pro", 12032)],
+)
+def test_real_rows_reach_lm_eval(shared_data: Path, name: str, count: int) -> None:
+    task = manager(data_dir=str(shared_data)).load(f"glow_{name}")["tasks"][f"glow_{name}"]
+    assert len(task.test_docs()) == count
+    ours, _ = task_problems(name, Suite(data_dir=shared_data))
+    assert [document["problem_id"] for document in task.test_docs()] == [row["problem_id"] for row in ours]
+
+
+def test_a_task_loads_with_the_papers_prompt_and_decoding(tmp_path: Path) -> None:
+    task = manager(data_dir=str(quiz(tmp_path))).load("glow_mmlu")["tasks"]["glow_mmlu"]
+    documents = list(task.test_docs())
+    assert task.doc_to_text(documents[0]) == (
+        " Q1? \nA. a\nB. b\nC. c\nD. d\n"
+        "Please reason step by step, and put your final answer within \\boxed{}."
+    )
+    assert [task.doc_to_target(document) for document in documents] == ["B", "D", "A"]
+    decoding = task.config.generation_kwargs
+    assert (decoding["temperature"], decoding["top_p"], decoding["max_gen_toks"]) == (0.6, 0.95, 32768)
+    assert task.config.metadata["version"] == read_task("mmlu").version
+
+
+def test_a_verdict_through_lm_eval_is_the_verifiers() -> None:
+    problem = {"problem_id": "p", "question": "Q", "answer": "\\frac{1}{2}", "format": "boxed"}
+    document = {"row": json.dumps(problem)}
+    assert judge(document, ["So \\boxed{0.5}."]) == {"accuracy": 1.0, "truncated": 0.0, "unparsed": 0.0}
+    assert judge(document, ["So \\boxed{0.4}."])["accuracy"] == 0
+    assert judge(document, ["A half."])["unparsed"] == 1
+    assert judge(document, [SampledText("\\boxed{0.5}", "length")])["truncated"] == 1
+
+
+# --- MMLU by log-likelihood ----------------------------------------------------------------------
+
+
+def lm_eval_mmlu(subject: str, test: list[Record], dev: list[Record]) -> ConfigurableTask:
+    """lm-eval's own task of a subject, from its template files, on the given rows."""
+    template = yaml.safe_load((MMLU / "_default_template_yaml").read_text())
+    own = yaml.safe_load((MMLU / f"mmlu_{subject}.yaml").read_text())
+    del own["include"], template["dataset_path"]
+    own.pop("dataset_name")
+    splits = {"test": Dataset.from_list(test), "dev": Dataset.from_list(dev)}
+    return ConfigurableTask(config={**template, **own, "custom_dataset": lambda **_: splits})
+
+
+def hub_form(row: Record) -> Record:
+    """A local row in the form of the hub's: the answer as an index."""
+    return {key: row[key] for key in ("question", "subject", "choices")} | {
+        "answer": "ABCD".index(row["answer"])
+    }
+
+
+@pytest.mark.parametrize("shots", [0, 5])
+@pytest.mark.parametrize("subject", ["anatomy", "moral_scenarios", "high_school_us_history"])
+def test_contexts_equal_those_of_lm_evals_own_mmlu(shared_data: Path, subject: str, shots: int) -> None:
+    ours, _ = task_problems("mmlu_loglikelihood", Suite(data_dir=shared_data, shots=shots))
+    ours = [row for row in ours if row["family"] == subject]
+    test, dev = (
+        [
+            hub_form(row)
+            for row in read_jsonl(shared_data / "mmlu" / f"{split}.jsonl.gz")
+            if row["subject"] == subject
+        ]
+        for split in ("test", "dev")
+    )
+    theirs = lm_eval_mmlu(subject, test, dev)
+    documents = list(theirs.test_docs())
+    assert len(documents) == len(ours) > 90
+    for document, row in zip(documents, ours, strict=True):
+        assert theirs.fewshot_context(document, num_fewshot=shots) == row["prompt"]
+        assert theirs.doc_to_choice(document) == ["A", "B", "C", "D"]
+        assert "ABCD"[theirs.doc_to_target(document)] == row["answer"]
+
+
+def test_raw_log_likelihoods_equal_lm_evals_own_model(tiny_model: Path) -> None:
+    pairs = [("The answer is", " A"), ("The answer is ", "B"), ("1 + 1 = 2\nAnswer:", " C")]
+    requests = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    theirs = HFLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=1).loglikelihood(
+        requests
+    )
+    ours = ModelUnderTest(tiny_model, Evaluation(max_tokens=1)).score_raw(pairs)
+    for (likelihood, greedy), score in zip(theirs, ours, strict=True):
+        assert score.log_likelihood == pytest.approx(likelihood, abs=1e-4)
+        assert score.greedy == greedy
+
+
+def test_the_stage_and_lm_eval_agree_on_the_likeliest_letters(tiny_model: Path, tmp_path: Path) -> None:
+    folder = quiz(tmp_path / "data")
+    write_suite("mmlu_loglikelihood", Suite(data_dir=folder, shots=1), tmp_path / "mmlu_loglikelihood.jsonl")
+    evaluate(
+        tiny_model, [tmp_path / "mmlu_loglikelihood.jsonl"], tmp_path / "out", Evaluation(max_tokens=4),
+        Verification(), Prompt(), 0,
+    )  # fmt: skip
+    stage = list(read_jsonl(tmp_path / "out" / "samples.jsonl.gz"))
+    theirs = simple_evaluate(
+        HFLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=1),
+        tasks=["glow_mmlu_loglikelihood"],
+        task_manager=manager(data_dir=str(folder), shots=1),
+        bootstrap_iters=0,
+    )
+    samples = theirs["samples"]["glow_mmlu_loglikelihood"]
+    for row, sample in zip(stage, samples, strict=True):
+        assert row["loglikelihoods"] == pytest.approx(
+            [float(r[0]) for r in sample["filtered_resps"]], abs=1e-4
+        )
+        assert row["correct"] == bool(sample["acc"])
+    accuracy = sum(row["correct"] for row in stage) / 3
+    assert theirs["results"]["glow_mmlu_loglikelihood"]["acc,none"] == pytest.approx(accuracy)
+
+
+# --- the model `glow` ----------------------------------------------------------------------------
+
+
+def questions(folder: Path) -> Path:
+    rows_ = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(4)]
+    write_jsonl(folder / "questions.jsonl", rows_)
+    return folder / "questions.jsonl"
+
+
+class Scripted:
+    """An engine that answers two questions right, one wrong, and one not at all."""
+
+    device = "cpu"
+    asked: list[Any] = []  # noqa: RUF012 (what all of its kind were asked)
+
+    def generate(self, requests: list[Any], on_done: Any = None) -> list[Completion]:
+        Scripted.asked += requests
+        answers = {"0": "\\boxed{1}", "1": "\\boxed{2.0}", "2": "\\boxed{7}", "3": "no box"}
+        said = [answers[request.messages[-1]["content"].split()[2]] for request in requests]
+        return [Completion(text, [3, 4], 5, "stop") for text in said]
+
+    def close(self) -> None:
+        pass
+
+
+def test_verdicts_are_those_of_the_stage(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glow.evaluation.harness.load_engine", lambda model, settings: Scripted())
+    Scripted.asked = []
+    file = questions(tmp_path)
+    write_suite("questions", Suite(file=file), tmp_path / "suites" / "questions.jsonl")
+    evaluate(
+        tiny_model, [tmp_path / "suites" / "questions.jsonl"], tmp_path / "out",
+        Evaluation(max_tokens=8, entropy_samples=0), Verification(), PAPER, 0,
+    )  # fmt: skip
+    stage = [row["verdict"] for row in read_jsonl(tmp_path / "out" / "samples.jsonl.gz")]
+    found = simple_evaluate(
+        "glow",
+        model_args=f"path={tiny_model}",
+        tasks=["glow_questions"],
+        task_manager=manager(file=str(file)),
+        bootstrap_iters=0,
+    )
+    samples = found["samples"]["glow_questions"]
+    assert stage == ["correct", "correct", "wrong", "unparsed"]
+    assert [sample["accuracy"] for sample in samples] == [1, 1, 0, 0]
+    assert [sample["unparsed"] for sample in samples] == [0, 0, 0, 1]
+    asked = Scripted.asked
+    assert [request.messages for request in asked[:4]] == [request.messages for request in asked[4:]]
+    assert [request.key for request in asked[:4]] == [request.key for request in asked[4:]]
+
+
+def test_a_tiny_model_samples_the_same_through_both(tiny_model: Path, tmp_path: Path) -> None:
+    file = questions(tmp_path)
+    write_suite("questions", Suite(file=file), tmp_path / "questions-suite.jsonl")
+    settings = Evaluation(max_tokens=6, temperature=0.6, top_p=0.95, entropy_samples=0)
+    evaluate(
+        tiny_model, [tmp_path / "questions-suite.jsonl"], tmp_path / "out", settings, Verification(), PAPER, 0
+    )
+    stage = [row["response"] for row in read_jsonl(tmp_path / "out" / "samples.jsonl.gz")]
+    found = simple_evaluate(
+        "glow", model_args={"path": str(tiny_model)}, tasks=["glow_questions"], bootstrap_iters=0,
+        task_manager=manager(file=str(file)), gen_kwargs="max_gen_toks=6",
+    )  # fmt: skip
+    assert [sample["resps"][0][0] for sample in found["samples"]["glow_questions"]] == stage
+
+
+def test_the_command_line(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    lm_eval_model.run_lm_eval(
+        ["run", "--model", "glow", "--model_args", f"path={tiny_model}", "--tasks", "glow_questions",
+         "--gen_kwargs", "max_gen_toks=4", "--metadata", json.dumps({"file": str(questions(tmp_path))}),
+         "--output_path", str(tmp_path / "out")]
+    )  # fmt: skip
+    (results,) = (tmp_path / "out").rglob("results_*.json")
+    assert "accuracy,none" in json.loads(results.read_text())["results"]["glow_questions"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tasks", "glow_nope"], r"Tasks not found: glow_nope; ours, each after glow_: acpbench, aime24"),
+        ([], "No tasks specified"),
+        (["--tasks", "glow_math500", "--metadata", '{"problems": -1}'], "--metadata problems: Input should"),
+        (["--tasks", "glow_gym", "--model_args", "path={},pth=x"], "model glow takes no 'pth'; path=DIR"),
+        (["--tasks", "glow_gym", "--model_args", "engine=vllm"], "model glow takes a path; path=DIR"),
+        (["--tasks", "glow_gym", "--model_args", "path={},seed=x"], "takes a whole number as seed; path=DIR"),
+        (["--tasks", "glow_gym", "--model_args", "path={},engine=foo"], "--model_args engine: Input should"),
+    ],
+)  # fmt: skip
+def test_mistakes_on_the_command_line(
+    words: list[str],
+    message: str,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    model = [] if "--model_args" in words else ["--model_args", "path={}"]
+    given = [word.replace("{}", str(tiny_model)) for word in words + model]
+    assert cli.main(["lm-eval", "run", "--model", "glow", *given]) == 2
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("glow lm-eval: ")]
+    assert len(shown) == 1
+    assert re.search(message, shown[0])
+
+
+def test_the_command_run_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr("glow.evaluation.lm_eval_model.run_lm_eval", found.append)
+    for words in (["run", "--model", "glow"], ["--model", "glow"], ["ls", "tasks"], []):
+        assert cli.main(["lm-eval", *words]) == 0
+    assert found == [["run", "--model", "glow"], ["run", "--model", "glow"], ["ls", "tasks"], []]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data_dir": "/nope"}, "--metadata data_dir: '/nope': no such folder"),
+        ({"shots": 2}, "'math500' takes no worked examples"),
+    ],
+)
+def test_metadata_that_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        rows("math500", **settings)
+
+
+def test_another_folder_of_tasks_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lm_eval._cli.HarnessCLI.execute", lambda self, args: found.append(args.include_path))
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    found: list[str] = []
+    for words in ([f"--include_path={tmp_path}"], ["--include_path", str(tmp_path)], ["--tasks", "mmlu"]):
+        lm_eval_model.run_lm_eval(["run", *words])
+    assert found == [str(tmp_path), str(tmp_path), str(FOLDER)]
+
+
+@pytest.mark.extra("gym")
+def test_a_value_error_that_is_no_arguments_fault_keeps_its_traceback(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, requests: object) -> None:
+        raise ValueError("of ours")
+
+    monkeypatch.setattr(GlowModel, "generate_until", broken)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    with pytest.raises(ValueError, match="of ours"):
+        lm_eval_model.run_lm_eval(
+            ["run", "--model", "glow", "--model_args", f"path={tiny_model}", "--tasks", "glow_gym",
+             "--metadata", '{"problems": 1}']
+        )  # fmt: skip
+
+
+def test_what_the_model_refuses(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no model here"):
+        GlowModel(str(tmp_path))
+    with pytest.raises(UserError, match="--gen_kwargs temperature: Input should be"):
+        GlowModel(str(tiny_model))._decoding({"do_sample": True, "temperature": -1})
+    with pytest.raises(UserError, match="leave --apply_chat_template out"):
+        GlowModel(str(tiny_model)).apply_chat_template([])
+
+
+def ask(model: GlowModel, *stops: str) -> list[str]:
+    """Three samples: the first question twice, as lm-eval repeats it, and another task's."""
+    documents = [{"problem_id": "p"}, {"problem_id": "p"}, {}]
+    return model.generate_until(
+        [
+            Instance(
+                "generate_until", document, (f"What is {place // 2} + 1?", {"until": list(stops)}), place,
+                metadata=("ours" if document else "theirs", place // 2, 1),
+            )
+            for place, document in enumerate(documents)
+        ]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def scripted(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> GlowModel:
+    monkeypatch.setattr("glow.evaluation.harness.load_engine", lambda model, settings: Scripted())
+    Scripted.asked = []
+    return GlowModel(str(tiny_model), seed=3)
+
+
+def test_each_repeat_has_a_seed_of_its_own(scripted: GlowModel) -> None:
+    ask(scripted)
+    assert [request.key for request in Scripted.asked] == [(3, "p", 0), (3, "p", 1), (3, "theirs/1", 0)]
+
+
+def test_responses_end_at_a_stop_string(scripted: GlowModel) -> None:
+    assert ask(scripted, "}") == ["\\boxed{1", "\\boxed{1", "\\boxed{2.0"]
+    assert ask(scripted) == ["\\boxed{1}", "\\boxed{1}", "\\boxed{2.0}"]
+
+
+def test_texts_end_at_a_stop_string() -> None:
+    assert lm_eval_model.postprocess_generated_text("one\n\ntwo Q: three", ["Q:", "\n\n"], None) == "one"
+    assert lm_eval_model.postprocess_generated_text("one", [], None) == "one"

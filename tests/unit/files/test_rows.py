@@ -1,0 +1,107 @@
+"""Rows that users bring: every mistake is named with its place and its mend."""
+
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from glow.errors import UserError
+from glow.files.jsonl import write_jsonl
+from glow.files.rows import Row, SuiteQuestions, answer_type, folded, label, read_rows, text
+
+HERE = "rows.jsonl:7"
+
+
+def row(**record: object) -> Row:
+    return Row(HERE, record)
+
+
+def test_json_lines_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
+    records = [{"question": "a", "choices": ["x", "y"]}, {"question": "b", "choices": []}]
+    write_jsonl(tmp_path / "a.jsonl.gz", records)
+    parquet.write_table(pyarrow.Table.from_pylist(records), tmp_path / "a.parquet")
+    for name in ("a.jsonl.gz", "a.parquet"):
+        path = tmp_path / name
+        assert list(read_rows(path)) == [Row(f"{path}:1", records[0]), Row(f"{path}:2", records[1])]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.parquet", b"not parquet", "a.parquet: not a readable Parquet file"),
+        ("a.parquet", None, "a.parquet: no such file"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl:2: not valid JSON"),
+        ("a.jsonl", None, "a.jsonl: no such file"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(read_rows(tmp_path / name))
+
+
+def test_numbers_are_text_too() -> None:
+    assert text(row(answer=5), "answer", "") == "5"
+    assert text(row(answer="5"), "answer", "") == "5"
+    assert text(row(response=""), "response", "", may_be_empty=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "rows.jsonl:7: no key 'answer'; map it"),
+        ({"answer": None}, "rows.jsonl:7: 'answer' holds no text but null; mend it, or map it"),
+        ({"answer": True}, "holds no text but bool"),
+        ({"answer": ["5"]}, "holds no text but list"),
+        ({"answer": " "}, "rows.jsonl:7: 'answer' is empty"),
+        ({"answer": "\ud83d"}, "surrogate"),
+    ],
+)
+def test_what_is_no_text(record: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        text(Row(HERE, record), "answer", "map it")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [(True, True), (False, False), (1, True), (0, False), (None, None)]
+)
+def test_labels(value: object, read: bool | None) -> None:
+    assert label(row(ok=value), "ok", "") is read
+
+
+@pytest.mark.parametrize("value", ["true", 2, 1.0, [], "yes"])
+def test_what_is_no_label(value: object) -> None:
+    with pytest.raises(UserError, match=r"rows.jsonl:7: label 'ok' is .*; it must be true or false"):
+        label(row(ok=value), "ok", "")
+    with pytest.raises(UserError, match="no key 'good'; map it"):
+        label(row(ok=value), "good", "map it")
+
+
+@pytest.mark.parametrize(("value", "read"), [("list", "list"), ("choice", "choice"), (None, None)])
+def test_answer_types(value: str | None, read: str | None) -> None:
+    assert answer_type(row(kind=value), "kind") == read
+    assert answer_type(row(), "kind") is None
+
+
+@pytest.mark.parametrize("value", ["integer", "", 3, ["list"]])
+def test_what_is_no_answer_type(value: object) -> None:
+    with pytest.raises(UserError, match=r"rows.jsonl:7: 'kind' is .*; it must be one of number, expression"):
+        answer_type(row(kind=value), "kind")
+
+
+def test_folding() -> None:
+    assert folded("  What is\n 2 + 2? ") == folded("what IS 2 + 2?")
+    assert folded("a b") != folded("ab")
+
+
+def test_overlap_is_counted_and_named(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "math.jsonl", [{"question": "What is 2?"}])
+    write_jsonl(tmp_path / "quiz.jsonl", [{"question": "Which?\nA. x\nB. y", "stem": "Which?"}])
+    questions = SuiteQuestions([tmp_path / "math.jsonl", tmp_path / "quiz.jsonl"])
+    questions.refuse([("f:1", "What is 3?"), ("f:2", "Which? A. x B. y")])
+    with pytest.raises(
+        UserError, match=r"f:2: this question is in suite 'math' too.* 3 rows share 2 questions with "
+    ):
+        questions.refuse([("f:1", "new"), ("f:2", "what  is 2?"), ("f:3", "What is 2?"), ("f:4", "which?")])

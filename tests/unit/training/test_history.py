@@ -1,0 +1,53 @@
+"""The per-sample history: one file an epoch, read back in order, moved as a whole."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from glow.training.history import copy_history, read_history, write_page
+from glow.training.ledger import Page
+
+NAN = math.nan
+
+
+def page(epoch: int, loss: list[float]) -> Page:
+    values = torch.tensor(loss)
+    return Page(epoch, values, torch.where(values.isnan(), NAN, 0.5), values - 1)
+
+
+def test_epochs_are_read_back_in_order_without_the_unseen(tmp_path: Path) -> None:
+    write_page(tmp_path, page(1, [3.0, NAN]), ["a", "b"])
+    write_page(tmp_path, page(0, [1.0, 2.0]), ["a", "b"])
+    expected = pd.DataFrame(
+        {
+            "epoch": pd.array([1, 1, 2], dtype="int32"),
+            "sample_id": ["a", "b", "a"],
+            "loss": pd.array([1.0, 2.0, 3.0], dtype="float32"),
+            "gain": pd.array([0.0, 1.0, 2.0], dtype="float32"),
+            "weight": pd.array([0.5, 0.5, 0.5], dtype="float32"),
+        }
+    )
+    pd.testing.assert_frame_equal(read_history(tmp_path), expected, check_dtype=False)
+    assert read_history(tmp_path).dtypes[["epoch", "loss", "gain", "weight"]].astype(str).tolist() == [
+        "int32",
+        "float32",
+        "float32",
+        "float32",
+    ]
+
+
+def test_a_copy_holds_what_the_source_holds_and_nothing_else(tmp_path: Path) -> None:
+    write_page(tmp_path / "run", page(0, [1.0]), range(1))
+    write_page(tmp_path / "run", page(1, [1.0]), range(1))
+    write_page(tmp_path / "old", page(7, [1.0]), range(1))
+    copy_history(tmp_path / "run", tmp_path / "old")
+    assert sorted(file.name for file in (tmp_path / "old").iterdir()) == [
+        "epoch-00001.parquet",
+        "epoch-00002.parquet",
+    ]
+    copy_history(tmp_path / "nothing", tmp_path / "old")
+    assert not (tmp_path / "old").exists()
+    copy_history(None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

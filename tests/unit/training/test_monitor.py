@@ -1,0 +1,75 @@
+"""The log's means, worked out by hand, and who is named when a loss is not finite."""
+
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from glow.errors import UserError
+from glow.training.ledger import NO_SAMPLE, Page
+from glow.training.monitor import Monitor, Results, epoch_summary
+
+NAN, INF = math.nan, math.inf
+
+
+def results(step: int, rows: list[int], loss: list[float], **others: list[float]) -> Results:
+    ones = [1.0] * len(rows)
+    fields = {"weight": ones, "gain": [NAN] * len(rows), "tokens": ones, "entropy": ones, "top1": ones}
+    values = {name: torch.tensor(numbers) for name, numbers in {**fields, **others}.items()}
+    return Results(step, torch.tensor(rows), torch.tensor(loss), **values)
+
+
+def test_means_are_over_samples_and_tokens_without_repeats() -> None:
+    monitor = Monitor(["a", "b", "c"], [0.5, 2.0], Accelerator(cpu=True))
+    monitor.results = [
+        results(0, [0, 1], [1.0, 2.0], weight=[0.5, 2.0], gain=[0.25, NAN], tokens=[2.0, 6.0]),
+        results(1, [2, NO_SAMPLE], [6.0, 9.0], weight=[0.5, 9.0], gain=[0.75, 9.0], tokens=[2.0, 9.0]),
+    ]
+    line = monitor.drain()
+    assert line["sample_loss"] == pytest.approx(3.0)
+    assert line["gain_mean"] == pytest.approx(0.5)
+    assert line["weight_mean"] == pytest.approx(1.0)
+    assert line["weight_std"] == pytest.approx(math.sqrt(0.5))
+    assert line["weight_ess"] == pytest.approx(9 / 4.5 / 3)
+    assert line["share_at_low"] == pytest.approx(2 / 3)
+    assert line["share_at_high"] == pytest.approx(1 / 3)
+    assert line["entropy"] == pytest.approx(3 / 10)
+    assert monitor.results == []
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_the_first_bad_step_names_its_samples_alone(bad: float) -> None:
+    monitor = Monitor(["a", "b", "c", "d"], None, Accelerator(cpu=True))
+    monitor.results = [
+        results(4, [0, 1], [1.0, 1.0]),
+        results(5, [2], [bad]),
+        results(5, [3, NO_SAMPLE], [bad, bad]),
+        results(6, [0, 1], [NAN, NAN]),
+    ]
+    for look in (monitor.refuse_non_finite, monitor.drain):
+        with pytest.raises(UserError, match=r"at optimiser step 6, for 2 sample\(s\): 'c', 'd'\. Look"):
+            look()
+
+
+def test_the_spread_of_nearly_equal_weights_keeps_its_digits() -> None:
+    monitor = Monitor(range(4), None, Accelerator(cpu=True))
+    weight = torch.tensor([0.5, 0.5001, 0.4999, 0.5])
+    monitor.results = [results(0, [0, 1, 2, 3], [1.0] * 4, weight=weight.tolist())]
+    assert monitor.drain()["weight_std"] == pytest.approx(weight.double().std(correction=0).item(), rel=1e-6)
+
+
+def test_an_epoch_is_summed_up_over_the_samples_it_saw() -> None:
+    page = Page(
+        epoch=1,
+        loss=torch.tensor([1.0, 3.0, NAN]),
+        weight=torch.tensor([0.5, 1.5, NAN]),
+        gain=torch.tensor([0.5, NAN, NAN]),
+    )
+    assert epoch_summary(page) == {
+        "epoch_loss": 2.0,
+        "epoch_gain": 0.5,
+        "epoch_weight": 1.0,
+        "epoch_weight_spread": 0.5,
+        "unseen_samples": 1,
+    }

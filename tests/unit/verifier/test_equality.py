@@ -1,0 +1,505 @@
+"""What can be said of two answers without parsing them, kind by kind; examples are our own."""
+
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glow.verifier.equality import (
+    ANSWER_TYPES,
+    LONGEST,
+    TOO_LONG,
+    Gold,
+    bracket_sequence,
+    decide,
+    infer_type,
+    prepared,
+)
+from glow.verifier.equality.choices import choice_letter
+from glow.verifier.equality.numbers import read_number, without_unit
+from glow.verifier.equality.typography import normalise, respell, unwrap
+from glow.verifier.equality.units import read_unit
+
+# --- dressing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        (r"\text{even}.", "even"),
+        (r"$\textbf{(C)}$", "(C)"),
+        ("**4**", "4"),
+        (r"\( x + 1 \)", "x + 1"),
+        ('"neither"', "neither"),
+        ("x", "x"),
+        ("12\\", "12"),
+        (r"\boxed{7}", "7"),
+        (r"\underline{7}", "7"),
+        (r"\text{a}\text{b}", r"\text{a}\text{b}"),
+    ],
+)
+def test_unwrap(text: str, bare: str) -> None:
+    assert unwrap(text) == bare
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\dfrac{\pi}{2})"),
+        (r"10\,000", "10000"),
+        ("10\u2009000", "10000"),
+        (r"12^{\circ}", r"12^\circ"),
+        (r"1{,}000", "1,000"),
+        (r"1011_{2}", "1011_2"),
+        (r"20 \%", "20%"),
+        (r"2 \pi r", r"2\pi r"),
+    ],
+)
+def test_typography_makes_no_difference(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("3 4", "34"), ("(1,2)", "[1,2]"), ("-5", "5"), ("X", "x"), ("1,2", "2,1"), (r"\pi r", r"\pir")],
+)
+def test_what_normalising_keeps_apart(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("\u22125", "-5"),
+        ("2 1/2", r"2\frac{1}{2}"),
+        (r"\varnothing", r"\emptyset "),
+        (r"\{\}", r"\emptyset "),
+        (r"x \leqslant 2", r"x \le  2"),
+        (r"7,654\pi", r"7654\pi"),
+        (r"-7,654\sqrt{2}", r"-7654\sqrt{2}"),
+        (r"(7,654\pi)", r"(7,654\pi)"),
+        ("]1,2[", "(1,2)"),
+        ("2.5e3", r"2.5 \times 10^{3}"),
+        ("√3", r"\sqrt{3}"),
+        (r"\frac \pi 4", r"\frac{\pi}{4}"),
+        (r"\text{2.5e3}", r"2.5 \times 10^{3}"),
+        ("$125$ miles", " 125 miles"),
+        ("1" + 9 * " " + "2", "1 2"),
+        (r"\langle 1,2 \rangle", "( 1,2 )"),
+        (r"6, 8\text{, and }10", r"6, 8, \text{ and }10"),
+    ],
+)
+def test_one_spelling_for_what_has_many(text: str, spelt: str) -> None:
+    assert respell(text) == spelt
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        (r"6\sqrt{2}\text{ cm}", r"6\sqrt{2}"),
+        (r"36\pi square inches", r"36\pi"),
+        (r"4\pi\text{ widgets}", r"4\pi"),
+        (r"3\text{ or }5", r"3\text{ or }5"),
+        (r"7\text{ million}", r"7\text{ million}"),
+        (r"9.4\ \mathrm{kg\,m^{-3}}", "9.4"),
+        (r"4 \mathrm{~km} \mathrm{~s}^{-1}", "4"),
+        (r"2\pi\ \text{eV}", r"2\pi"),
+        (r"9\text{J}", "9"),
+        (r"A\text{B}", r"A\text{B}"),
+        (r"x\text{}", r"x\text{}"),
+        ("3ab", "3ab"),
+        (r"\text{odd}", r"\text{odd}"),
+    ],
+)
+def test_without_unit(text: str, bare: str) -> None:
+    assert without_unit(text) == bare
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension", "power", "factor"),
+    [
+        ("cm", "length", 1, Fraction(1, 100)),
+        ("square inches", "length", 2, Fraction(254, 10000) ** 2),
+        ("ft^3", "length", 3, Fraction(3048, 10000) ** 3),
+        ("€", "euros", 1, Fraction(1)),
+        ("Hours", "time", 1, Fraction(3600)),
+        ("km/h", "length1/time1", 1, Fraction(5, 18)),
+        ("miles per hour", "length1/time1", 1, Fraction(1397, 3125)),
+        ("mph", "length1/time1", 1, Fraction(1397, 3125)),
+    ],
+)
+def test_units(name: str, dimension: str, power: int, factor: Fraction) -> None:
+    assert read_unit(name) == (dimension, power, factor)
+
+
+def test_other_words_are_no_units() -> None:
+    assert read_unit("apples") is None
+    assert read_unit("apples per hour") is None
+
+
+# --- letters, numbers, brackets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C",
+        "(C)",
+        "C.",
+        r"\text{C}",
+        r"\textbf{(C)}",
+        r"$\text{(C)}$",
+        "[C]",
+        "C)",
+        "Option C",
+        "Answer: (C)",
+        "The correct answer is (C)",
+    ],
+)
+def test_a_letter_in_any_dress(text: str) -> None:
+    assert choice_letter(text) == "C"
+
+
+@pytest.mark.parametrize("text", ["CD", "5", "", "(C) ellipse", "C + D", "optional"])
+def test_no_letter(text: str) -> None:
+    assert choice_letter(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-1,234.50", Fraction(-2469, 2)),
+        (".5", Fraction(1, 2)),
+        ("$5", Fraction(5)),
+        ("€5", Fraction(5)),
+        (r"-\frac{3}{4}", Fraction(-3, 4)),
+        (r"\frac34", Fraction(3, 4)),
+        ("3/4", Fraction(3, 4)),
+        (r"2\frac{1}{2}", Fraction(5, 2)),
+        (r"-2\frac{1}{2}", Fraction(-5, 2)),
+        (r"\frac{2469}{20,000}", Fraction(2469, 20000)),
+        ("20%", Fraction(20)),
+        ("0,125", Fraction(1, 8)),
+        (r"-1.5\times10^{3}", Fraction(-1500)),
+        (r"2\cdot10^{-3}", Fraction(1, 500)),
+        ("10^{4}", Fraction(10_000)),
+        ("2.5e-3", Fraction(1, 400)),
+        (r"0.1\overline{6}", Fraction(1, 6)),
+    ],
+)
+def test_numbers_are_read_exactly(text: str, value: Fraction) -> None:
+    number = read_number(text)
+    assert number is not None
+    assert number.value == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1,2", "0,1", r"\frac{1}{0}", "1/0", "12,34", "1.2.3", "9" * 65, "e5", r"\times10^2"]
+)
+def test_what_is_no_plain_number(text: str) -> None:
+    assert read_number(text) is None
+
+
+@pytest.mark.parametrize("text", ["] ) }", "])}", r"\text{] ) }}", r"$]\ )\ \}$", r"\texttt{] ) \}}"])
+def test_rows_of_brackets(text: str) -> None:
+    assert bracket_sequence(text) == "])}"
+
+
+def test_angle_brackets_have_macros() -> None:
+    assert bracket_sequence(r"\rangle > \langle") == ">><"
+    assert bracket_sequence("(1)") is None
+
+
+# --- types ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gold", "kind"),
+    [
+        ("1,234.5", "number"), (r"30^\circ", "number"), (r"\$3.50", "number"), (r"5\text{ cm}", "number"),
+        (r"\frac{x}{2}", "expression"), (r"2\sqrt{3}", "expression"), ("y = 2x + 1", "relation"),
+        (r"x \le 3", "relation"), ("[1,2)", "interval"), (r"(-\infty,1]\cup[3,4]", "interval"),
+        (r"\{1,2\}", "set"), ("1, -2", "set"), (r"3 \pm \sqrt{2}", "set"), ("(1,2,3)", "tuple"),
+        ("(1,2)", "tuple"), (r"\begin{pmatrix}1\\2\end{pmatrix}", "matrix"), ("3+4i", "complex"),
+        (r"\text{even}", "text"), ("October 30", "date"), ("03/04/2021", "date"), ("8:34 p.m.", "time"),
+        ("(C)", "choice"), (r"\textbf{(J)}", "choice"), ("yes", "boolean"), ("False", "boolean"),
+        ("} ]", "brackets"),
+    ],
+)  # fmt: skip
+def test_a_type_is_inferred_from_the_gold(gold: str, kind: str) -> None:
+    assert infer_type(gold) == kind
+    assert kind in ANSWER_TYPES
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "gold", "equal"),
+    [
+        ("set", "(2,1)", "(1,2)", True),
+        ("set", "1,2,2", r"\{1,2\}", True),
+        ("set", "1,2", r"\{1,2,3\}", False),
+        ("set", "x, 3", r"\{1,2,3\}", False),
+        ("list", "2,1", "1,2", False),
+        ("list", "[1, 0.5]", r"1, \frac12", True),
+        ("tuple", "1,2", "(1,2)", True),
+        ("tuple", "(1,2)", "(1,2,3)", False),
+        ("text", "act", "cat", False),
+        ("text", "Act", r"\text{act}", True),
+        ("time", "4:17", "8:34", False),
+        ("time", "08:34", "8:34", True),
+        ("date", "3 May 2020", "05/03/2020", True),
+        ("choice", "no idea", "C", False),
+        ("boolean", "perhaps", "yes", False),
+        ("interval", "[0,1)", "[0,1]", False),
+        ("brackets", "{ }", "{}", True),
+        ("expression", "2x", "3x", False),
+        ("complex", "1-i", "1+i", False),
+    ],
+)
+def test_a_type_that_is_given_is_believed(kind: str, stated: str, gold: str, equal: bool) -> None:
+    decision = decide(stated, Gold(gold, kind))
+    assert decision is not None
+    assert decision.equal is equal
+
+
+CHOICES = ("a circle", r"\frac{1}{2}", "12 cm", "an ellipse")
+
+
+@pytest.mark.parametrize(
+    ("stated", "gold", "equal"),
+    [
+        ("An ellipse", "D", True),
+        (r"\text{a circle}", "D", False),
+        ("0.5", "(B)", True),
+        (r"\dfrac12", "B", True),
+        ("12", "C", True),
+        (r"12\text{ cm}", "C", True),
+        ("(D) a circle", "D", True),
+        ("D", "an ellipse", True),
+        ("A", "an ellipse", False),
+    ],
+)
+def test_a_choice_may_be_stated_by_its_text(stated: str, gold: str, equal: bool) -> None:
+    decision = decide(stated, Gold(gold, choices=CHOICES))
+    assert decision is not None
+    assert decision.equal is equal
+
+
+# --- equality -------------------------------------------------------------------------------------
+
+EQUAL = [
+    ("a + b", "a+b"),
+    ("1,000", "1000"),
+    ("0.50", r"\frac{1}{2}"),
+    ("20", r"20\%"),
+    ("0.2", r"20\%"),
+    ("20 percent", r"20\%"),
+    ("1,22", "1.22"),
+    ("True", "true"),
+    ("Yes, it does", "yes"),
+    ("Yes", "true"),
+    (r"\text{October 30}", "October 30"),
+    ("(C) ellipse", r"\text{(C)}"),
+    (r"\text{(B) } 03/04/2021", "(B)"),
+    ("b", "(B)"),
+    (r"\textbf{(e) } \{-1,1\}", "E"),
+    ("C: ellipse", "C"),
+    ("12 miles per hour", "12"),
+    (r"7\text{ hours}.", "7"),
+    (r"1.85\ \text{USD}", "1.85"),
+    ("5 dollars", r"\$5"),
+    ("50 cents", r"\$0.50"),
+    (r"500\text{ cm}", r"5\text{ m}"),
+    ("12 million", "12,000,000"),
+    ("four", "4"),
+    ("5 apples", "5 fruits"),
+    (r"\text{(E)}", r"\text{(E)},"),
+    (r"7\text{ cm}^2", "7"),
+    ("] }", "]}"),
+    ("3^{\\circ}", "3°"),
+    ("March 4th, 2021", "4 March 2021"),
+    ("2021-03-04", "03/04/2021"),
+    ("October 30, 2020", "October 30"),
+    ("Oct", "October"),
+    (r"8:34\text{ AM}", "8:34 a.m."),
+    ("15:00", "3 p.m."),
+    ("noon", "12:00 p.m."),
+    (r"4\!:\!05 \text{ p.m.}", "16:05"),
+    ("8:34", "8:34 p.m."),
+    (r"\text{pear, plum}", r"\text{plum, pear}"),
+    ("Été", "été"),
+    ("1011", "1011_2"),
+    ("011_2", "11_2"),
+    ("00_2", "0_2"),
+    (r"\{\}", r"\varnothing"),
+    (r"1.39 \times 10^{-10} \text{ cm}", "1.39e-10"),
+    ("1.39e-10 m", r"\( 1.39e-10 \)"),
+    (r"5\text{ million}", r"5 \times 10^6"),
+    ("18 km/h", r"5\text{ m/s}"),
+    ("5 m/s", "5"),
+    (r"9.4\text{ eV}", "9.4"),
+    (r"9.4 \mathrm{~J}", "9.4"),
+    (r"60^\circ \text{C}", "60"),
+    (r"0.\overline{36}", r"\frac{4}{11}"),
+    ("pear, plum, fig", "pear plum fig"),
+    (r"4{:}30 \text{ p.m.}", "4:30 p.m."),
+]
+DIFFERENT = [
+    ("A", "B"),
+    ("5", "6"),
+    ("listen", "silent"),
+    ("apple banana", "banana apple"),
+    ("]", "] }"),
+    ("12_8", "12_9"),
+    ("(B) and (C)", "(C)"),
+    ("A, B", "A"),
+    (r"\text{(A)}\ x \text{ and } \text{(E)}\ y", "A"),
+    (r"8:34\text{ p.m.}", "8:34 a.m."),
+    ("20:34", "8:34 a.m."),
+    ("0.51", "0.5"),
+    ("1", "100"),
+    ("X", "x"),
+    ("No, it does not", "yes"),
+    ("invalid", "valid"),
+    ("April", "August"),
+    ("May 3", "May 4"),
+    ("October 30", "October 30, 2020"),
+    ("5 cm", r"5\text{ m}"),
+    ("5 cm", r"5\text{ cm}^2"),
+    ("€5", r"\$5"),
+    ("0,1", "1"),
+    ("(1,2]", "[1,2)"),
+    (r"\{1,2\}", "(1,2)"),
+    (r"2\sqrt{3}", r"3\sqrt{2}"),
+    ("x^2+1", "x^2-1"),
+    ("(2,1)", "(1,2)"),
+    ("3ab", "3"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}"),
+    ("3x^2", "3x^3"),
+    ("3R^2", "3"),
+    ("2x-y", "2a-b"),
+    ("3x y", "3x z"),
+    ("5 km/h", r"5\text{ m/s}"),
+    ("5 mph", r"5\text{ km/h}"),
+    ("2.18e-19", "2.88e-19"),
+    (r"1.39 \times 10^{-11}", "1.39e-10"),
+    ("0.00000001", "0.00000002"),
+    ("plum pear fig", "pear plum fig"),
+]
+OPEN = [
+    (r"\sqrt{4}", "2"),
+    ("x + 1", "1 + x"),
+    ("0.333333", r"\frac{1}{3}"),
+    ("xy", "yx"),
+    ("1,2", "2,1"),
+    ("x = 5", "5"),
+    ("5:00", "17:00"),
+    (r"\frac{i}{2}", r"\frac12 i"),
+    ("1/2x", "x/2"),
+    ("4x*sqrt(5)", r"4x\sqrt{5}"),
+    (r"(-8)^{1/3}", "-2"),
+    ("2^{100}", "2^{100}+1"),
+    ("3x/y", "3y^{-1}x"),
+    ("6xyz", "6abc"),
+    (r"3\mathrm{i}", "3i+0"),
+    (r"x\text{}", "x+0"),
+    ("0.000333", r"\frac{1}{3000}"),
+]
+
+
+@pytest.mark.parametrize(("stated", "gold"), EQUAL)
+def test_equal_without_parsing(stated: str, gold: str) -> None:
+    decision = decide(stated, gold)
+    assert decision is not None
+    assert decision.equal
+
+
+@pytest.mark.parametrize(("stated", "gold"), DIFFERENT)
+def test_different_without_parsing(stated: str, gold: str) -> None:
+    decision = decide(stated, gold)
+    assert decision is not None
+    assert not decision.equal
+
+
+@pytest.mark.parametrize(("stated", "gold"), OPEN)
+def test_left_to_math_verify(stated: str, gold: str) -> None:
+    assert decide(stated, gold) is None
+
+
+def test_beyond_the_longest_only_text_and_members_are_compared() -> None:
+    digits, members = "7" * 100_000, [str(k) for k in range(5000)]
+    assert decide(digits, digits + " ") == (True, "same text")
+    assert decide(digits, digits[:-1] + "8") == (False, "different numbers")
+    backwards = r"\{" + ", ".join(reversed(members)) + r"\}"
+    assert decide(backwards, r"\{" + ",".join(members) + r"\}") == (True, "same members")
+    assert decide("1 + " * LONGEST + "1", "5") is TOO_LONG
+
+
+@given(st.text(max_size=50))
+def test_every_text_equals_itself(text: str) -> None:
+    decision = decide(text, text)
+    assert decision is not None
+    assert decision.equal
+
+
+@given(st.integers(), st.integers())
+def test_integers_are_equal_just_when_they_are(one: int, other: int) -> None:
+    decision = decide(f"{one:,}", str(other))
+    assert decision is not None
+    assert decision.equal == (one == other)
+
+
+ALPHABET = "0123456789xiabC(){}[]\\,;:.$%^_ +-*/=<>&'\"~frtecmpnsqd\u22121\ud800\x00"
+
+
+@given(st.text(alphabet=ALPHABET, max_size=40), st.text(alphabet=ALPHABET, max_size=40))
+def test_no_text_makes_a_rule_fail(stated: str, gold: str) -> None:
+    decide(stated, gold)
+    infer_type(gold)
+    prepared(stated)
+
+
+HOSTILE = [
+    "(" * 1000,
+    "[" * 900 + "1,2" + "]" * 900,
+    r"\frac{" * 300 + "1" + "}{1}" * 300,
+    r"\{" * 600,
+    "1," * 990,
+    " " * 1999 + "x",
+    r"\text{" * 300 + "x" + "}" * 300,
+    "a " * 999,
+    "1 " * 999,
+    "9" * 1999,
+    "9^{" * 600 + "9" + "}" * 600,
+    "$" * 1999,
+    "Option " * 280,
+    "(A) and " * 240,
+    "A, " * 660,
+    "x-" * 990,
+    "1:" * 990,
+    "1" + "\\ " * 990,
+    "x" + "ab " * 660 + "!",
+    "x" + "$ " * 990 + "!",
+    "0" * 1000 + "(1," * 300,
+    r"\text {" * 280,
+    ",".join(f"x_{k % 9}" for k in range(400)),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_answers_cost_no_time(text: str) -> None:
+    started = time.process_time()
+    for gold in ("5", "(1,2)", "C", r"\text{even}", "8:34 p.m.", "} ]", text):
+        decide(text, gold)
+        decide(gold, text)
+        infer_type(text)
+        prepared(text)
+    assert time.process_time() - started < 1
+
+
+def test_sets_of_a_thousand_members_cost_no_time() -> None:
+    started = time.process_time()
+    stated, gold = (",".join(f"{name}_{k}" for k in range(350)) for name in "xy")
+    decide(stated, Gold(gold, "set"))
+    assert time.process_time() - started < 1
