@@ -155,7 +155,7 @@ def _suite(stages: Subparsers) -> None:
 
 
 def _run_suite(arguments: Arguments) -> None:
-    from glow.data.problems import write_suite
+    from glow.suites.files import write_suite
 
     write_suite(arguments.name, section_from(arguments, config.Suite), arguments.output)
 
@@ -294,7 +294,7 @@ def _verify(stages: Subparsers) -> None:
 
 
 def _run_verify(arguments: Arguments) -> None:
-    from glow.verifier.verify import verify_files
+    from glow.data.verdicts import verify_files
 
     verify_files(
         arguments.input,

@@ -18,7 +18,8 @@ from glow.config import Decoding, Evaluation, Pretrain, Prompt, Verification
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
-from glow.models.sampling import Engine, Request, load_engine
+from glow.models.engines import load_engine
+from glow.models.sampling import Engine, Request
 
 pytestmark = [
     pytest.mark.vllm,

@@ -1,40 +1,21 @@
-"""What an experiment is: the typed, validated form of one configuration file."""
+"""What an experiment is: the typed, validated form of one configuration file, section by section."""
 
-from glow.config.experiment import (
-    DEFAULT_ARMS,
-    DEFAULT_OBJECTIVES,
-    Arm,
+from glow.config.data import (
     Contamination,
-    Decoding,
     Domain,
-    EngineName,
-    Evaluation,
-    Experiment,
     Fields,
-    Grpo,
-    Hub,
-    Model,
-    Objective,
     OwnTrajectories,
-    Pretrain,
     Problems,
-    Prompt,
     Sampling,
-    Scratch,
-    Section,
     Selection,
     SelectionName,
-    Sft,
-    Suite,
-    SuiteFormat,
     Verification,
-    existing,
-    existing_folder,
-    known_families,
-    load,
-    read,
-    unknown,
 )
+from glow.config.evaluation import Evaluation, Suite, SuiteFormat
+from glow.config.experiment import Experiment, load, read
+from glow.config.models import Decoding, EngineName, Hub, Model, Pretrain, Prompt, Scratch
+from glow.config.section import Section, existing, existing_folder, known_families, unknown
+from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, Objective, Sft
 
 __all__ = [
     "DEFAULT_ARMS",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from glow.config import Selection
 from glow.errors import UserError
+from glow.files.hashing import digest
 from glow.files.jsonl import Record, read_numbered_jsonl, refuse_duplicates, write_jsonl
-from glow.files.manifest import Stopwatch, digest
+from glow.files.manifest import Stopwatch
 
 POSITIVE, NEGATIVE = "correct", "wrong"
 """The verdicts that make a positive and a negative; no other verdict enters an arm."""

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from glow.config import Contamination
-from glow.data.overlap import SHORTEST, Found, SuiteIndex, read_suites, scan
+from glow.data.ngrams import SHORTEST, SuiteIndex
+from glow.data.overlap import Found, scan
+from glow.data.wording import read_suites
 from glow.errors import UserError
 from glow.files.jsonl import Record, atomic_path, write_json
 from glow.files.manifest import Stopwatch, manifest_path

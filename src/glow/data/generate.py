@@ -17,10 +17,13 @@ from glow.config import Prompt, Sampling
 from glow.data.problem_rows import gold_facts, read_problems
 from glow.errors import UserError
 from glow.files import jsonl as records
+from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import Record
-from glow.files.manifest import Stopwatch, digest, hash_path
+from glow.files.manifest import Stopwatch
+from glow.models.engines import load_engine
+from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
-from glow.models.sampling import Completion, Request, TokenMeter, load_engine, require_model
+from glow.models.sampling import Completion, Request, TokenMeter
 
 Sample = tuple[str, int]
 """What names a response within a shard: problem_id and sample_index."""

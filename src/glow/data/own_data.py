@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glow.config import Fields
-from glow.data.choices import choices_of, listed_choices, problem, with_choices
-from glow.data.problem_rows import gold_facts
+from glow.data.choices import choices_of, listed_choices, with_choices
+from glow.data.disjoint import SuiteQuestions
+from glow.data.problem_rows import answer_type, gold_facts, problem
 from glow.errors import UserError
-from glow.files.jsonl import Record, problem_id, trajectory_id, write_jsonl
-from glow.files.manifest import Stopwatch, digest
+from glow.files.hashing import digest
+from glow.files.jsonl import Record, write_jsonl
+from glow.files.manifest import Stopwatch
 from glow.files.progress import progress_bar
-from glow.files.rows import Row, SuiteQuestions, answer_type, label, read_rows, text
+from glow.files.records import problem_id, trajectory_id
+from glow.files.rows import Row, label, read_rows, text
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""

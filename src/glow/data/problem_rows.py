@@ -1,22 +1,72 @@
-"""Reading a file of problems (training problems or a suite), and refusing what is none.
+"""Problem rows: how one is made, read back and checked, and what it says of its gold answer.
 
-Where problems come from is `glow.data.problems`; here is only what the stages that use them rely on.
+A Problem row is what the stages that ask questions read, in training and in suites; which keys it may have
+stands at `problem`. Where problems come from is `glow.data.problems` and `glow.suites.task_problems`.
 """
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from glow.config import unknown
-from glow.data.choices import LETTERS
 from glow.errors import UserError
 from glow.files.jsonl import Record, read_numbered_jsonl, refuse_duplicates
-from glow.files.rows import Row, answer_type
-from glow.suites.gym import LEVELS, RECIPE
-from glow.verifier.equality import Gold
+from glow.files.records import problem_id
+from glow.files.rows import Row, shown, text
+from glow.verifier.equality import ANSWER_TYPES, AnswerType, Gold
 
-FORMATS = ("boxed", "choice")
-SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
-"""What may judge a boxed answer in place of the verifier (`glow.suites.scorers`), and what its `scorer_data`
-has."""
+_BOXED = re.compile(r"\s*\\boxed\{([^{}]*)\}\s*")
+
+
+def problem(
+    source: str,
+    question: str,
+    answer: str,
+    *,
+    family: str | None = None,
+    choices: list[str] | None = None,
+    format: str = "boxed",
+    solution: object = None,
+) -> Record:
+    """A Problem row.
+
+    Format `boxed`: the model writes the answer; where there are `choices`, `question` lists them and
+    `answer` is a letter (`answer_type`: choice), and the full text of the choice counts as well. Format
+    `choice`: the likeliest choice is the answer; `question` does not list them.
+    """
+    chosen = "\n" + "\n".join(choices or []) if format == "choice" else ""
+    row: Record = {
+        "problem_id": problem_id(source, question + chosen),
+        "source": source,
+        "family": family,
+        "question": question,
+        "answer": answer,
+    }
+    if choices:
+        row["choices"] = choices
+        if format == "boxed":
+            row["answer_type"] = "choice"
+    row["format"] = format
+    return row | ({"solution": solution} if isinstance(solution, str) else {})
+
+
+def stated(row: Row, key: str, remedy: str) -> str:
+    r"""The gold answer under `key`; one that is nothing but a box (`\boxed{204}`) is what the box holds."""
+    answer = text(row, key, remedy)
+    boxed = _BOXED.fullmatch(answer)
+    return boxed[1].strip() if boxed else answer
+
+
+def repeats(problems: Iterable[Record]) -> dict[str, int]:
+    """How many rows repeat an earlier one, and how many rows' question has more than one answer."""
+    answers: dict[str, Counter[str]] = {}
+    for row in problems:
+        answers.setdefault(row["problem_id"], Counter())[row["answer"]] += 1
+    disputed = [found for found in answers.values() if len(found) > 1]
+    return {
+        "exact repeats": sum(found.total() - len(found) for found in answers.values()),
+        "rows whose question has two answers": sum(found.total() for found in disputed),
+    }
 
 
 def read_problems(path: Path) -> list[Record]:
@@ -33,32 +83,6 @@ def read_problems(path: Path) -> list[Record]:
         answer_type(Row(f"{path}:{number}", problem), "answer_type")
         problems.append(problem)
     refuse_duplicates(problems, "problem_id", path)
-    return problems
-
-
-def read_suite(path: Path) -> list[Record]:
-    """The problems of an evaluation suite: all boxed, or all multiple choice.
-
-    Raises:
-        UserError: as `read_problems`; or the suite is empty, mixes formats, or has a malformed row.
-    """
-    problems = read_problems(path)
-    if not problems:
-        raise UserError(f"{path}: no problems; a suite needs at least one")
-    formats = {problem.get("format") for problem in problems}
-    if len(formats) > 1 or not formats <= set(FORMATS):
-        found = ", ".join(sorted(map(str, formats)))
-        raise UserError(f"{path}: 'format' must be the same in every row, boxed or choice; found {found}")
-    for problem in problems:
-        place = f"{path}: problem {problem['problem_id']!r}"
-        if problem["format"] == "choice":
-            _check_choices(problem, place)
-        elif "scorer" in problem:
-            _check_scorer(problem, place)
-        if not (isinstance(problem.get("prompt", "none"), str) and problem.get("prompt", "none")):
-            raise UserError(f"{place}: 'prompt' must be a text, not empty, or be left out")
-    if len({"prompt" in problem for problem in problems}) > 1:
-        raise UserError(f"{path}: 'prompt' must be in every row or in none")
     return problems
 
 
@@ -81,40 +105,16 @@ def gold_of(problem: Record) -> Gold:
     return Gold(problem["answer"], problem.get("answer_type"), tuple(problem.get("choices") or ()))
 
 
-def _check_choices(problem: Record, place: str) -> None:
-    choices = problem.get("choices")
-    if not (
-        isinstance(choices, list)
-        and 2 <= len(choices) <= len(LETTERS)
-        and all(isinstance(c, str) for c in choices)
-    ):
-        raise UserError(f"{place}: 'choices' must be a list of 2 to {len(LETTERS)} texts")
-    if problem["answer"] not in list(LETTERS[: len(choices)]):
-        raise UserError(f"{place}: 'answer' must be a letter from A to {LETTERS[len(choices) - 1]}")
+def answer_type(row: Row, key: str) -> AnswerType | None:
+    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
 
-
-def _check_scorer(problem: Record, place: str) -> None:
-    """Refuse a row that its scorer could not judge: it would count as a wrong answer, or stop the stage."""
-    scorer, data = problem["scorer"], problem.get("scorer_data")
-    if str(scorer) not in SCORERS:
+    Raises:
+        UserError: it is no type that the verifier knows.
+    """
+    kind = row.record.get(key)
+    if kind not in (None, *ANSWER_TYPES):
         raise UserError(
-            f"{place}: scorer {scorer!r} is unknown; known: {', '.join(SCORERS)}; "
-            "leave it out for the verifier"
+            f"{row.place}: {key!r} is {shown(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, or null, "
+            "for a type that is inferred"
         )
-    if not (isinstance(data, dict) and set(SCORERS[scorer]) <= data.keys()):
-        raise UserError(
-            f"{place}: 'scorer_data' must hold {', '.join(SCORERS[scorer])} for scorer {scorer!r}"
-        )
-    if scorer == "gym":
-        if str(data["family"]) not in RECIPE:
-            raise UserError(f"{place}: gym family {unknown(str(data['family']), RECIPE)}")
-        if data["level"] not in range(len(LEVELS)) or not isinstance(data["metadata"], dict):
-            raise UserError(
-                f"{place}: 'scorer_data' must have a level, 0 to {len(LEVELS) - 1}, and a mapping metadata"
-            )
-    elif not (
-        isinstance(data["instruction_id_list"], list)
-        and isinstance(data["kwargs"], list)
-        and len(data["instruction_id_list"]) == len(data["kwargs"])
-    ):
-        raise UserError(f"{place}: 'scorer_data' must list as many kwargs as instructions")
+    return kind

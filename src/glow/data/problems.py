@@ -1,31 +1,25 @@
-"""The two stages that write problems: those of a training domain, and those of a suite.
+"""The problems stage: those of a training domain, from families, a local file or the hub.
 
-Problems come from procedural families, a local file, the hub or a built-in task
-(`glow.suites.task_problems`); what is written for training shares no question with a suite. Hub data sets are
-read at a pinned commit, and only when a setting asks for one.
+What is written for training shares no question with a suite. A hub data set is read at a pinned commit,
+and only when a setting asks for one.
 """
 
-import random
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from glow.config import Problems, Suite
-from glow.data.choices import choices_of, hub_rows, problem, stated, with_choices
+from glow.config import Problems
+from glow.data.choices import choices_of, with_choices
+from glow.data.disjoint import SuiteQuestions, folded
+from glow.data.hub import hub_rows
+from glow.data.problem_rows import problem, stated
 from glow.errors import UserError
+from glow.files.hashing import digest
 from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch, digest
-from glow.files.rows import Row, SuiteQuestions, folded, read_rows, text
-from glow.miniature.families import as_choice, draw_problems
-from glow.suites.scorers import require_scorers
-from glow.suites.task_problems import task_problems
-
-FAMILY_SUITE_SIZE = 200
-"""Problems in a suite of families, unless the configuration says how many."""
-
-
-# --- training -------------------------------------------------------------------------------------
+from glow.files.manifest import Stopwatch
+from glow.files.rows import Row, read_rows, text
+from glow.miniature.families import draw_problems
 
 
 def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_output: Path) -> None:
@@ -135,38 +129,3 @@ def _training_problem(row: Row, settings: Problems) -> Record:
     choices, letter = choices_of(row, settings.choices_field, settings.answer_field)
     listed = with_choices(question, choices)
     return problem(source, listed, letter, choices=choices, solution=solution) | {"stem": question}
-
-
-# --- suites ---------------------------------------------------------------------------------------
-
-
-def write_suite(name: str, settings: Suite, output: Path) -> None:
-    """Write the problems of suite `name`.
-
-    Raises:
-        UserError: the task is unknown, its rows cannot be read, there are fewer than asked for, or the
-            packages that would judge their answers are not installed.
-    """
-    stopwatch = Stopwatch("suite")
-    facts: dict[str, Any] = {}
-    if settings.families is not None:
-        problems = _family_suite(settings)
-    else:
-        problems, facts = task_problems(name, settings)
-        require_scorers(problems)
-    write_jsonl(output, problems)
-    inputs = [file for file in (settings.file, settings.shots_file) if file]
-    stopwatch.write(output, settings.model_dump(mode="json"), inputs, problems=len(problems), **facts)
-    kept = "".join(f", {count} {what}" for what, count in facts.get("kept repeats", {}).items() if count)
-    print(f"{output}: {len(problems)} problems, format {problems[0]['format']}{kept}")
-
-
-def _family_suite(settings: Suite) -> list[Record]:
-    assert settings.families is not None
-    problems, _ = draw_problems(settings.families, settings.problems or FAMILY_SUITE_SIZE, settings.seed, ())
-    if settings.format != "choice":
-        return problems
-    return [
-        as_choice(problem, random.Random(f"choice/{settings.seed}/{problem['problem_id']}"))
-        for problem in problems
-    ]

@@ -15,15 +15,17 @@ from lm_eval import evaluator
 
 from glow.config import Evaluation, Prompt, Verification
 from glow.data.choices import LETTERS
-from glow.data.problem_rows import gold_facts, gold_of, read_suite, suite_name
+from glow.data.problem_rows import gold_facts, gold_of, suite_name
 from glow.errors import UserError
 from glow.evaluation import metrics
 from glow.evaluation.entropy import spread
 from glow.evaluation.harness import HarnessModel, ModelUnderTest, ProcessResults, boxed_task, choice_task
 from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Stopwatch
+from glow.models.load import require_model
 from glow.models.prompts import problem_messages
-from glow.models.sampling import Completion, require_model
+from glow.models.sampling import Completion
+from glow.suites.files import read_suite
 from glow.suites.scorers import judge_samples, require_scorers
 from glow.verifier.verify import Verifier
 

@@ -29,20 +29,12 @@ from glow.config import Evaluation, Prompt
 from glow.data.choices import LETTERS
 from glow.files.jsonl import Record
 from glow.files.progress import progress_bar
+from glow.models.engines import load_engine
+from glow.models.load import context_size, load_model, prompt_ids, turn_end
 from glow.models.prompts import problem_messages, prompt_messages, without_instruction
-from glow.models.sampling import (
-    Completion,
-    Engine,
-    Request,
-    TokenMeter,
-    TransformersEngine,
-    context_size,
-    load_engine,
-    load_model,
-    prompt_ids,
-    turn_end,
-)
+from glow.models.sampling import Completion, Engine, Request, TokenMeter
 from glow.models.scoring import Score, score_responses
+from glow.models.transformers_engine import TransformersEngine
 
 ProcessResults = Callable[[Record, list[Any]], dict[str, float]]
 """lm-eval's hook: (problem, one response an instance) -> metrics of that problem."""

@@ -23,8 +23,9 @@ from glow.config import Evaluation
 from glow.config.options import validated
 from glow.errors import UserError
 from glow.evaluation.harness import ModelUnderTest, sample_keys
+from glow.models.load import require_model
 from glow.models.prompts import PAPER
-from glow.models.sampling import Request, require_model
+from glow.models.sampling import Request
 from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
 

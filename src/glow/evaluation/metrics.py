@@ -19,7 +19,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from glow.errors import UserError
-from glow.files.jsonl import VERDICTS, Record, read_numbered_jsonl, write_json
+from glow.files.jsonl import Record, read_numbered_jsonl, write_json
+from glow.files.records import VERDICTS
 
 NO_VOTE = -1
 """`answer_class` of a sample that states no answer."""

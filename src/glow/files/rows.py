@@ -4,13 +4,12 @@ Every function here names the place of a mistake (file:line) and the option that
 stages hand to one another are not checked again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from glow.errors import UserError
-from glow.files.jsonl import Record, read_jsonl, read_numbered_jsonl
-from glow.verifier.equality import ANSWER_TYPES, AnswerType
+from glow.files.jsonl import Record, read_numbered_jsonl
 
 
 class Row(NamedTuple):
@@ -80,69 +79,15 @@ def label(row: Row, key: str, remedy: str) -> bool | None:
         return None
     if value not in (0, 1) or isinstance(value, float):
         raise UserError(
-            f"{row.place}: label {key!r} is {_shown(value)}; it must be true or false (or 1, 0, null)"
+            f"{row.place}: label {key!r} is {shown(value)}; it must be true or false (or 1, 0, null)"
         )
     return bool(value)
-
-
-def answer_type(row: Row, key: str) -> AnswerType | None:
-    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
-
-    Raises:
-        UserError: it is no type that the verifier knows.
-    """
-    kind = row.record.get(key)
-    if kind not in (None, *ANSWER_TYPES):
-        raise UserError(
-            f"{row.place}: {key!r} is {_shown(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, or null, "
-            "for a type that is inferred"
-        )
-    return kind
 
 
 def _kind(value: Any) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) < 40 else shown[:37] + "..."
-
-
-# --- overlap with suites --------------------------------------------------------------------------
-
-
-class SuiteQuestions:
-    """The questions of all suites, to keep training data apart from them."""
-
-    def __init__(self, suites: Iterable[Path]) -> None:
-        self.texts: list[str] = []
-        self._suite_of: dict[str, str] = {}
-        for path in suites:
-            for problem in read_jsonl(path):
-                question = problem.get("stem", problem["question"])
-                self.texts.append(question)
-                self._suite_of.setdefault(folded(question), path.stem)
-
-    def refuse(self, questions: Iterable[tuple[str, str]]) -> None:
-        """Refuse training data of which a question is in a suite; `questions` are (place, question).
-
-        Raises:
-            UserError: how many rows share how many questions with which suites, and the first of them.
-        """
-        shared = [
-            (place, key) for place, question in questions if (key := folded(question)) in self._suite_of
-        ]
-        if shared:
-            place, key = shared[0]
-            suites = ", ".join(sorted({self._suite_of[key] for _, key in shared}))
-            raise UserError(
-                f"{place}: this question is in suite {self._suite_of[key]!r} too. Training and evaluation "
-                f"must be disjoint, but {len(shared)} rows share {len({key for _, key in shared})} questions "
-                f"with {suites}: remove these rows, or draw other questions for the suite (its seed)"
-            )
-
-
-def folded(question: str) -> str:
-    """The question with case and white space folded: what counts as the same question."""
-    return " ".join(question.split()).casefold()

@@ -11,7 +11,8 @@ from itertools import chain, zip_longest
 
 from glow.config import unknown
 from glow.errors import UserError
-from glow.files.jsonl import Record, problem_id
+from glow.files.jsonl import Record
+from glow.files.records import problem_id
 from glow.miniature.arithmetic import ARITHMETIC
 from glow.miniature.family import Family, Problem, reserved_for_pretraining
 from glow.miniature.lists import LISTS

@@ -18,8 +18,9 @@ import torch
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 from glow.config import Pretrain, Prompt
+from glow.files.hashing import digest
 from glow.files.jsonl import Record, atomic_path, write_jsonl
-from glow.files.manifest import Stopwatch, digest
+from glow.files.manifest import Stopwatch
 from glow.files.progress import progress_bar
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from glow.config import SelectionName
-from glow.files.jsonl import VERDICTS
+from glow.files.records import VERDICTS
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell

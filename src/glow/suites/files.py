@@ -1,143 +1,31 @@
-"""The two stages that write problems: those of a training domain, and those of a suite.
+"""Suite files: writing a suite's problems as one local file, and reading one back, checked.
 
-Problems come from procedural families, a local file, the hub or a built-in task
-(`glow.suites.task_problems`); what is written for training shares no question with a suite. Hub data sets are
-read at a pinned commit, and only when a setting asks for one.
+A suite is all boxed or all multiple choice. What its rows are made from is `glow.suites.task_problems`.
 """
 
 import random
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from glow.config import Problems, Suite
-from glow.data.choices import choices_of, hub_rows, problem, stated, with_choices
+from glow.config import Suite, unknown
+from glow.data.choices import LETTERS
+from glow.data.problem_rows import read_problems
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch, digest
-from glow.files.rows import Row, SuiteQuestions, folded, read_rows, text
+from glow.files.manifest import Stopwatch
 from glow.miniature.families import as_choice, draw_problems
+from glow.suites.gym import LEVELS, RECIPE
 from glow.suites.scorers import require_scorers
 from glow.suites.task_problems import task_problems
 
 FAMILY_SUITE_SIZE = 200
 """Problems in a suite of families, unless the configuration says how many."""
 
+FORMATS = ("boxed", "choice")
 
-# --- training -------------------------------------------------------------------------------------
-
-
-def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_output: Path) -> None:
-    """Write `settings.train` problems to `output` and `settings.grpo` others to `grpo_output`.
-
-    Problems of families that a suite has too are drawn again, and counted. A file that repeats a question
-    or shares one with a suite is refused: its owner can mend it. Of a hub data set such rows are left
-    out, and counted (OpenMathReasoning has a question once a solution).
-
-    Raises:
-        UserError: a source cannot be read, has too few problems, or is a file to be mended.
-    """
-    stopwatch = Stopwatch("problems")
-    questions = SuiteQuestions(suites)
-    wanted = settings.train + settings.grpo
-    facts: dict[str, Any] = {}
-    if settings.families is not None:
-        drawn, redrawn = draw_problems(settings.families, wanted, settings.seed, questions.texts)
-        facts["redrawn_because_in_a_suite"] = redrawn
-    elif settings.file is not None:
-        drawn = _drawn(list(_file_problems(settings, questions)), settings, wanted)
-    else:
-        found, facts["left_out"] = _hub_problems(settings, questions)
-        drawn = _drawn(found, settings, wanted)
-    write_jsonl(grpo_output, drawn[settings.train :])
-    write_jsonl(output, drawn[: settings.train])
-    stopwatch.write(
-        output,
-        settings.model_dump(mode="json"),
-        [*suites, *([settings.file] if settings.file else [])],
-        train=settings.train,
-        grpo=settings.grpo,
-        **facts,
-    )
-    print(
-        f"{output}: {settings.train} problems, {settings.grpo} more for GRPO, none of them in a suite "
-        f"({_noted(facts)})"
-    )
-
-
-def _noted(facts: dict[str, Any]) -> str:
-    if "redrawn_because_in_a_suite" in facts:
-        return f"{facts['redrawn_because_in_a_suite']} draws that a suite has were drawn again"
-    left_out = {what: count for what, count in facts.get("left_out", {}).items() if count}
-    return "left out: " + (", ".join(f"{count} {what}" for what, count in left_out.items()) or "none")
-
-
-def _drawn(problems: list[Record], settings: Problems, wanted: int) -> list[Record]:
-    """`wanted` of the problems, drawn by content hash."""
-    if len(problems) < wanted:
-        raise UserError(
-            f"{_source_name(settings)}: {len(problems)} problems, but train + grpo = {wanted} are asked for; "
-            "ask for fewer"
-        )
-    return sorted(problems, key=lambda row: digest([settings.seed, row["problem_id"]]))[:wanted]
-
-
-def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Record]:
-    """The problems of a file, each question once and none in a suite."""
-    assert settings.file is not None
-    problems: dict[str, Record] = {}
-    places: dict[str, str] = {}
-    for row in read_rows(settings.file):
-        found = _training_problem(row, settings)
-        identity = found["problem_id"]
-        if identity in problems:
-            raise UserError(f"{row.place}: the question of {places[identity]} again; remove one of them")
-        problems[identity], places[identity] = found, row.place
-    questions.refuse((places[key], found.get("stem", found["question"])) for key, found in problems.items())
-    return problems.values()
-
-
-def _hub_problems(settings: Problems, questions: SuiteQuestions) -> tuple[list[Record], dict[str, int]]:
-    """The problems of a hub data set, each question once and none in a suite; and what was left out."""
-    assert settings.hub_dataset is not None and settings.revision is not None  # Checked by config.Problems.
-    in_suites = {folded(question) for question in questions.texts}
-    problems: dict[str, Record] = {}
-    disputed: set[str] = set()
-    left_out: Counter[str] = Counter()
-    for row in hub_rows(settings.hub_dataset, settings.revision, settings.hub_config, settings.hub_split):
-        if row.record.get(settings.answer_field, "absent") in (None, ""):
-            left_out["rows without an answer"] += 1
-            continue
-        found = _training_problem(row, settings)
-        if folded(found.get("stem", found["question"])) in in_suites:
-            left_out["rows in a suite"] += 1
-            continue
-        earlier = problems.setdefault(found["problem_id"], found)
-        if earlier is not found:
-            left_out["repeats"] += 1
-            if earlier["answer"] != found["answer"]:
-                disputed.add(found["problem_id"])
-    left_out["questions with more than one answer"] = len(disputed)
-    return [found for identity, found in problems.items() if identity not in disputed], dict(left_out)
-
-
-def _source_name(settings: Problems) -> str:
-    return f"hub/{settings.hub_dataset}" if settings.file is None else f"file/{settings.file.name}"
-
-
-def _training_problem(row: Row, settings: Problems) -> Record:
-    source, solution = _source_name(settings), row.record.get("solution")
-    question = text(row, settings.question_field, "map it with problems.question_field (--question-field)")
-    if settings.choices_field is None:
-        answer = stated(row, settings.answer_field, "map it with problems.answer_field (--answer-field)")
-        return problem(source, question, answer, solution=solution)
-    choices, letter = choices_of(row, settings.choices_field, settings.answer_field)
-    listed = with_choices(question, choices)
-    return problem(source, listed, letter, choices=choices, solution=solution) | {"stem": question}
-
-
-# --- suites ---------------------------------------------------------------------------------------
+SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
+"""What may judge a boxed answer in place of the verifier (`glow.suites.scorers`), and what its `scorer_data`
+has."""
 
 
 def write_suite(name: str, settings: Suite, output: Path) -> None:
@@ -170,3 +58,68 @@ def _family_suite(settings: Suite) -> list[Record]:
         as_choice(problem, random.Random(f"choice/{settings.seed}/{problem['problem_id']}"))
         for problem in problems
     ]
+
+
+def read_suite(path: Path) -> list[Record]:
+    """The problems of an evaluation suite: all boxed, or all multiple choice.
+
+    Raises:
+        UserError: as `read_problems`; or the suite is empty, mixes formats, or has a malformed row.
+    """
+    problems = read_problems(path)
+    if not problems:
+        raise UserError(f"{path}: no problems; a suite needs at least one")
+    formats = {problem.get("format") for problem in problems}
+    if len(formats) > 1 or not formats <= set(FORMATS):
+        found = ", ".join(sorted(map(str, formats)))
+        raise UserError(f"{path}: 'format' must be the same in every row, boxed or choice; found {found}")
+    for problem in problems:
+        place = f"{path}: problem {problem['problem_id']!r}"
+        if problem["format"] == "choice":
+            _check_choices(problem, place)
+        elif "scorer" in problem:
+            _check_scorer(problem, place)
+        if not (isinstance(problem.get("prompt", "none"), str) and problem.get("prompt", "none")):
+            raise UserError(f"{place}: 'prompt' must be a text, not empty, or be left out")
+    if len({"prompt" in problem for problem in problems}) > 1:
+        raise UserError(f"{path}: 'prompt' must be in every row or in none")
+    return problems
+
+
+def _check_choices(problem: Record, place: str) -> None:
+    choices = problem.get("choices")
+    if not (
+        isinstance(choices, list)
+        and 2 <= len(choices) <= len(LETTERS)
+        and all(isinstance(c, str) for c in choices)
+    ):
+        raise UserError(f"{place}: 'choices' must be a list of 2 to {len(LETTERS)} texts")
+    if problem["answer"] not in list(LETTERS[: len(choices)]):
+        raise UserError(f"{place}: 'answer' must be a letter from A to {LETTERS[len(choices) - 1]}")
+
+
+def _check_scorer(problem: Record, place: str) -> None:
+    """Refuse a row that its scorer could not judge: it would count as a wrong answer, or stop the stage."""
+    scorer, data = problem["scorer"], problem.get("scorer_data")
+    if str(scorer) not in SCORERS:
+        raise UserError(
+            f"{place}: scorer {scorer!r} is unknown; known: {', '.join(SCORERS)}; "
+            "leave it out for the verifier"
+        )
+    if not (isinstance(data, dict) and set(SCORERS[scorer]) <= data.keys()):
+        raise UserError(
+            f"{place}: 'scorer_data' must hold {', '.join(SCORERS[scorer])} for scorer {scorer!r}"
+        )
+    if scorer == "gym":
+        if str(data["family"]) not in RECIPE:
+            raise UserError(f"{place}: gym family {unknown(str(data['family']), RECIPE)}")
+        if data["level"] not in range(len(LEVELS)) or not isinstance(data["metadata"], dict):
+            raise UserError(
+                f"{place}: 'scorer_data' must have a level, 0 to {len(LEVELS) - 1}, and a mapping metadata"
+            )
+    elif not (
+        isinstance(data["instruction_id_list"], list)
+        and isinstance(data["kwargs"], list)
+        and len(data["instruction_id_list"]) == len(data["kwargs"])
+    ):
+        raise UserError(f"{place}: 'scorer_data' must list as many kwargs as instructions")

@@ -14,10 +14,10 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from glow.data.choices import problem
+from glow.data.problem_rows import problem
 from glow.errors import UserError
+from glow.files.hashing import digest
 from glow.files.jsonl import Record
-from glow.files.manifest import digest
 
 Levels = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 

@@ -13,19 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from glow.config import Suite, SuiteFormat
-from glow.data.choices import (
-    LETTERS,
-    choices_of,
-    hub_rows,
-    listed_choices,
-    problem,
-    repeats,
-    stated,
-    with_choices,
-)
+from glow.data.choices import LETTERS, choices_of, listed_choices, with_choices
+from glow.data.hub import hub_rows
+from glow.data.problem_rows import problem, repeats, stated
 from glow.errors import UserError
-from glow.files.jsonl import Record, problem_id
-from glow.files.manifest import digest
+from glow.files.hashing import digest
+from glow.files.jsonl import Record
+from glow.files.records import problem_id
 from glow.files.rows import Row, read_rows, text
 from glow.suites.tasks import HubRows, Shots, Task, located, read_task
 

@@ -17,8 +17,8 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from glow.errors import UserError
+from glow.files.hashing import hash_path
 from glow.files.jsonl import write_json
-from glow.files.manifest import hash_path
 
 FINGERPRINT_FILE = "fingerprint.json"
 

@@ -32,8 +32,8 @@ from glow.data.problem_rows import gold_facts, gold_of
 from glow.errors import UserError
 from glow.files.jsonl import Record, read_numbered_jsonl, write_jsonl
 from glow.files.manifest import Stopwatch
+from glow.models.load import load_tokenizer, stop_ids
 from glow.models.prompts import Message, prompt_messages
-from glow.models.sampling import load_tokenizer, stop_ids
 from glow.training.callbacks import StepProgress, save_model
 from glow.training.checkpoints import (
     CheckpointMarker,

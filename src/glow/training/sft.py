@@ -17,8 +17,8 @@ from glow.config import Objective, Prompt, Sft
 from glow.errors import UserError
 from glow.files.jsonl import Record, atomic_path, read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Stopwatch
+from glow.models.load import load_tokenizer, require_model
 from glow.models.prompts import prompt_messages
-from glow.models.sampling import load_tokenizer, require_model
 from glow.training.callbacks import StepProgress, quieten, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, fingerprint, resume_point, save_steps
 from glow.training.trainer import GlowTrainer

@@ -1,4 +1,4 @@
-r"""Judging responses: correct, wrong, unparsed, truncated, timeout or error, and why.
+"""Judging responses: correct, wrong, unparsed, truncated, timeout or error, and why.
 
 The same `Verifier` labels trajectories, scores evaluations and rewards GRPO. What is equal or different
 as text, number, date, choice letter and so on is seen here (`glow.verifier.equality`); everything else is
@@ -10,20 +10,14 @@ workers, of the order of rows, or of how loaded the machine is.
 """
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from glow.config import Verification
-from glow.errors import UserError
-from glow.files.jsonl import VERDICTS, Record, write_jsonl
-from glow.files.manifest import Stopwatch
-from glow.files.progress import progress_bar
-from glow.files.rows import Row, answer_type, read_rows, text
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
@@ -36,6 +30,7 @@ A gold answer as a plain string has its type inferred; a `Gold` may state type a
 
 TRUNCATED = ("truncated", "cut off at the token limit")
 """The verdict and the reason of a response whose finish reason is `length`, whoever judges it."""
+
 _AHEAD = 1000
 """Items begun behind one that is still being compared."""
 
@@ -220,144 +215,3 @@ def _without_comparing(found: Extraction, gold: Gold, finish_reason: str | None)
     if decision is TOO_LONG:
         return "error", decision.reason
     return ("correct" if decision.equal else "wrong"), decision.reason
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-class _Fields(NamedTuple):
-    """Which keys of a row hold what."""
-
-    response_field: str
-    answer_field: str
-    answer_type_field: str | None
-
-
-def verify_files(
-    inputs: list[Path],
-    output: Path,
-    settings: Verification,
-    *,
-    response_field: str,
-    answer_field: str,
-    answer_type_field: str | None = None,
-    workers: int,
-) -> None:
-    """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
-
-    A row's `finish_reason`, if it has one, is heeded; its boolean `label`, if it has one, is compared
-    with the verdict. Where `answer_type_field` is given, a row's gold answer is of the type under that key
-    (none or null: inferred), and of type choice has the texts under `choices`, if there are any.
-
-    Raises:
-        UserError: a row lacks the response or the answer, has a type that is none, or shares its
-            `trajectory_id` with another.
-    """
-    if workers < 1:
-        raise UserError(f"--workers {workers}: at least one process is needed")
-    stopwatch = Stopwatch("verify")
-    fields = _Fields(response_field, answer_field, answer_type_field)
-    tally = _Tally()
-    with Verifier(settings, workers) as verifier:
-        write_jsonl(output, _judged(verifier, inputs, fields, tally))
-    stopwatch.write(output, settings.model_dump(mode="json") | fields._asdict(), inputs, **tally.facts())
-    print(f"{output}: {tally.summary()}")
-
-
-def _judged(verifier: Verifier, inputs: list[Path], fields: _Fields, tally: "_Tally") -> Iterator[Record]:
-    """The rows with their verdicts; counts them in `tally`."""
-    waiting: deque[Record] = deque()
-
-    def items() -> Iterator[Item]:
-        for row in _rows(inputs):
-            response = text(row, fields.response_field, "map it with --response-field", may_be_empty=True)
-            answer = text(row, fields.answer_field, "map it with --answer-field", may_be_empty=True)
-            waiting.append(row.record)
-            yield response, _gold(row, answer, fields.answer_type_field), row.record.get("finish_reason")
-
-    for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
-        row = waiting.popleft()
-        tally.add(judgement, row.get("label"))
-        yield row | {
-            "verdict": judgement.verdict,
-            "extracted": judgement.extracted,
-            "extracted_from": judgement.extracted_from,
-            "reason": judgement.reason,
-        }
-
-
-def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
-    """The gold answer of a row, with its type and choices where the row says them."""
-    kind = answer_type(row, type_field) if type_field is not None else None
-    choices = (row.record.get("choices") or []) if kind == "choice" else []
-    if not isinstance(choices, list):
-        raise UserError(f"{row.place}: 'choices' is no list of texts")
-    return Gold(answer, kind, tuple(map(str, choices)))
-
-
-def _rows(inputs: list[Path]) -> Iterator[Row]:
-    """The rows of all files; trajectories that share an id are refused."""
-    seen: dict[str, str] = {}
-    for path in inputs:
-        for row in read_rows(path):
-            if (identity := row.record.get("trajectory_id")) is not None:
-                if identity in seen:
-                    raise UserError(
-                        f"{row.place}: trajectory_id {identity!r} is that of {seen[identity]} too; "
-                        "every trajectory needs its own"
-                    )
-                seen[identity] = row.place
-            yield row
-
-
-class _Tally:
-    """Counts of verdicts, of where answers stood, and how verdicts agree with the users' labels."""
-
-    def __init__(self) -> None:
-        self.verdicts: Counter[str] = Counter()
-        self.places: Counter[str] = Counter()
-        self.labelled: Counter[tuple[bool, str]] = Counter()
-
-    def add(self, judgement: Judgement, label: object) -> None:
-        self.verdicts[judgement.verdict] += 1
-        if judgement.extracted_from is not None:
-            self.places[judgement.extracted_from] += 1
-        if isinstance(label, bool):
-            self.labelled[label, judgement.verdict] += 1
-
-    def facts(self) -> dict[str, object]:
-        facts: dict[str, object] = {
-            "rows": self.verdicts.total(),
-            "verdicts": {verdict: self.verdicts[verdict] for verdict in VERDICTS},
-            "extracted_from": {place: self.places[place] for place in answers.PLACES},
-        }
-        return facts | ({"label": self.agreement()} if self.labelled else {})
-
-    def agreement(self) -> dict[str, int]:
-        """Only rows judged correct or wrong are compared with their label."""
-        agree = self.labelled[True, "correct"] + self.labelled[False, "wrong"]
-        missed, granted = self.labelled[True, "wrong"], self.labelled[False, "correct"]
-        return {
-            "labelled": self.labelled.total(),
-            "compared": agree + missed + granted,
-            "agree": agree,
-            "label_true_verdict_wrong": missed,
-            "label_false_verdict_correct": granted,
-        }
-
-    def summary(self) -> str:
-        counts = ", ".join(
-            f"{self.verdicts[verdict]} {verdict}" for verdict in VERDICTS if self.verdicts[verdict]
-        )
-        line = f"{self.verdicts.total()} rows: {counts or 'none'}"
-        if self.places["phrase"]:
-            line += f"; {self.places['phrase']} answers read from phrases, not boxes"
-        if not self.labelled:
-            return line
-        found = self.agreement()
-        share = found["agree"] / max(1, found["compared"])
-        return (
-            f"{line}; of {found['labelled']} labelled, {found['compared']} judged correct or wrong, "
-            f"{share:.2%} as labelled ({found['label_true_verdict_wrong']} labelled true judged wrong, "
-            f"{found['label_false_verdict_correct']} labelled false judged correct)"
-        )

@@ -11,7 +11,8 @@ from glow.config import Prompt, Sampling
 from glow.data import generate as stage
 from glow.data.generate import generate
 from glow.errors import UserError
-from glow.files.jsonl import read_jsonl, trajectory_id, write_jsonl
+from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.files.records import trajectory_id
 from glow.models.sampling import Completion, OnDone, Request
 
 SAMPLING = Sampling(max_tokens=50, samples=3, seed=5)
@@ -225,7 +226,7 @@ def test_a_path_without_a_model_is_refused(problems: Path, tmp_path: Path) -> No
 def test_with_a_real_model_batches_and_shards_change_nothing(
     problems: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from glow.models.sampling import load_engine
+    from glow.models.engines import load_engine
 
     monkeypatch.setattr(stage, "load_engine", load_engine)
     sampling = SAMPLING.model_copy(update={"max_tokens": 10})

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glow.data import overlap
-from glow.data.overlap import Found, SuiteIndex, read_suites, scan, words
+from glow.data.ngrams import SuiteIndex
+from glow.data.overlap import Found, scan
+from glow.data.wording import read_suites, words
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.rows import read_rows

@@ -8,10 +8,11 @@ import pytest
 from glow.config import Fields, read
 from glow.data.arms import write_arms
 from glow.data.own_data import import_trajectories
-from glow.data.problems import write_suite
+from glow.data.verdicts import verify_files
 from glow.errors import UserError
-from glow.files.jsonl import Record, problem_id, read_jsonl, trajectory_id, write_jsonl
-from glow.verifier.verify import verify_files
+from glow.files.jsonl import Record, read_jsonl, write_jsonl
+from glow.files.records import problem_id, trajectory_id
+from glow.suites.files import write_suite
 
 
 def bring(

@@ -10,9 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from glow.config import Problems, Suite
-from glow.data.problems import write_problems, write_suite
+from glow.data.problems import write_problems
 from glow.errors import UserError
-from glow.files.jsonl import Record, problem_id, read_jsonl, write_jsonl
+from glow.files.jsonl import Record, read_jsonl, write_jsonl
+from glow.files.records import problem_id
+from glow.suites.files import write_suite
 
 HASH = "0123456789abcdef0123456789abcdef01234567"
 

@@ -15,7 +15,8 @@ from glow.evaluation import harness
 from glow.evaluation.evaluate import evaluate
 from glow.evaluation.metrics import rescore
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
-from glow.models.sampling import Completion, OnDone, Request, prompt_ids
+from glow.models.load import prompt_ids
+from glow.models.sampling import Completion, OnDone, Request
 
 PROMPT = Prompt(system="Be right.", instruction="Box it.")
 SETTINGS = Evaluation(max_tokens=12, temperature=0.9, samples=2, entropy_samples=5)

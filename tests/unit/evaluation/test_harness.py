@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from glow.config import Evaluation, Prompt, Verification
-from glow.data.problem_rows import gold_of, read_suite
+from glow.data.problem_rows import gold_of
 from glow.errors import UserError
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.models.sampling import Completion, Request
+from glow.suites.files import read_suite
 
 PROMPT = Prompt(system="Be right.", instruction="Box it.")
 

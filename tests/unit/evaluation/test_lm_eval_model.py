@@ -18,7 +18,6 @@ from lm_eval.tasks import TaskManager
 
 from glow import cli
 from glow.config import Evaluation, Prompt, Suite, Verification
-from glow.data.problems import write_suite
 from glow.errors import UserError
 from glow.evaluation import lm_eval_model
 from glow.evaluation.evaluate import evaluate
@@ -27,6 +26,7 @@ from glow.evaluation.lm_eval_model import GlowModel
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.models.prompts import PAPER
 from glow.models.sampling import Completion
+from glow.suites.files import write_suite
 from glow.suites.task_hooks import SampledText, judge, rows
 from glow.suites.task_problems import task_problems
 from glow.suites.tasks import FOLDER, read_task, task_names

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glow.files.manifest import Stopwatch, digest, hash_path, manifest_path
+from glow.files.hashing import digest, hash_path
+from glow.files.manifest import Stopwatch, manifest_path
 
 
 def test_equal_settings_have_equal_digests() -> None:

@@ -6,9 +6,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from glow.data.disjoint import SuiteQuestions, folded
+from glow.data.problem_rows import answer_type
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
-from glow.files.rows import Row, SuiteQuestions, answer_type, folded, label, read_rows, text
+from glow.files.rows import Row, label, read_rows, text
 
 HERE = "rows.jsonl:7"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from glow import config
 from glow.config import Pretrain
 from glow.errors import UserError
-from glow.files.jsonl import problem_id
+from glow.files.records import problem_id
 from glow.miniature import families
 from glow.miniature.corpus import STYLES, Corpus, draw_document
 from glow.miniature.families import BRIEF_CUE, FAMILIES, as_choice, draw_problems

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from glow.config import Pretrain
-from glow.files.manifest import hash_path
+from glow.files.hashing import hash_path
 from glow.miniature import pretrain as stage
 from glow.miniature.corpus import Corpus
 from glow.miniature.pretrain import (

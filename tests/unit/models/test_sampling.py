@@ -23,7 +23,8 @@ from transformers import (
 from glow.config import Decoding
 from glow.errors import UserError
 from glow.models import sampling as engines
-from glow.models.sampling import Completion, Request, choose_tokens, load_engine, uniforms
+from glow.models.engines import load_engine
+from glow.models.sampling import Completion, Request, choose_tokens, uniforms
 
 QUESTIONS = [
     "How many?",

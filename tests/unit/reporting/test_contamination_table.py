@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fabricated import World
 
-from glow.data.overlap import SHORTEST
+from glow.data.ngrams import SHORTEST
 from glow.errors import UserError
 from glow.files.jsonl import write_json
 from glow.reporting.cells import markdown

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from glow.config import Suite
-from glow.data.problems import write_suite
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl
+from glow.suites.files import write_suite
 
 pytest.importorskip("reasoning_gym", reason="the extra `gym` is not installed: pip install 'glow-sft[gym]'")
 

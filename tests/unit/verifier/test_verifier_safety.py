@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from glow.config import Verification
+from glow.data.verdicts import verify_files
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.verifier import verify
 from glow.verifier.compare import MEMORY
 from glow.verifier.equality import Decision, Gold
-from glow.verifier.verify import Item, Verifier, verify_files
+from glow.verifier.verify import Item, Verifier
 
 SETTINGS = Verification(extraction="lenient", timeout_s=1.0)
 MARKER = "GLOW_VERIFIER_RAN_MODEL_TEXT"

@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from glow.config import Verification
+from glow.data.verdicts import verify_files
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.verifier import compare
 from glow.verifier.equality import Gold
-from glow.verifier.verify import Judgement, Verifier, verify_files
+from glow.verifier.verify import Judgement, Verifier
 
 STRICT = Verification(extraction="strict", timeout_s=1.0)
 LENIENT = Verification(extraction="lenient", timeout_s=1.0)
