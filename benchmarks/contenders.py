@@ -19,7 +19,8 @@ from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from glow import GlowConfig, GlowTrainer
-from glow.config import Experiment, load
+from glow.config import Experiment
+from glow.experiment import load
 from glow.miniature.families import family_named
 from glow.miniature.pretrain import new_model
 from glow.miniature.tokenizer import build_tokenizer

@@ -12,6 +12,7 @@ from pathlib import Path
 from glow import config
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
+from glow.experiment import read
 
 Arguments = argparse.Namespace
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -81,7 +82,7 @@ def _check(stages: Subparsers) -> None:
 
 
 def _run_check(arguments: Arguments) -> None:
-    experiment = config.read(*arguments.config)
+    experiment = read(*arguments.config)
     print(
         f"{' + '.join(map(str, arguments.config))}: ok: {experiment.name}: "
         f"{len(experiment.domain_names)} domain(s), "
@@ -478,7 +479,7 @@ def _experiment_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _results(arguments: Arguments) -> tuple[config.Experiment, Path]:
-    experiment = config.read(arguments.config)
+    experiment = read(arguments.config)
     return experiment, arguments.results or Path("results") / experiment.name
 
 

@@ -94,7 +94,7 @@ def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest
 def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[object] = []
     monkeypatch.setattr(
-        "glow.verifier.verify.verify_files", lambda *given, **named: received.extend([given, named])
+        "glow.data.verdicts.verify_files", lambda *given, **named: received.extend([given, named])
     )
     words = ["verify", "--input", "a", "b", "--output", "o", "--extraction", "lenient", "--workers", "3"]
     assert cli.main(words) == 0

@@ -16,6 +16,7 @@ import yaml
 from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, planned, prepare, snakemake
 
 from glow import cli, config
+from glow.experiment import read
 from glow.reporting.captions import figure_names, table_names
 
 CONFIGS = [
@@ -28,7 +29,7 @@ CONFIGS = [
 def shipped(file: Path) -> config.Experiment:
     """A shipped configuration, read from the repository's root; skips when it names absent data."""
     try:
-        return config.read(file)
+        return read(file)
     except config.UserError as error:
         if "../shared" in str(error):
             pytest.skip(f"names data outside the repository: {error}")
@@ -89,7 +90,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
 
 def test_every_shipped_configuration_plans_every_result(shipped_file: Path, plan: Plan) -> None:
     jobs = plan(shipped_file)
-    assert Counter(job.rule for job in jobs) == expected_counts(config.read(shipped_file))
+    assert Counter(job.rule for job in jobs) == expected_counts(read(shipped_file))
 
 
 def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) -> None:
@@ -105,7 +106,7 @@ def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) ->
 
 
 def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
-    experiment = config.read(TINY)
+    experiment = read(TINY)
     parsed = {}
     for job in plan(TINY):
         if job.rule in ("sft", "grpo", "evaluate", "generate"):
@@ -139,7 +140,7 @@ def test_nothing_is_trained_before_its_data_is_compared_with_the_suites(tmp_path
         if job.rule == "contamination"
     ]
     options = cli._parser().parse_args(shlex.split(check.command.split(" 2>&1 ")[0])[1:])
-    assert cli.section_from(options, config.Contamination) == config.read(TINY).contamination
+    assert cli.section_from(options, config.Contamination) == read(TINY).contamination
     assert [str(path.relative_to("results/tiny")) for path in options.training] == [
         *(f"trajectories/logic/shard-{shard}.jsonl.gz" for shard in range(2)),
         *(f"problems/logic/{name}.jsonl" for name in ("train", "grpo")),
@@ -152,7 +153,7 @@ def test_grpo_starts_from_the_base_and_from_every_arm(plan: Plan) -> None:
     for job in plan(TINY):
         if job.rule == "grpo":
             models.add(re.search(r"--model (\S+)", job.command)[1])  # type: ignore[index]
-    arms = config.read(TINY).arms
+    arms = read(TINY).arms
     assert models == {
         "results/tiny/models/base",
         *(f"results/tiny/sft/logic/{arm}/seed-0/model" for arm in arms),
@@ -160,7 +161,7 @@ def test_grpo_starts_from_the_base_and_from_every_arm(plan: Plan) -> None:
 
 
 def test_tables_and_figures_are_those_of_the_experiment(tmp_path: Path) -> None:
-    experiment = config.read(TINY)
+    experiment = read(TINY)
     shown = snakemake(tmp_path, TINY, "--summary").stdout
     for table in table_names(experiment):
         assert f"results/tiny/tables/{table}.csv" in shown
@@ -240,7 +241,7 @@ def test_overlays_plan_over_their_configuration(
 
 def test_the_miniature_plans_under_slurm(tmp_path: Path) -> None:
     jobs = planned(tmp_path, None, "--profile", str(ROOT / "profiles" / "slurm"))
-    experiment = config.read(ROOT / "config" / "miniature.yaml")
+    experiment = read(ROOT / "config" / "miniature.yaml")
     assert Counter(job.rule for job in jobs) == expected_counts(experiment)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flow import ROOT
 
-from glow.config import read
+from glow.experiment import read
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from flow import BIN, TINY, TWO_DOMAINS, command, environment, planned, prepare, snakemake
 
-from glow import config
+from glow.experiment import read
 from glow.files.jsonl import read_jsonl
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,7 @@ def table(run: Finished, name: str) -> pd.DataFrame:
 
 
 def test_the_main_table_has_every_arm_and_suite(finished: Finished) -> None:
-    experiment, main = config.read(TINY), table(finished, "main")
+    experiment, main = read(TINY), table(finished, "main")
     assert list(main["arm"]) == ["base", *experiment.arms]
     measured = [column for column in main if column.endswith("_mean") or column == "n"]
     assert {f"suite_{suite}_mean" for suite in experiment.suites} <= set(measured)
@@ -67,7 +67,7 @@ def test_the_main_table_has_every_arm_and_suite(finished: Finished) -> None:
 
 
 def test_the_grpo_table_has_every_initialisation(finished: Finished) -> None:
-    experiment, grpo = config.read(TINY), table(finished, "grpo")
+    experiment, grpo = read(TINY), table(finished, "grpo")
     assert list(grpo["initialisation"]) == ["base", *experiment.arms]
     # Where no answer of so small a model differs from another there is no error, and no interval.
     uncertain = ("_se", "_low", "_high", "_p_holm")
@@ -83,7 +83,7 @@ def test_no_cell_of_a_printed_table_is_empty(finished: Finished) -> None:
 
 
 def test_every_trajectory_is_counted_once(finished: Finished) -> None:
-    experiment = config.read(TINY)
+    experiment = read(TINY)
     verdicts = list(read_jsonl(finished.results / "verdicts" / "logic.jsonl.gz"))
     assert experiment.sampling is not None
     assert len(verdicts) == experiment.domains["logic"].problems.train * experiment.sampling.samples

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from glow.config import load
+from glow.experiment import load
 from glow.errors import UserError
 from glow.config.options import flags
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names

@@ -12,9 +12,9 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
-from glow.config.experiment import Experiment, load, read
+from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, EngineName, Hub, Model, Pretrain, Prompt, Scratch
-from glow.config.section import Section, existing, existing_folder, known_families, unknown
+from glow.config.section import Section, distinct_families, existing, existing_folder, unknown
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, Objective, Sft
 
 __all__ = [
@@ -45,10 +45,10 @@ __all__ = [
     "Suite",
     "SuiteFormat",
     "Verification",
+    "distinct_families",
     "existing",
     "existing_folder",
-    "known_families",
     "load",
-    "read",
+    "read_document",
     "unknown",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Section, existing, known_families
+from glow.config.section import Section, distinct_families, existing
 
 SelectionName = Literal["positive", "negative", "mixed", "all"]
 
@@ -31,8 +31,8 @@ class Problems(Section):
 
     @field_validator("families")
     @classmethod
-    def _known(cls, families: list[str] | None) -> list[str] | None:
-        return known_families(families)
+    def _distinct(cls, families: list[str] | None) -> list[str] | None:
+        return distinct_families(families)
 
     @field_validator("file")
     @classmethod

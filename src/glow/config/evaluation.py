@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Section, existing, existing_folder, known_families
+from glow.config.section import Section, distinct_families, existing, existing_folder
 
 SuiteFormat = Literal["boxed", "choice"]
 
@@ -36,8 +36,8 @@ class Suite(Section):
 
     @field_validator("families")
     @classmethod
-    def _known(cls, families: list[str] | None) -> list[str] | None:
-        return known_families(families)
+    def _distinct(cls, families: list[str] | None) -> list[str] | None:
+        return distinct_families(families)
 
     @field_validator("file", "shots_file")
     @classmethod
@@ -55,20 +55,6 @@ class Suite(Section):
         if self.families is not None and any(setting is not None for setting in rows):
             raise ValueError("give either families, or a task and its file")
         return self
-
-    def resolved(self, name: str, data_dir: Path | None, domains: list[str]) -> "Suite":
-        """This suite, called `name`, with what its task file says: local files, training domain, group.
-
-        Raises:
-            UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
-        """
-        from glow.suites.tasks import located, read_task  # Tasks are sections themselves.
-
-        if self.families is not None:
-            return self
-        task, suite = read_task(self.task or name), located(name, self, data_dir)
-        said = {"domain": task.in_domain if task.in_domain in domains else None, "group": task.group}
-        return suite.model_copy(update={key: said[key] for key in said.keys() - self.model_fields_set})
 
 
 class Evaluation(Decoding):

@@ -1,6 +1,6 @@
 """The experiment: all sections together, read from YAML, with messages that name the key and the mend.
 
-The section classes are the single source of truth: `load` validates a configuration with them, and
+`glow.experiment` is what stages and workflow call: it also checks the names that other rooms define. The section classes are the single source of truth: `load` validates a configuration with them, and
 `glow.config.options` makes the command line's options from them. Nothing here says how many threads or
 GPUs a stage gets: that is for rule resources and profiles.
 """
@@ -93,10 +93,6 @@ class Experiment(Section):
         for name, suite in self.suites.items():
             if suite.domain is not None and suite.domain not in self.domain_names:
                 raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
-            try:
-                self.suites[name] = suite.resolved(name, self.data_dir, self.domain_names)
-            except UserError as error:
-                raise ValueError(f"suites.{name}: {error}") from None
         for name in self.domain_names:
             if self.grpo is not None and not self.grpo_problems(name):
                 raise ValueError(
@@ -129,16 +125,16 @@ class Experiment(Section):
         return Verification(extraction=self.extraction, timeout_s=self.verdict_timeout_s)
 
 
-def read(path: Path, *overlays: Path) -> Experiment:
-    """Load and validate a YAML configuration file, overlays laid over it in turn as Snakemake does.
+def read_document(path: Path, *overlays: Path) -> tuple[Any, str]:
+    """A YAML configuration file, overlays laid over it in turn as Snakemake does; and what messages call it.
 
     Raises:
-        UserError: a file is missing, is not YAML, or breaks the schema; the message names the key.
+        UserError: a file is missing or is not YAML.
     """
     document = _document(path)
     for overlay in overlays:
-        document = _laid_over(document, _document(overlay))
-    return load(document, " + ".join(map(str, (path, *overlays))))
+        document = _merged(document, _document(overlay))
+    return document, " + ".join(map(str, (path, *overlays)))
 
 
 def _document(path: Path) -> Any:
@@ -150,15 +146,17 @@ def _document(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _laid_over(document: Any, overlay: Any) -> Any:
+def _merged(document: Any, overlay: Any) -> Any:
     """Mappings are merged key by key, anything else is replaced."""
     if not isinstance(document, dict) or not isinstance(overlay, dict):
         return overlay
-    return document | {key: _laid_over(document.get(key), value) for key, value in overlay.items()}
+    return document | {key: _merged(document.get(key), value) for key, value in overlay.items()}
 
 
 def load(document: Any, source: str) -> Experiment:
     """Validate a configuration that is already parsed; `source` names it in messages.
+
+    Names that other rooms define (families, tasks, objectives) are not checked here: `glow.experiment` does.
 
     Raises:
         UserError: one line a mistake, each naming its key and what to do.

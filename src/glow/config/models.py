@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from glow.config.section import Section, known_families
+from glow.config.section import Section, distinct_families
 
 EngineName = Literal["transformers", "vllm"]
 
@@ -36,8 +36,8 @@ class Pretrain(Section):
 
     @field_validator("families", "minor_families")
     @classmethod
-    def _known(cls, families: list[str] | None) -> list[str] | None:
-        return known_families(families)
+    def _distinct(cls, families: list[str] | None) -> list[str] | None:
+        return distinct_families(families)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

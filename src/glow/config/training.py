@@ -11,7 +11,7 @@ from glow.config.section import Section
 class Objective(Section):
     """How a batch's samples are weighted: PAPER.md, 'GLOW, exactly'."""
 
-    objective: Literal["plain", "glow", "dft"] = Field(
+    objective: str = Field(
         "plain", description="plain: weights 1; glow: samples by gain; dft: tokens by their probability"
     )
     alpha: float = Field(1.0, description="scale of the weight (paper: 1 or 2)", gt=0)

@@ -16,10 +16,10 @@ from typing import IO, Any
 from glow.config import Prompt, Sampling
 from glow.data.problem_rows import gold_facts, read_problems
 from glow.errors import UserError
-from glow.files import jsonl as records
 from glow.files.hashing import digest, hash_path
-from glow.files.jsonl import Record
+from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Stopwatch
+from glow.files.records import trajectory_id
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
@@ -60,7 +60,7 @@ def generate(
     with _partial(output, _fingerprint(settings, problems, model)) as partial:
         run = _sample_missing(wanted, model, sampling, prompt, partial)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
-        records.write_jsonl(output, rows)
+        write_jsonl(output, rows)
         partial.path.unlink()
     tokens = sum(row["response_tokens"] for row in rows)
     truncated = sum(row["finish_reason"] == "length" for row in rows)
@@ -112,7 +112,7 @@ def _sample_missing(
 
 
 def _trajectory(problem: Record, index: int, completion: Completion, generator: str, seed: int) -> Record:
-    identity = records.trajectory_id(problem["problem_id"], generator, seed, index, completion.text)
+    identity = trajectory_id(problem["problem_id"], generator, seed, index, completion.text)
     return {
         "trajectory_id": identity,
         "problem_id": problem["problem_id"],

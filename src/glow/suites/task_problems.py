@@ -21,6 +21,7 @@ from glow.files.hashing import digest
 from glow.files.jsonl import Record
 from glow.files.records import problem_id
 from glow.files.rows import Row, read_rows, text
+from glow.suites.gym import draw, library_version
 from glow.suites.tasks import HubRows, Shots, Task, located, read_task
 
 
@@ -34,8 +35,6 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Record], dict[str, A
     task_name = settings.task or name
     task, settings = read_task(task_name), located(name, settings)
     if task.source == "reasoning_gym":
-        from glow.suites.gym import draw, library_version
-
         problems = draw(settings.problems, settings.seed)
         return problems, {"source": f"reasoning-gym {library_version()}", "task_version": task.version}
     rows = list(_task_rows(task, settings))

@@ -137,6 +137,23 @@ class _TaskLoader(yaml.SafeLoader):
 _TaskLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
+def resolved(name: str, suite: Suite, data_dir: Path | None, domains: list[str]) -> Suite:
+    """The suite, called `name`, with what its task file says: local files, training domain, group.
+
+    Args:
+        data_dir: the experiment's folder of local copies.
+        domains: the experiment's training domains; a suite is in-domain for none that is not there.
+
+    Raises:
+        UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
+    """
+    if suite.families is not None:
+        return suite
+    task, found = read_task(suite.task or name), located(name, suite, data_dir)
+    said = {"domain": task.in_domain if task.in_domain in domains else None, "group": task.group}
+    return found.model_copy(update={key: said[key] for key in said.keys() - suite.model_fields_set})
+
+
 def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
     """The suite's settings with its local files found below its `data_dir`, or else below `data_dir`.
 

@@ -11,12 +11,10 @@ are.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
-
-from glow.training.weighting import glow_weights
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Settings(Protocol):
@@ -27,14 +25,14 @@ class Settings(Protocol):
     clamp: list[float] | None
 
 
-SampleWeights = Callable[[Tensor, Tensor, Settings], Tensor]
+SampleWeights = Callable[["Tensor", "Tensor", Settings], "Tensor"]
 """(previous_loss, loss, settings) -> weights; all (samples,), previous_loss NaN where there is none.
 
 Elementwise: a sample's weight may depend on its own losses alone. What else is in the batch (a median, a
 rank) depends on how a step is cut into micro-batches and processes, and so then would the result.
 """
 
-TokenWeights = Callable[[Tensor], Tensor]
+TokenWeights = Callable[["Tensor"], "Tensor"]
 """log_prob of the label -> weight, elementwise, detached; zero log_prob where there is no label."""
 
 
@@ -51,15 +49,17 @@ class Objective:
     uses_history: bool = False
 
 
-def glow(previous_loss: Tensor, loss: Tensor, settings: Settings) -> Tensor:
+def glow(previous_loss: "Tensor", loss: "Tensor", settings: Settings) -> "Tensor":
     """GLOW: less weight to a sample the more its loss fell since the previous epoch."""
+    from glow.training.weighting import glow_weights  # Late: whoever asks for names waits for no torch.
+
     clamp = None if settings.clamp is None else (settings.clamp[0], settings.clamp[1])
     return glow_weights(previous_loss, loss, settings.alpha, settings.beta, clamp)
 
 
-def dft(log_prob: Tensor) -> Tensor:
+def dft(log_prob: "Tensor") -> "Tensor":
     """Dynamic fine-tuning: each token by its own probability (arXiv 2508.05629, eq. 9)."""
-    return torch.exp(log_prob)
+    return log_prob.exp()
 
 
 OBJECTIVES: dict[str, Objective] = {

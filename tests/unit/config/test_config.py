@@ -9,6 +9,7 @@ import yaml
 
 from glow import config
 from glow.errors import UserError
+from glow.experiment import load, read
 
 ROOT = Path(__file__).resolve().parents[3]
 HASH = "0123456789abcdef0123456789abcdef01234567"
@@ -44,7 +45,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 def refusal(document: Any) -> str:
     with pytest.raises(UserError) as caught:
-        config.load(document, "some.yaml")
+        load(document, "some.yaml")
     return str(caught.value)
 
 
@@ -61,7 +62,7 @@ def test_every_shipped_configuration_is_valid(file: Path, monkeypatch: pytest.Mo
     named = [Path(path) for path in _paths(document)]
     if absent := [str(path) for path in named if not path.exists()]:
         pytest.skip(f"names data outside the repository: {absent[0]}")
-    experiment = config.read(file)
+    experiment = read(file)
     assert experiment.name
 
 
@@ -75,7 +76,7 @@ def _paths(value: Any) -> list[str]:
 
 
 def test_defaults_are_the_studys() -> None:
-    experiment = config.load(MINIMAL, "some.yaml")
+    experiment = load(MINIMAL, "some.yaml")
     assert list(experiment.arms) == ["positive", "negative", "mixed", "all", "glow", "glow_released"]
     assert experiment.objectives["glow"].clamp is None
     assert experiment.objectives["glow_released"].clamp == (0.5, 5.0)
@@ -138,11 +139,11 @@ def test_a_document_that_is_no_mapping_is_refused() -> None:
 
 def test_a_missing_and_a_malformed_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such configuration file"):
-        config.read(tmp_path / "none.yaml")
+        read(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: [1\nseeds: 2\n")
     with pytest.raises(UserError, match=r"broken\.yaml: not valid YAML.*line 2"):
-        config.read(broken)
+        read(broken)
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def test_own_trajectories_stand_in_place_of_domains(tmp_path: Path) -> None:
     rows.write_text("")
     document = changed(domains=None, teacher=None, sampling=None, grpo=None, suites__reversal__domain=None)
     document["trajectories"] = {"files": [str(rows)], "domain": "mine"}
-    experiment = config.load(document, "own.yaml")
+    experiment = load(document, "own.yaml")
     assert experiment.domain_names == ["mine"]
     assert experiment.grpo_problems("mine") == 0
     document["trajectories"]["files"] = [str(tmp_path / "none.jsonl")]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glow.data import overlap
+from glow.data import ngrams, overlap
 from glow.data.ngrams import SuiteIndex
 from glow.data.overlap import Found, scan
 from glow.data.wording import read_suites, words
@@ -306,7 +306,7 @@ def test_short_questions_as_the_reference_says(
 ) -> None:
     """No n-gram is as long as these: from 2 words all of a question has to be held."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlap, "SHORTEST", 2)
+        patch.setattr(ngrams, "SHORTEST", 2)
         got = scanned(tmp_path_factory.mktemp("s"), list(suite), list(training), 13)
     assert got.covered.tolist() == [
         len(question.split())
@@ -324,7 +324,7 @@ def test_the_order_of_the_rows_and_the_batches_do_not_matter(
     one = scanned(tmp_path_factory.mktemp("o"), list(suite), rows, N)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overlap, "_BATCH_WORDS", data.draw(st.integers(1, 20)))
-        patch.setattr(overlap, "_PAIRS", data.draw(st.integers(1, 5)))
+        patch.setattr(ngrams, "_PAIRS", data.draw(st.integers(1, 5)))
         other = scanned(tmp_path_factory.mktemp("o"), list(suite), list(shuffled), N)
     assert (one.covered.tolist(), one.exact.tolist()) == (other.covered.tolist(), other.exact.tolist())
     assert (one.row, one.rows, one.words) == (other.row, other.rows, other.words)

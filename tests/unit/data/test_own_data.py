@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from glow.config import Fields, read
+from glow.config import Fields
 from glow.data.arms import write_arms
 from glow.data.own_data import import_trajectories
 from glow.data.verdicts import verify_files
 from glow.errors import UserError
+from glow.experiment import read
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.files.records import problem_id, trajectory_id
 from glow.suites.files import write_suite

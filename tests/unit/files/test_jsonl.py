@@ -1,7 +1,6 @@
-"""records: ids from content alone, files that are whole or absent, and mistakes named by line."""
+"""jsonl: files that are whole or absent, and mistakes named by line."""
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glow.errors import UserError
-from glow.files import jsonl as records
+from glow.files import jsonl
 
 TEXT = st.text(st.characters(), max_size=20)
 """Any Python text, lone surrogates included: JSON's `\\ud800` makes them, and users' files hold them."""
@@ -21,28 +20,6 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 ROWS = st.lists(st.dictionaries(TEXT, VALUES, max_size=4), max_size=4).map(
     lambda rows: json.loads(json.dumps(rows))
 )
-
-
-# --- ids ----------------------------------------------------------------------------------------
-
-
-def test_an_id_is_the_hash_of_its_parts() -> None:
-    expected = hashlib.sha256(b'["source", "question"]').hexdigest()[:16]
-    assert records.problem_id("source", "question") == f"p-{expected}"
-    expected = hashlib.sha256(b'["p-1", "teacher", 0, 3, "text"]').hexdigest()[:16]
-    assert records.trajectory_id("p-1", "teacher", 0, 3, "text") == f"t-{expected}"
-
-
-def test_moving_a_letter_between_parts_changes_the_id() -> None:
-    assert records.content_id("p", "ab", "c") != records.content_id("p", "a", "bc")
-    assert records.content_id("p", "1") != records.content_id("p", 1)
-
-
-@given(TEXT, TEXT)
-def test_any_text_has_an_id(source: str, question: str) -> None:
-    name = records.problem_id(source, question)
-    assert name == records.problem_id(source, question)
-    assert len(name) == 18
 
 
 # --- writing and reading ------------------------------------------------------------------------
@@ -55,8 +32,8 @@ def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, rows: list[dict[str, Any]]
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / f"rows{suffix}"
-    assert records.write_jsonl(path, rows) == len(rows)
-    assert list(records.read_jsonl(path)) == rows
+    assert jsonl.write_jsonl(path, rows) == len(rows)
+    assert list(jsonl.read_jsonl(path)) == rows
 
 
 @settings(max_examples=50)
@@ -65,7 +42,7 @@ def test_files_are_valid_utf8_with_one_row_a_line(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    records.write_jsonl(path, rows)
+    jsonl.write_jsonl(path, rows)
     lines = path.read_bytes().decode("utf-8").split("\n")
     assert len(lines) == len(rows) + 1
     assert [json.loads(line) for line in lines[:-1]] == rows
@@ -73,15 +50,15 @@ def test_files_are_valid_utf8_with_one_row_a_line(
 
 def test_readable_text_stays_readable(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    records.write_jsonl(path, [{"answer": "½ + π"}])
+    jsonl.write_jsonl(path, [{"answer": "½ + π"}])
     assert path.read_text(encoding="utf-8") == '{"answer": "½ + π"}\n'
 
 
 def test_equal_rows_give_equal_gzip_bytes(tmp_path: Path) -> None:
     rows = [{"n": number} for number in range(100)]
     first, second = tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"
-    records.write_jsonl(first, rows)
-    records.write_jsonl(second, rows)
+    jsonl.write_jsonl(first, rows)
+    jsonl.write_jsonl(second, rows)
     assert first.read_bytes() == second.read_bytes()
     assert gzip.decompress(first.read_bytes()).count(b"\n") == 100
 
@@ -89,30 +66,30 @@ def test_equal_rows_give_equal_gzip_bytes(tmp_path: Path) -> None:
 def test_blank_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('\n{"n": 1}\n\n  \n{"n": 2}')
-    assert list(records.read_numbered_jsonl(path)) == [(2, {"n": 1}), (5, {"n": 2})]
+    assert list(jsonl.read_numbered_jsonl(path)) == [(2, {"n": 1}), (5, {"n": 2})]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    records.write_jsonl(path, [{"n": 1}])
+    jsonl.write_jsonl(path, [{"n": 1}])
 
     def failing() -> Iterator[dict[str, int]]:
         yield {"n": 2}
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        records.write_jsonl(path, failing())
-    assert list(records.read_jsonl(path)) == [{"n": 1}]
+        jsonl.write_jsonl(path, failing())
+    assert list(jsonl.read_jsonl(path)) == [{"n": 1}]
     assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
 def test_a_json_document_holds_any_text(tmp_path: Path) -> None:
-    records.write_json(tmp_path / "a.json", {"text": "\ud800"})
+    jsonl.write_json(tmp_path / "a.json", {"text": "\ud800"})
     assert json.loads((tmp_path / "a.json").read_bytes().decode("utf-8")) == {"text": "\ud800"}
 
 
 def test_json_documents_keep_their_order(tmp_path: Path) -> None:
-    records.write_json(tmp_path / "new" / "a.json", {"b": 1, "a": "é"})
+    jsonl.write_json(tmp_path / "new" / "a.json", {"b": 1, "a": "é"})
     assert (tmp_path / "new" / "a.json").read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "é"\n}\n'
 
 
@@ -134,20 +111,20 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes, said: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"n": 0}\n\n' + line + b"\n")
     with pytest.raises(UserError) as caught:
-        list(records.read_jsonl(path))
+        list(jsonl.read_jsonl(path))
     assert str(caught.value).startswith(f"{path}:3: {said}")
     assert len(str(caught.value)) < len(str(path)) + 300
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.jsonl: no such file"):
-        list(records.read_jsonl(tmp_path / "none.jsonl"))
+        list(jsonl.read_jsonl(tmp_path / "none.jsonl"))
 
 
 @pytest.mark.parametrize("damage", ["no gzip", "cut short", "altered"])
 def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "rows.jsonl.gz"
-    records.write_jsonl(path, ({"n": number, "hash": hash(str(number))} for number in range(5000)))
+    jsonl.write_jsonl(path, ({"n": number, "hash": hash(str(number))} for number in range(5000)))
     whole = path.read_bytes()
     middle = len(whole) // 2
     path.write_bytes(
@@ -158,11 +135,11 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path, damage: str) -> None:
         }[damage]
     )
     with pytest.raises(UserError, match=r"rows\.jsonl\.gz:\d+: (damaged gzip file|not valid JSON)"):
-        list(records.read_jsonl(path))
+        list(jsonl.read_jsonl(path))
 
 
 def test_duplicates_are_named() -> None:
     rows = [{"id": "a"}, {"id": "b"}, {"id": "a"}]
     with pytest.raises(UserError, match="records 1 and 3 share id 'a'"):
-        records.refuse_duplicates(rows, "id", Path("rows.jsonl"))
-    records.refuse_duplicates(rows[:2], "id", Path("rows.jsonl"))
+        jsonl.refuse_duplicates(rows, "id", Path("rows.jsonl"))
+    jsonl.refuse_duplicates(rows[:2], "id", Path("rows.jsonl"))

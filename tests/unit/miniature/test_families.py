@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glow import config
 from glow.config import Pretrain
 from glow.errors import UserError
+from glow.experiment import load
 from glow.files.records import problem_id
 from glow.miniature import families
 from glow.miniature.corpus import STYLES, Corpus, draw_document
@@ -197,7 +197,7 @@ def test_the_configuration_refuses_an_unknown_family_by_its_key() -> None:
     document["suites"]["arithmetic"]["families"] = ["ledger", "revrsal"]
     document["student"]["pretrain"]["families"] = ["link"]
     with pytest.raises(UserError) as error:
-        config.load(document, "c.yaml")
+        load(document, "c.yaml")
     assert str(error.value).splitlines() == [
         "c.yaml: student.pretrain.families: 'link' is unknown; did you mean 'links'?",
         "c.yaml: suites.arithmetic.families: 'revrsal' is unknown; did you mean 'reversal'?",

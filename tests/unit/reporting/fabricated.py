@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from glow import config
+from glow.experiment import load
 from glow.files.jsonl import write_json, write_jsonl
 from glow.reporting.results import Results, Run
 
@@ -79,7 +79,7 @@ class World:
     """Writes a results tree below `root` for the configuration `document`."""
 
     def __init__(self, root: Path, document: dict = DOCUMENT) -> None:
-        self.results = Results(config.load(document, "fabricated"), root)
+        self.results = Results(load(document, "fabricated"), root)
         self.document = document
         self.root = root
         self._clock = START

@@ -1,8 +1,8 @@
 import pytest
 from fabricated import World, document
 
-from glow import config
 from glow.config import Experiment
+from glow.experiment import load
 from glow.reporting import captions, statistics
 from glow.reporting.captions import caption, figure_names, student_text, table_names
 from glow.reporting.figures import DRAWERS
@@ -10,7 +10,7 @@ from glow.reporting.tables import BUILDERS
 
 
 def experiment(**changes: object) -> Experiment:
-    return config.load(document(**changes), "test")
+    return load(document(**changes), "test")
 
 
 def test_every_table_and_figure_has_a_builder_and_a_caption(fabricated: World) -> None:
@@ -51,7 +51,7 @@ def test_groups_are_named_where_the_table_has_their_means(lists: str, mentioned:
     content = document()
     for name, group in (("arithmetic", "maths"), ("lists", lists), ("choice", "general")):
         content["suites"][name]["group"] = group  # arithmetic is in-domain
-    text = caption("tables", "main", config.load(content, "test")).text
+    text = caption("tables", "main", load(content, "test")).text
     assert ("over each group of OOD suites" in text) is mentioned
 
 

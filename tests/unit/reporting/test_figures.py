@@ -9,7 +9,8 @@ from fabricated import World, document
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from glow import cli, config
+from glow import cli
+from glow.experiment import load
 from glow.reporting.figures import (
     DPI,
     DRAWERS,
@@ -147,7 +148,7 @@ def test_two_domains_are_two_rows(tmp_path: Path) -> None:
 
 def test_colours_are_stable_and_distinct() -> None:
     arms = {name: {"trajectories": "all", "objective": "plain"} for name in ("glow", "mine", "yours")}
-    colours = arm_colours(config.load(document(arms=arms), "test"))
+    colours = arm_colours(load(document(arms=arms), "test"))
     assert list(colours) == ["base", "glow", "mine", "yours"]
     assert colours["glow"] == "#E69F00"
     assert len(set(colours.values())) == 4

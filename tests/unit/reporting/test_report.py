@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from fabricated import World, document, write_config
 
-from glow import cli, config
+from glow import cli
+from glow.experiment import load, read
 from glow.reporting.captions import figure_names
 from glow.reporting.report import write_report
 
@@ -106,8 +107,8 @@ def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     assert "&lt;b&gt;&amp;&lt;/b&gt;" in text
     shown = re.search(r"<pre>(.*?)</pre>", text, re.S)[1].replace("&lt;", "<").replace("&gt;", ">")
     shown = shown.replace("&amp;", "&").replace("&#39;", "'").replace("&#34;", '"')
-    again = config.read(_written(tmp_path / "again.yaml", shown))
-    assert again == config.load(content, "test")
+    again = read(_written(tmp_path / "again.yaml", shown))
+    assert again == load(content, "test")
     assert (again.suites["arithmetic"].domain, again.suites["lists"].group) == ("arithmetic", "other")
 
 

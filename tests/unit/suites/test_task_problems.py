@@ -7,9 +7,10 @@ import datasets
 import pytest
 import yaml
 
-from glow.config import Suite, load
+from glow.config import Suite
 from glow.data.choices import listed_choices
 from glow.errors import UserError
+from glow.experiment import load
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.files.rows import Row
 from glow.suites.task_problems import _task_problem, task_problems

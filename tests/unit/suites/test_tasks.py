@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from glow.config import Experiment, Suite, load
+from glow.config import Experiment, Suite
 from glow.errors import UserError
+from glow.experiment import load
 from glow.files.jsonl import write_jsonl
 from glow.suites.tasks import FOLDER, located, read_task, task_document, task_names
 

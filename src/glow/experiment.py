@@ -1,0 +1,70 @@
+"""An experiment from its configuration, with every name in it checked: what commands and workflow call.
+
+`glow.config` knows what a configuration may say; the names of problem families, evaluation tasks and
+objectives are defined in rooms above it, and are looked up here. Light on purpose: no deep-learning library
+is loaded.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from glow import config
+from glow.config import Experiment, Suite, unknown
+from glow.errors import UserError
+from glow.miniature.families import FAMILIES
+from glow.suites.tasks import resolved
+from glow.training.objectives import OBJECTIVES
+
+
+def read(path: Path, *overlays: Path) -> Experiment:
+    """Load and check a YAML configuration file, overlays laid over it in turn as Snakemake does.
+
+    Raises:
+        UserError: a file is missing, is not YAML, breaks the schema, or has a name that is none; the message
+            names the key.
+    """
+    return load(*config.read_document(path, *overlays))
+
+
+def load(document: Any, source: str) -> Experiment:
+    """Check a configuration that is already parsed; `source` names it in messages.
+
+    Suites come back with what their task files say: local files, training domain, group.
+
+    Raises:
+        UserError: one line a mistake, each naming its key and what to do.
+    """
+    experiment = config.load(document, source)
+    mistakes = [*_unknown_families(experiment), *_unknown_objectives(experiment)]
+    suites: dict[str, Suite] = {}
+    for name, suite in experiment.suites.items():
+        try:
+            suites[name] = resolved(name, suite, experiment.data_dir, experiment.domain_names)
+        except UserError as error:
+            mistakes.append(f"suites.{name}: {error}")
+    if mistakes:
+        raise UserError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
+    return experiment.model_copy(update={"suites": suites})
+
+
+def _unknown_families(experiment: Experiment) -> Iterator[str]:
+    named: dict[str, list[str] | None] = {}
+    for role, model in (("student", experiment.student), ("teacher", experiment.teacher)):
+        if model is not None and model.pretrain is not None:
+            named[f"{role}.pretrain.families"] = model.pretrain.families
+            named[f"{role}.pretrain.minor_families"] = model.pretrain.minor_families
+    for name, domain in experiment.domains.items():
+        named[f"domains.{name}.problems.families"] = domain.problems.families
+    for name, suite in experiment.suites.items():
+        named[f"suites.{name}.families"] = suite.families
+    for key, families in named.items():
+        for family in families or ():
+            if family not in FAMILIES:
+                yield f"{key}: {unknown(family, FAMILIES)}"
+
+
+def _unknown_objectives(experiment: Experiment) -> Iterator[str]:
+    for name, settings in experiment.objectives.items():
+        if settings.objective not in OBJECTIVES:
+            yield f"objectives.{name}.objective: {unknown(settings.objective, OBJECTIVES)}"
