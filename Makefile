@@ -49,9 +49,10 @@ test-extras:  ## the tests that need the extras gym and ifeval, which `make test
 test-vllm: $(VLLM_READY)  ## the tests against the real vLLM, in an environment of its own (.venv-vllm)
 	$(VLLM_BIN)/pytest -m vllm tests/real_vllm
 
-lint: $(READY)  ## formatters and linters, changing nothing
+lint: $(READY)  ## formatters, linters and types, changing nothing
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --configfile config/miniature.yaml
 
@@ -65,7 +66,7 @@ docs: $(READY)  ## draw the README's pictures again, from results/miniature (nee
 	cp results/miniature/figures/main.svg docs/main.svg
 
 clean:  ## remove the environments and the caches; results/ stays
-	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 define FIT_PYTHON
 @command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }

@@ -51,15 +51,15 @@ rule all:
     default_target: True
     input:
         rules.experiment.output,
-        made_models(),
+        study.made_models(),
         expand(rules.suite.output, suite=experiment.suites),
         domain_data(),
         expand(rules.contamination.output, domain=experiment.domain_names),
         expand(rules.verify.output, domain=experiment.domain_names),
         expand(rules.arms.output, domain=experiment.domain_names, seed=experiment.seeds),
         expand(rules.sft.output, **EVERY_RUN, arm=experiment.arms),
-        expand(rules.grpo.output, **EVERY_RUN, init=grpo_initialisations()),
-        expand(rules.evaluate.output, model=trained_models(), seed=experiment.seeds),
+        expand(rules.grpo.output, **EVERY_RUN, init=study.initialisations()),
+        expand(rules.evaluate.output, model=study.trained_models(), seed=experiment.seeds),
         rules.tables.output,
         rules.figures.output,
         rules.report.output,

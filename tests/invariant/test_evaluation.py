@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glow.config import Evaluation, Pretrain, Prompt, Verification
+from glow.config import Evaluation, EvaluationSettings, Pretrain
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
@@ -49,7 +49,7 @@ def test_batch_size_changes_no_byte(
         settings = Evaluation(
             max_tokens=64, temperature=temperature, samples=samples, batch_size=batch, entropy_samples=12
         )
-        evaluate(model, suites, tmp_path / str(batch), settings, Verification(), Prompt(), seed=5)
+        evaluate(model, suites, tmp_path / str(batch), EvaluationSettings(evaluation=settings, seed=5))
     for name in ("samples.jsonl.gz", "scores.json"):
         contents = [(tmp_path / str(batch) / name).read_bytes() for batch in BATCHES]
         assert contents[0] == contents[1] == contents[2]
@@ -64,7 +64,7 @@ def test_the_order_of_the_suites_changes_no_answer(model: Path, suites: list[Pat
     settings = Evaluation(max_tokens=64, temperature=1.2, samples=2, batch_size=7)
     answers = []
     for name, files in (("one", suites), ("other", suites[::-1]), ("alone", suites[1:2])):
-        evaluate(model, files, tmp_path / name, settings, Verification(), Prompt(), seed=5)
+        evaluate(model, files, tmp_path / name, EvaluationSettings(evaluation=settings, seed=5))
         rows = read_jsonl(tmp_path / name / "samples.jsonl.gz")
         answers.append(
             {(row["problem_id"], row["sample_index"]): row["response"] for row in rows if "response" in row}

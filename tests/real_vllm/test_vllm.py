@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glow.config import Decoding, Evaluation, Pretrain, Prompt, Verification
+from glow.config import Decoding, Evaluation, EvaluationSettings, Pretrain
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
@@ -99,7 +99,7 @@ def evaluated(
         for engine in ("transformers", "vllm"):
             outputs[engine] = tmp_path_factory.mktemp(engine)
             settings = Evaluation(engine=engine, temperature=0, max_tokens=64, entropy_samples=16)
-            evaluate(model, suites, outputs[engine], settings, Verification(), Prompt(), seed=0)
+            evaluate(model, suites, outputs[engine], EvaluationSettings(evaluation=settings, seed=0))
     return outputs
 
 

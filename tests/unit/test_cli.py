@@ -1,20 +1,18 @@
 """cli: every stage is a subcommand, and a user's mistake ends in one line and exit code 2."""
 
+import inspect
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from glow import cli
-from glow.config import Verification
+from glow.config import VerdictSettings, Verification
 
-STAGES = (
-    *("check", "fetch", "scratch", "pretrain", "suite", "problems", "generate", "import", "contamination"),
-    *("verify", "arms"),
-    *("sft", "grpo", "evaluate", "tables", "figures", "report", "timings", "unlock"),
-)
+STAGES = [stage.name for stage in cli.STAGES]
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -33,7 +31,22 @@ def test_every_stage_explains_itself(stage: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as ended:
         cli.main([stage, "--help"])
     assert ended.value.code == 0
-    assert f"glow {stage}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"glow {stage}" in shown
+    assert "%%" not in shown
+
+
+@pytest.mark.parametrize("stage", cli.STAGES, ids=lambda stage: stage.name)
+def test_every_stage_is_a_function_that_takes_its_paths_options_and_settings(stage: cli.Stage) -> None:
+    if not isinstance(stage.function, str):
+        return
+    module, _, name = stage.function.partition(":")
+    given = {
+        *stage.paths,
+        *(options.get("dest", name.strip("-").replace("-", "_")) for name, options in stage.options.items()),
+    }
+    expected = given | ({"settings"} if stage.settings else set())
+    assert set(inspect.signature(getattr(import_module(module), name)).parameters) == expected
 
 
 def test_the_command_line_loads_no_deep_learning_library() -> None:
@@ -93,12 +106,10 @@ def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest
 
 def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[object] = []
-    monkeypatch.setattr(
-        "glow.data.verdicts.verify_files", lambda *given, **named: received.extend([given, named])
-    )
+    monkeypatch.setattr("glow.data.verdicts.verify_files", lambda **given: received.append(given))
     words = ["verify", "--input", "a", "b", "--output", "o", "--extraction", "lenient", "--workers", "3"]
     assert cli.main(words) == 0
+    settings = VerdictSettings(verification=Verification(extraction="lenient"))
     assert received == [
-        ([Path("a"), Path("b")], Path("o"), Verification(extraction="lenient")),
-        {"response_field": "response", "answer_field": "answer", "answer_type_field": None, "workers": 3},
+        {"inputs": [Path("a"), Path("b")], "output": Path("o"), "workers": 3, "settings": settings}
     ]

@@ -7,8 +7,8 @@ declared, since Snakemake deletes the outputs of a job that fails.
 
 rule contamination:
     input:
-        training=training_data,
-        suites=suite_files(),
+        training=lambda wildcards: study.training_data(wildcards.domain),
+        suites=study.suites(),
     output:
         report=f"{RESULTS}/contamination/{{domain}}/report.json",
         page=f"{RESULTS}/contamination/{{domain}}/report.md",

@@ -3,8 +3,8 @@
 
 rule evaluate:
     input:
-        model=lambda wildcards: trained_model(wildcards.model, wildcards.seed),
-        suites=suite_files(),
+        model=lambda wildcards: study.trained_model(wildcards.model, wildcards.seed),
+        suites=study.suites(),
     output:
         scores=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/scores.json",
         samples=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",
@@ -14,12 +14,12 @@ rule evaluate:
     benchmark:
         f"{BENCHMARKS}/evaluate/{{model}}/seed-{{seed}}.tsv"
     wildcard_constraints:
-        model="|".join(map(re.escape, trained_models())),
-    threads: at_scale("base", 1, 8)
+        model=one_of(study.trained_models()),
+    threads: study.at_scale("base", 1, 8)
     resources:
-        mem_mb=at_scale("base", 3000, 64000),
-        runtime=at_scale("base", 60, 1440),
-        gpu=at_scale("base", 0, 1),
+        mem_mb=study.at_scale("base", 3000, 64000),
+        runtime=study.at_scale("base", 60, 1440),
+        gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         flags=options(experiment.prompt, experiment.verification, experiment.evaluation),

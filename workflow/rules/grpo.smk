@@ -4,11 +4,7 @@
 rule grpo:
     input:
         problems=f"{RESULTS}/problems/{{domain}}/grpo.jsonl",
-        model=lambda wildcards: (
-            model_path("base")
-            if wildcards.init == "base"
-            else f"{RESULTS}/sft/{wildcards.domain}/{wildcards.init}/seed-{wildcards.seed}/model"
-        ),
+        model=lambda wildcards: study.initialisation(wildcards.domain, wildcards.init, wildcards.seed),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),
@@ -18,11 +14,11 @@ rule grpo:
         f"{LOGS}/grpo/{{domain}}/{{init}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/grpo/{{domain}}/{{init}}/seed-{{seed}}.tsv"
-    threads: at_scale("base", 1, 8)
+    threads: study.at_scale("base", 1, 8)
     resources:
-        mem_mb=at_scale("base", 3000, 128000),
-        runtime=at_scale("base", 60, 2880),
-        gpu=at_scale("base", 0, 1),
+        mem_mb=study.at_scale("base", 3000, 128000),
+        runtime=study.at_scale("base", 60, 2880),
+        gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         flags=(

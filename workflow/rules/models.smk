@@ -13,14 +13,14 @@ rule pretrain:
     benchmark:
         f"{BENCHMARKS}/pretrain/{{role}}.tsv"
     wildcard_constraints:
-        role=roles("pretrain"),
+        role=study.roles("pretrain"),
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(MODELS[wildcards.role].pretrain),
+        flags=lambda wildcards: options(study.models[wildcards.role].pretrain),
     shell:
         "glow pretrain --output {output} {params.flags} 2>&1 | tee {log}"
 
@@ -35,14 +35,14 @@ rule scratch:
     benchmark:
         f"{BENCHMARKS}/scratch/{{role}}.tsv"
     wildcard_constraints:
-        role=roles("scratch"),
+        role=study.roles("scratch"),
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(MODELS[wildcards.role].scratch),
+        flags=lambda wildcards: options(study.models[wildcards.role].scratch),
     shell:
         "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee {log}"
 
@@ -55,13 +55,13 @@ rule fetch:
     benchmark:
         f"{BENCHMARKS}/fetch/{{role}}.tsv"
     wildcard_constraints:
-        role=roles("hub"),
+        role=study.roles("hub"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=0,
     params:
-        flags=lambda wildcards: options(MODELS[wildcards.role].hub),
+        flags=lambda wildcards: options(study.models[wildcards.role].hub),
     shell:
         "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee {log}"

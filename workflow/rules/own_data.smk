@@ -4,7 +4,7 @@
 rule import_trajectories:
     input:
         files=experiment.trajectories.files,
-        suites=suite_files(),
+        suites=study.suites(),
     output:
         trajectories=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz.manifest.json",

@@ -3,7 +3,7 @@
 
 rule problems:
     input:
-        suites=suite_files(),
+        suites=study.suites(),
         file=lambda wildcards: experiment.domains[wildcards.domain].problems.file or [],
     output:
         train=f"{RESULTS}/problems/{{domain}}/train.jsonl",

@@ -3,9 +3,9 @@
 
 rule sft:
     input:
-        data=selection,
+        data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
-        model=model_path("base"),
+        model=study.model("base"),
         # It has to pass first; but nothing is trained again for a check made again, with another threshold.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
@@ -17,14 +17,14 @@ rule sft:
         f"{LOGS}/sft/{{domain}}/{{arm}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/sft/{{domain}}/{{arm}}/seed-{{seed}}.tsv"
-    threads: at_scale("base", 1, 8)
+    threads: study.at_scale("base", 1, 8)
     resources:
-        mem_mb=at_scale("base", 3000, 128000),
-        runtime=at_scale("base", 60, 2880),
-        gpu=at_scale("base", 0, 1),
+        mem_mb=study.at_scale("base", 3000, 128000),
+        runtime=study.at_scale("base", 60, 2880),
+        gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=lambda wildcards: options(experiment.prompt, objective(wildcards), experiment.sft),
+        flags=lambda wildcards: options(experiment.prompt, study.objective(wildcards.arm), experiment.sft),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {input.model:q}"
         " --output {params.directory} --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"

@@ -4,7 +4,7 @@
 rule generate:
     input:
         problems=rules.problems.output.train,
-        model=model_path("teacher"),
+        model=study.model("teacher"),
     output:
         trajectories=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz.manifest.json",
@@ -12,11 +12,11 @@ rule generate:
         f"{LOGS}/generate/{{domain}}/shard-{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/generate/{{domain}}/shard-{{shard}}.tsv"
-    threads: at_scale("teacher", 1, 8)
+    threads: study.at_scale("teacher", 1, 8)
     resources:
-        mem_mb=at_scale("teacher", 3000, 64000),
-        runtime=at_scale("teacher", 60, 1440),
-        gpu=at_scale("teacher", 0, 1),
+        mem_mb=study.at_scale("teacher", 3000, 64000),
+        runtime=study.at_scale("teacher", 60, 1440),
+        gpu=study.at_scale("teacher", 0, 1),
     params:
         shards=experiment.shards,
         flags=options(experiment.prompt, experiment.sampling),

@@ -3,7 +3,7 @@
 
 rule verify:
     input:
-        shards,
+        lambda wildcards: study.trajectories(wildcards.domain),
     output:
         verdicts=f"{RESULTS}/verdicts/{{domain}}.jsonl.gz",
         manifest=f"{RESULTS}/verdicts/{{domain}}.jsonl.gz.manifest.json",

@@ -15,23 +15,37 @@ from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, EngineName, Hub, Model, Pretrain, Prompt, Scratch
 from glow.config.section import Section, distinct_families, existing, existing_folder, unknown
-from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, Objective, Sft
+from glow.config.stages import (
+    ArmSettings,
+    EvaluationSettings,
+    GenerateSettings,
+    GrpoSettings,
+    ImportSettings,
+    SftSettings,
+    VerdictSettings,
+)
+from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveSettings, Sft
 
 __all__ = [
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
     "Arm",
+    "ArmSettings",
     "Contamination",
     "Decoding",
     "Domain",
     "EngineName",
     "Evaluation",
+    "EvaluationSettings",
     "Experiment",
     "Fields",
+    "GenerateSettings",
     "Grpo",
+    "GrpoSettings",
     "Hub",
+    "ImportSettings",
     "Model",
-    "Objective",
+    "ObjectiveSettings",
     "OwnTrajectories",
     "Pretrain",
     "Problems",
@@ -42,8 +56,10 @@ __all__ = [
     "Selection",
     "SelectionName",
     "Sft",
+    "SftSettings",
     "Suite",
     "SuiteFormat",
+    "VerdictSettings",
     "Verification",
     "distinct_families",
     "existing",

@@ -1,6 +1,7 @@
 """The experiment: all sections together, read from YAML, with messages that name the key and the mend.
 
-`glow.experiment` is what stages and workflow call: it also checks the names that other rooms define. The section classes are the single source of truth: `load` validates a configuration with them, and
+Stages and workflow call `glow.experiment`, which also checks the names that other rooms define. The section
+classes are the single source of truth: `load` validates a configuration with them, and
 `glow.config.options` makes the command line's options from them. Nothing here says how many threads or
 GPUs a stage gets: that is for rule resources and profiles.
 """
@@ -17,7 +18,7 @@ from glow.config.data import Contamination, Domain, OwnTrajectories, Sampling, S
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.section import Section, existing, existing_folder, unknown
-from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, Objective, Sft
+from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveSettings, Sft
 from glow.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
@@ -38,7 +39,7 @@ class Experiment(Section):
     trajectories: OwnTrajectories | None = None
     shards: int = Field(1, gt=0, description="trajectory files per domain, sampled side by side")
     selection: Selection = Selection()
-    objectives: dict[str, Objective] = DEFAULT_OBJECTIVES
+    objectives: dict[str, ObjectiveSettings] = DEFAULT_OBJECTIVES
     arms: dict[str, Arm] = DEFAULT_ARMS
     sft: Sft
     grpo: Grpo | None = None

@@ -28,7 +28,7 @@ class Pretrain(Section):
     )
     steps: int = Field(1500, description="optimiser steps", gt=0)
     batch_size: int = Field(8, description="packed rows of 192 tokens per step", gt=0)
-    learning_rate: float = Field(3e-3, description="peak learning rate (cosine, 5 %% warm-up)", gt=0)
+    learning_rate: float = Field(3e-3, description="peak learning rate (cosine, 5 % warm-up)", gt=0)
     hidden_size: int = Field(96, description="model width", gt=0)
     layers: int = Field(3, description="transformer blocks", gt=0)
     heads: int = Field(3, description="attention heads", gt=0)

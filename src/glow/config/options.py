@@ -6,12 +6,14 @@ The Snakefile writes a stage's settings with `flags`; the command line declares 
 
 import argparse
 import shlex
+from collections.abc import Iterator
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from glow.config import Section
+from glow.config.section import Section
 from glow.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -22,34 +24,63 @@ def flags(section: Section) -> str:
 
     A setting that is None is left out: it is its option's absence.
     """
-    words: list[str] = []
-    for key, value in section.model_dump(mode="json").items():
-        option = "--" + key.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(option if value else "--no-" + option[2:])
+    return shlex.join(_words(section.model_dump(mode="json")))
+
+
+def _words(settings: dict[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        option = _option(key)
+        if isinstance(value, dict):
+            yield from _words(value)
+        elif isinstance(value, bool):
+            yield option if value else "--no-" + option[2:]
         elif isinstance(value, list):
-            words += [option, *map(str, value)]
+            yield from (option, *map(str, value))
         elif value is not None:
-            words += [f"{option}={value}"]
-    return shlex.join(words)
+            yield f"{option}={value}"
 
 
 def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None:
-    """Give `parser` one option a setting of `section`, with its description and default."""
-    group = parser.add_argument_group(section.__name__.lower() + " settings", section.__doc__)
+    """Give `parser` one option a setting of `section`, with its description and default.
+
+    The options of a section within the section stand in a group of their own.
+    """
+    is_whole = any(_section_class(field.annotation) for field in section.model_fields.values())
+    title = "run" if is_whole else section.__name__.removesuffix("Settings").lower() + " settings"
+    group = parser.add_argument_group(title, _escaped(section.__doc__ or ""))
     for key, field in section.model_fields.items():
         if field.exclude:
             continue
-        options: dict[str, Any] = {"help": field.description, "required": field.is_required()}
+        if inner := _section_class(field.annotation):
+            add_options(parser, inner)
+            continue
+        options: dict[str, Any] = {"help": _help(field), "required": field.is_required()}
         if not field.is_required():
             options["default"] = field.default
-            options["help"] += "" if field.default is None else f" (default: {field.default})"
         kind = _scalar(field.annotation)
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif get_origin(kind) in (list, tuple):
             options["nargs"] = 2 if get_origin(kind) is tuple else "+"
-        group.add_argument("--" + key.replace("_", "-"), **options)
+        group.add_argument(_option(key), **options)
+
+
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")
+
+
+def _help(field: FieldInfo) -> str:
+    shown = "" if field.is_required() or field.default is None else f" (default: {field.default})"
+    return _escaped((field.description or "") + shown)
+
+
+def _escaped(text: str) -> str:
+    """The text as argparse shows it: a % begins a format."""
+    return text.replace("%", "%%")
+
+
+def _section_class(annotation: Any) -> type[Section] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def _scalar(annotation: Any) -> Any:
@@ -64,10 +95,15 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
     Raises:
         UserError: a value of the wrong type or out of bounds, named by its option.
     """
-    keys = [key for key, field in section.model_fields.items() if not field.exclude]
-    given = {key: value for key in keys if (value := getattr(arguments, key)) is not None}
-    # argparse takes the value out of `--option=--`, and leaves an empty list.
-    given = {key: "--" if value == [] else value for key, value in given.items()}
+    given: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        if field.exclude:
+            continue
+        if inner := _section_class(field.annotation):
+            given[key] = section_from(arguments, inner)
+        elif (value := getattr(arguments, key)) is not None:
+            # argparse takes the value out of `--option=--`, and leaves an empty list.
+            given[key] = "--" if value == [] else value
     return validated(section, given, "--{}", dashes=True)
 
 

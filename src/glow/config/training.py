@@ -8,7 +8,7 @@ from glow.config.data import SelectionName
 from glow.config.section import Section
 
 
-class Objective(Section):
+class ObjectiveSettings(Section):
     """How a batch's samples are weighted: PAPER.md, 'GLOW, exactly'."""
 
     objective: str = Field(
@@ -20,7 +20,7 @@ class Objective(Section):
 
     @field_validator("clamp")
     @classmethod
-    def _ordered(cls, clamp: tuple[float, float] | None) -> tuple[float, float] | None:
+    def _check_bounds(cls, clamp: tuple[float, float] | None) -> tuple[float, float] | None:
         if clamp is not None and not 0 <= clamp[0] <= clamp[1]:
             raise ValueError("the bounds must satisfy 0 <= low <= high")
         return clamp
@@ -71,9 +71,9 @@ class Grpo(Section):
 
 
 DEFAULT_OBJECTIVES = {
-    "plain": Objective(objective="plain"),
-    "glow": Objective(objective="glow", alpha=1.0, beta=10.0, clamp=None),
-    "glow_released": Objective(objective="glow", alpha=1.0, beta=10.0, clamp=(0.5, 5.0)),
+    "plain": ObjectiveSettings(objective="plain"),
+    "glow": ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0, clamp=None),
+    "glow_released": ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0, clamp=(0.5, 5.0)),
 }
 
 DEFAULT_ARMS = {

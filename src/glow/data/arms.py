@@ -7,29 +7,31 @@ How an arm weights its samples is not decided here (`glow.training.weighting`).
 
 from pathlib import Path
 
-from glow.config import Selection
+from glow.config import ArmSettings, Selection
 from glow.errors import UserError
-from glow.files.hashing import digest
-from glow.files.jsonl import Record, read_numbered_jsonl, refuse_duplicates, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.hashing import keyed_order
+from glow.files.jsonl import refuse_duplicates, write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Judged, read_records
 
 POSITIVE, NEGATIVE = "correct", "wrong"
 """The verdicts that make a positive and a negative; no other verdict enters an arm."""
 
 
-def write_arms(verdicts: Path, output: Path, selection: Selection, seed: int) -> None:
+def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
     """Write {positive,negative,mixed,all}.jsonl into the directory `output`.
 
-    positive, negative and mixed (half and half) have one size: `selection.size`, or the largest that all
-    three can fill, made even. all holds every correct and every wrong trajectory.
+    positive, negative and mixed (half and half) have one size: `settings.selection.size`, or the largest that
+    all three can fill, made even. all holds every correct and every wrong trajectory.
 
     Raises:
         UserError: there are too few positives or negatives, or two trajectories share an id.
     """
-    stopwatch = Stopwatch("arms")
-    rows = _decided(verdicts)
-    positives = _ordered([row for row in rows if row["verdict"] == POSITIVE], seed, "draw")
-    negatives = _ordered([row for row in rows if row["verdict"] == NEGATIVE], seed, "draw")
+    manifest = Manifest("arms")
+    selection, seed = settings.selection, settings.seed
+    rows = _positives_and_negatives(verdicts)
+    positives = _seeded_order([row for row in rows if row["verdict"] == POSITIVE], seed, "draw")
+    negatives = _seeded_order([row for row in rows if row["verdict"] == NEGATIVE], seed, "draw")
     size = _common_size(len(positives), len(negatives), selection, verdicts)
     arms = {
         "positive": positives[:size],
@@ -38,35 +40,29 @@ def write_arms(verdicts: Path, output: Path, selection: Selection, seed: int) ->
         "all": rows,
     }
     counts = {
-        name: write_jsonl(output / f"{name}.jsonl", _ordered(arm, seed, "order"))
+        name: write_jsonl(output / f"{name}.jsonl", _seeded_order(arm, seed, "order"))
         for name, arm in arms.items()
     }
-    stopwatch.write(
+    manifest.write(
         output,
-        selection.model_dump(mode="json") | {"seed": seed},
+        settings.model_dump(mode="json"),
         [verdicts],
-        found={"positive": len(positives), "negative": len(negatives)},
-        written=counts,
+        {"found": {"positive": len(positives), "negative": len(negatives)}, "written": counts},
     )
     sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
     print(f"{output}: {sizes} (from {len(positives)} correct, {len(negatives)} wrong)")
 
 
-def _decided(verdicts: Path) -> list[Record]:
+def _positives_and_negatives(verdicts: Path) -> list[Judged]:
     """The correct and the wrong trajectories."""
-    rows = []
-    for number, row in read_numbered_jsonl(verdicts):
-        for key in ("verdict", "trajectory_id"):
-            if key not in row:
-                raise UserError(f"{verdicts}:{number}: no key {key!r}; give the output of `glow verify`")
-        rows.append(row)
+    rows = [row for _, row in read_records(verdicts, Judged, ("verdict", "trajectory_id"))]
     refuse_duplicates(rows, "trajectory_id", verdicts)
     return [row for row in rows if row["verdict"] in (POSITIVE, NEGATIVE)]
 
 
-def _ordered(rows: list[Record], seed: int, purpose: str) -> list[Record]:
+def _seeded_order(rows: list[Judged], seed: int, purpose: str) -> list[Judged]:
     """`rows` in an order that depends on the seed, the purpose and each row's id."""
-    return sorted(rows, key=lambda row: digest([purpose, seed, row["trajectory_id"]]))
+    return keyed_order(rows, lambda row: row["trajectory_id"], purpose, seed)
 
 
 def _common_size(positives: int, negatives: int, selection: Selection, verdicts: Path) -> int:

@@ -17,8 +17,9 @@ from glow.data.ngrams import SHORTEST, SuiteIndex
 from glow.data.overlap import Found, scan
 from glow.data.wording import read_suites
 from glow.errors import UserError
-from glow.files.jsonl import Record, atomic_path, write_json
-from glow.files.manifest import Stopwatch, manifest_path
+from glow.files.atomic import atomic_path
+from glow.files.jsonl import Record, write_json
+from glow.files.manifest import Manifest, manifest_path
 
 EXAMPLES = 10
 """Questions that the report shows of a suite: whole ones first, then those covered most."""
@@ -47,12 +48,12 @@ def check_contamination(
     for place in (output, *output.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"--output {output}: {place} is a file; give a directory for the report")
-    stopwatch = Stopwatch("contamination")
+    manifest = Manifest("contamination")
     index = SuiteIndex(read_suites(suites), settings.ngram)
     found = [scan(path, index) for path in training]
     if not any(one.rows for one in found):
         raise UserError(f"{', '.join(map(str, training))}: no rows; give the training data")
-    report = {
+    report: Record = {
         "settings": settings.model_dump(mode="json"),
         "suites": _by_suite(index, found, settings),
         "files": [
@@ -67,7 +68,7 @@ def check_contamination(
         raise _refusal(most, settings, output / "refused.md")
     _write(report, output, "report", "refused")
     facts = {suite["suite"]: suite["overlapping"] for suite in report["suites"]}
-    stopwatch.write(output, settings.model_dump(mode="json"), [*training, *suites], overlapping=facts)
+    manifest.write(output, settings.model_dump(mode="json"), [*training, *suites], {"overlapping": facts})
     print(_summary(report, most, output))
 
 

@@ -15,7 +15,7 @@ class SuiteQuestions:
         self._suite_of: dict[str, str] = {}
         for path in suites:
             for problem in read_jsonl(path):
-                question = problem.get("stem", problem["question"])
+                question: str = problem.get("stem") or problem["question"]
                 self.texts.append(question)
                 self._suite_of.setdefault(folded(question), path.stem)
 

@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from glow.config import Prompt, Sampling
+from glow.config import GenerateSettings
 from glow.data.problem_rows import gold_facts, read_problems
 from glow.errors import UserError
 from glow.files.hashing import digest, hash_path
-from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch
-from glow.files.records import trajectory_id
+from glow.files.jsonl import write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Problem, Trajectory, trajectory_id
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
 from glow.models.sampling import Completion, Request, TokenMeter
 
-Sample = tuple[str, int]
+SampleKey = tuple[str, int]
 """What names a response within a shard: problem_id and sample_index."""
 
 
@@ -33,13 +33,12 @@ def generate(
     problems: Path,
     model: Path,
     output: Path,
-    sampling: Sampling,
-    prompt: Prompt,
+    settings: GenerateSettings,
     *,
     shard: int,
     shards: int,
 ) -> None:
-    """Sample `sampling.samples` trajectories for each problem of shard `shard` of `shards`.
+    """Sample `settings.sampling.samples` trajectories for each problem of shard `shard` of `shards`.
 
     Problem number i (from 0) belongs to shard i modulo `shards`. The output's rows are in the order
     of the problems and of their sample indices, whatever the batch size and however often the stage
@@ -49,23 +48,22 @@ def generate(
         UserError: a problem file with a malformed row or a repeated id, a directory that holds no
             model, a shard that does not exist, or a second process at the same shard.
     """
-    stopwatch = Stopwatch("generate")
+    manifest = Manifest("generate")
     if not 0 <= shard < shards:
         raise UserError(f"--shard: {shard} is not among the {shards} shards 0 to {shards - 1}")
     require_model(model)
     mine = read_problems(problems)[shard::shards]
-    wanted = [(problem, index) for problem in mine for index in range(sampling.samples)]
-    settings = {"sampling": sampling.model_dump(), "prompt": prompt.model_dump()}
-    settings |= {"shard": shard, "shards": shards}
-    with _partial(output, _fingerprint(settings, problems, model)) as partial:
-        run = _sample_missing(wanted, model, sampling, prompt, partial)
+    wanted = [(problem, index) for problem in mine for index in range(settings.sampling.samples)]
+    noted = settings.model_dump() | {"shard": shard, "shards": shards}
+    with _partial(output, _fingerprint(noted, problems, model)) as partial:
+        run = _sample_missing(wanted, model, settings, partial)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
         write_jsonl(output, rows)
         partial.path.unlink()
-    tokens = sum(row["response_tokens"] for row in rows)
+    tokens = sum(row["response_tokens"] or 0 for row in rows)
     truncated = sum(row["finish_reason"] == "length" for row in rows)
     facts = {"trajectories": len(rows), "tokens": tokens, "truncated": truncated}
-    stopwatch.write(output, settings, [problems, model], **run, **facts)
+    manifest.write(output, noted, [problems, model], {**run, **facts})
     print(
         f"{output}: {len(rows)} trajectories of {len(mine)} problems, {tokens} tokens, "
         f"{run['tokens_per_second']:.0f} tok/s, {truncated / max(1, len(rows)):.1%} truncated"
@@ -82,7 +80,7 @@ def _fingerprint(settings: dict[str, Any], problems: Path, model: Path) -> str:
 
 
 def _sample_missing(
-    wanted: list[tuple[Record, int]], model: Path, sampling: Sampling, prompt: Prompt, partial: "_Partial"
+    wanted: list[tuple[Problem, int]], model: Path, settings: GenerateSettings, partial: "_Partial"
 ) -> dict[str, Any]:
     """Sample what `partial` has not got; return what the manifest notes of this run."""
     missing = [
@@ -90,6 +88,7 @@ def _sample_missing(
     ]
     if not missing:
         return {"device": "none", "resumed": len(wanted), "tokens_per_second": 0.0}
+    sampling, prompt = settings.sampling, settings.prompt
     engine = load_engine(model, sampling)
     requests = [
         Request(prompt_messages(problem["question"], prompt), (sampling.seed, problem["problem_id"], index))
@@ -111,7 +110,9 @@ def _sample_missing(
     }
 
 
-def _trajectory(problem: Record, index: int, completion: Completion, generator: str, seed: int) -> Record:
+def _trajectory(
+    problem: Problem, index: int, completion: Completion, generator: str, seed: int
+) -> Trajectory:
     identity = trajectory_id(problem["problem_id"], generator, seed, index, completion.text)
     return {
         "trajectory_id": identity,
@@ -157,7 +158,7 @@ class _Partial:
 
     def __init__(self, path: Path, stream: IO[bytes], fingerprint: str) -> None:
         self.path = path
-        self.rows: dict[Sample, Record] = {}
+        self.rows: dict[SampleKey, Trajectory] = {}
         self._stream = stream
         stream.seek(0)
         whole = [line for line in stream if line.endswith(b"\n")]
@@ -172,7 +173,7 @@ class _Partial:
         stream.truncate(0)
         self._write(header)
 
-    def append(self, row: Record) -> None:
+    def append(self, row: Trajectory) -> None:
         """Keep one more response; from here on a kill does not lose it."""
         self.rows[_sample(row)] = row
         self._write(json.dumps(row).encode() + b"\n")
@@ -182,5 +183,5 @@ class _Partial:
         self._stream.flush()
 
 
-def _sample(row: Record) -> Sample:
+def _sample(row: Trajectory) -> SampleKey:
     return row["problem_id"], row["sample_index"]

@@ -108,7 +108,7 @@ class SuiteIndex:
                 places, gram = laid.inside(size, *self._grams.find(hashes))
                 pairs = np.unique(np.stack([laid.text_of[places], gram]), axis=1)  # By text, then by n-gram.
                 for part in self._parts(*pairs):
-                    yield self._counted(*part)
+                    yield self._words_covered(*part)
             else:
                 text_of, question = self._short.held(laid, size, hashes)
                 yield text_of, question, self.lengths[question]
@@ -125,7 +125,9 @@ class SuiteIndex:
             yield text_of[start:end], gram[start:end]
             start = end
 
-    def _counted(self, text_of: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _words_covered(
+        self, text_of: np.ndarray, gram: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Words covered, from pairs of a text and an n-gram that it holds."""
         counts = self._starts[gram + 1] - self._starts[gram]
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -149,7 +151,7 @@ class _ShortQuestions:
 
     def __init__(self, questions: Sequence[IndexedQuestion], stems: Sequence[list[str]], ngram: int) -> None:
         self._choices = [
-            [_joined_bare(choice.split()) for choice in question.choices] for question in questions
+            [_without_symbols(choice.split()) for choice in question.choices] for question in questions
         ]
         self._stem_lengths = [len(stem) for stem in stems]
         by_size: dict[int, list[int]] = {}
@@ -174,16 +176,18 @@ class _ShortQuestions:
         for place, which in zip(places.tolist(), found.tolist(), strict=True):
             number_of_text = int(laid.text_of[place])
             rest = laid.batch[number_of_text][place - laid.starts[number_of_text] + size :][:_REACH]
-            pairs |= {(number_of_text, number) for number in self._copied(self._numbers[size][which], rest)}
+            pairs |= {
+                (number_of_text, number) for number in self._copies_among(self._numbers[size][which], rest)
+            }
         text_of, question = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
         return text_of, question
 
-    def _copied(self, numbers: np.ndarray, rest: Sequence[str]) -> list[int]:
+    def _copies_among(self, numbers: np.ndarray, rest: Sequence[str]) -> list[int]:
         """Which questions of one wording are copied, from the words after it."""
-        bare = f" {_joined_bare(rest)} " if any(self._choices[number] for number in numbers) else ""
-        return [number for number in numbers.tolist() if self._is_copied(number, rest, bare)]
+        bare = f" {_without_symbols(rest)} " if any(self._choices[number] for number in numbers) else ""
+        return [number for number in numbers.tolist() if self._is_copy(number, rest, bare)]
 
-    def _is_copied(self, number: int, rest: Sequence[str], bare: str) -> bool:
+    def _is_copy(self, number: int, rest: Sequence[str], bare: str) -> bool:
         choices = self._choices[number]
         if not choices:
             return not (rest and _CONTINUES.match(rest[0]))
@@ -193,7 +197,7 @@ class _ShortQuestions:
         return bare.startswith(f" {lettered} ")
 
 
-def _joined_bare(text_words: Sequence[str]) -> str:
+def _without_symbols(text_words: Sequence[str]) -> str:
     """The words without symbols before them, so that `A. x`, `(A) x` and `- x` are alike."""
     return " ".join(filter(None, map(bare_word, text_words)))
 

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from glow.config import Fields
+from glow.config import Fields, ImportSettings
 from glow.data.choices import choices_of, listed_choices, with_choices
 from glow.data.disjoint import SuiteQuestions
 from glow.data.problem_rows import answer_type, gold_facts, problem
 from glow.errors import UserError
-from glow.files.hashing import digest
-from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.hashing import keyed_order
+from glow.files.jsonl import write_jsonl
+from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
-from glow.files.records import problem_id, trajectory_id
+from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
 from glow.files.rows import Row, label, read_rows, text
 
 SOURCE = "own"
@@ -25,40 +25,35 @@ SOURCE = "own"
 
 def import_trajectories(
     files: list[Path],
-    fields: Fields,
     suites: list[Path],
     output: Path,
     grpo_output: Path,
-    *,
-    limit: int | None,
-    grpo: int,
+    settings: ImportSettings,
 ) -> None:
-    """Write the users' rows as Trajectory rows to `output`, and `grpo` questions to `grpo_output`.
+    """Write the users' rows as Trajectory rows to `output`, and `settings.grpo` questions to `grpo_output`.
 
     The questions for GRPO are drawn by content hash, and all their rows are left out; of the other rows
-    `limit` are kept, drawn by content hash too, in the order of the files. A problem is a question; its
-    rows are numbered in that order. An empty response is legal, and so is an empty answer (nothing
+    `settings.limit` are kept, drawn by content hash too, in the order of the files. A problem is a question;
+    its rows are numbered in that order. An empty response is legal, and so is an empty answer (nothing
     can be right then); finish reason and token counts are unknown.
 
     Raises:
         UserError: a row lacks a mapped key, two share an id, a gold answer names none of its choices, or a
             question is in a suite too.
     """
-    if (limit is not None and limit < 1) or grpo < 0:
-        raise UserError(f"--limit {limit}, --grpo {grpo}: the limit must be positive, grpo not negative")
-    stopwatch = Stopwatch("import")
+    manifest = Manifest("import")
     places: list[str] = []
-    trajectories: list[Record] = []
-    for place, trajectory in _read(files, fields):
+    trajectories: list[Trajectory] = []
+    for place, trajectory in _read(files, settings.fields):
         places.append(place)
         trajectories.append(trajectory)
     asked = (row.get("stem", row["question"]) for row in trajectories)
     questions = zip(places, asked, strict=True)
     SuiteQuestions(suites).refuse(questions)
-    prompts = _prompts(trajectories, grpo, files)
+    prompts = _prompts(trajectories, settings.grpo, files)
     held_out = {prompt["problem_id"] for prompt in prompts}
     usable = [row for row in trajectories if row["problem_id"] not in held_out]
-    kept = _limited(usable, limit)
+    kept = _draw(usable, settings.limit)
     if not kept:
         raise UserError(
             f"{', '.join(map(str, files))}: no trajectory is left; give more rows or fewer GRPO questions"
@@ -73,8 +68,7 @@ def import_trajectories(
         "grpo_questions": len(prompts),
         "rows_without_gold_answer": sum(not row["answer"].strip() for row in kept),
     }
-    settings = {"fields": fields.model_dump(mode="json"), "limit": limit, "grpo": grpo}
-    stopwatch.write(output, settings, [*files, *suites], **facts)
+    manifest.write(output, settings.model_dump(mode="json"), [*files, *suites], facts)
     print(
         f"{output}: {len(kept)} of {len(trajectories)} trajectories on {facts['questions']} questions; "
         f"{len(prompts)} questions kept for GRPO; none shared with a suite"
@@ -85,7 +79,7 @@ def import_trajectories(
     )
 
 
-def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Record]]:
+def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]:
     """(place, trajectory) of every row."""
     samples: Counter[str] = Counter()
     own_ids: dict[str, str] = {}
@@ -110,8 +104,8 @@ def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
     seen[identity] = row.place
 
 
-def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> Record:
-    asked = _asked(row, fields)
+def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> Trajectory:
+    asked = _question_and_gold(row, fields)
     response = text(row, fields.response, _remedy("response"), may_be_empty=True)
     generator = text(row, fields.generator, _remedy("generator")) if fields.generator else stem
     identity = problem_id(SOURCE, asked["question"])
@@ -133,18 +127,25 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> R
     }
 
 
-def _asked(row: Row, fields: Fields) -> Record:
+class _ChoiceGold(GoldFacts):
+    answer: str
+
+
+def _question_and_gold(row: Row, fields: Fields) -> Asked:
     """The question, with its choices listed as in the suites, the gold answer, and what is known of it."""
     question = text(row, fields.question, _remedy("question"))
     if fields.choices and row.record.get(fields.choices) is not None:
         choices, letter = choices_of(row, fields.choices, fields.answer)
-        known = {"answer": letter, "choices": choices, "answer_type": "choice"}
+        known: _ChoiceGold = {"answer": letter, "choices": choices, "answer_type": "choice"}
         if listed_choices(question):
             return {"question": question, **known}
         return {"question": with_choices(question, choices), "stem": question, **known}
     kind = answer_type(row, fields.answer_type) if fields.answer_type else None
     answer = text(row, fields.answer, _remedy("answer"), may_be_empty=True)
-    return {"question": question, "answer": answer, **({} if kind is None else {"answer_type": kind})}
+    asked: Asked = {"question": question, "answer": answer}
+    if kind is not None:
+        asked["answer_type"] = kind
+    return asked
 
 
 def _remedy(field: str) -> str:
@@ -155,7 +156,7 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
 
 
-def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[Record]:
+def _prompts(trajectories: list[Trajectory], count: int, files: list[Path]) -> list[Problem]:
     """`count` questions with a gold answer, drawn by content hash, as Problem rows."""
     problems = {row["problem_id"]: row for row in trajectories if row["answer"].strip()}
     if count > len(problems):
@@ -163,16 +164,20 @@ def _prompts(trajectories: list[Record], count: int, files: list[Path]) -> list[
             f"{', '.join(map(str, files))}: {len(problems)} questions, but trajectories.grpo (--grpo) asks "
             f"for {count}; ask for fewer"
         )
-    drawn = sorted(problems, key=lambda identity: digest(["grpo", identity]))[:count]
-    return [
-        problem(SOURCE, row["question"], row["answer"])
-        | ({"stem": row["stem"]} if "stem" in row else {})
-        | gold_facts(row)
-        for row in (problems[identity] for identity in drawn)
-    ]
+    drawn = keyed_order(problems, str, "grpo")[:count]
+    return [_problem(problems[identity]) for identity in drawn]
 
 
-def _limited(rows: list[Record], limit: int | None) -> list[Record]:
+def _problem(row: Trajectory) -> Problem:
+    """The problem that a trajectory answers."""
+    made = problem(SOURCE, row["question"], row["answer"])
+    if "stem" in row:
+        made["stem"] = row["stem"]
+    made.update(gold_facts(row))
+    return made
+
+
+def _draw(rows: list[Trajectory], limit: int | None) -> list[Trajectory]:
     """At most `limit` of the rows, drawn by content hash (their ids are one), in their order."""
     if limit is None or limit >= len(rows):
         return rows

@@ -1,19 +1,21 @@
 """Problem rows: how one is made, read back and checked, and what it says of its gold answer.
 
 A Problem row is what the stages that ask questions read, in training and in suites; which keys it may have
-stands at `problem`. Where problems come from is `glow.data.problems` and `glow.suites.task_problems`.
+stands at `glow.files.records.Problem`. Where problems come from is `glow.data.problems` and
+`glow.suites.task_problems`.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from glow.errors import UserError
-from glow.files.jsonl import Record, read_numbered_jsonl, refuse_duplicates
-from glow.files.records import problem_id
+from glow.files.jsonl import refuse_duplicates
+from glow.files.records import AnswerType, Asked, GoldFacts, Problem, problem_id, read_records
 from glow.files.rows import Row, shown, text
-from glow.verifier.equality import ANSWER_TYPES, AnswerType, Gold
+from glow.verifier.equality import ANSWER_TYPES, Gold
 
 _BOXED = re.compile(r"\s*\\boxed\{([^{}]*)\}\s*")
 
@@ -25,9 +27,8 @@ def problem(
     *,
     family: str | None = None,
     choices: list[str] | None = None,
-    format: str = "boxed",
-    solution: object = None,
-) -> Record:
+    format: Literal["boxed", "choice"] = "boxed",
+) -> Problem:
     """A Problem row.
 
     Format `boxed`: the model writes the answer; where there are `choices`, `question` lists them and
@@ -35,7 +36,7 @@ def problem(
     `choice`: the likeliest choice is the answer; `question` does not list them.
     """
     chosen = "\n" + "\n".join(choices or []) if format == "choice" else ""
-    row: Record = {
+    row: Problem = {
         "problem_id": problem_id(source, question + chosen),
         "source": source,
         "family": family,
@@ -47,7 +48,7 @@ def problem(
         if format == "boxed":
             row["answer_type"] = "choice"
     row["format"] = format
-    return row | ({"solution": solution} if isinstance(solution, str) else {})
+    return row
 
 
 def stated(row: Row, key: str, remedy: str) -> str:
@@ -57,7 +58,7 @@ def stated(row: Row, key: str, remedy: str) -> str:
     return boxed[1].strip() if boxed else answer
 
 
-def repeats(problems: Iterable[Record]) -> dict[str, int]:
+def repeats(problems: Iterable[Problem]) -> dict[str, int]:
     """How many rows repeat an earlier one, and how many rows' question has more than one answer."""
     answers: dict[str, Counter[str]] = {}
     for row in problems:
@@ -69,19 +70,14 @@ def repeats(problems: Iterable[Record]) -> dict[str, int]:
     }
 
 
-def read_problems(path: Path) -> list[Record]:
+def read_problems(path: Path) -> list[Problem]:
     """The problems of a JSON Lines file, in its order.
 
     Raises:
         UserError: the file is missing, a row is no problem, or two rows share an id.
     """
-    problems = []
-    for number, problem in read_numbered_jsonl(path):
-        for key in ("problem_id", "question", "answer"):
-            if not isinstance(problem.get(key), str):
-                raise UserError(f"{path}:{number}: {key!r} is missing or no text; every problem needs one")
-        answer_type(Row(f"{path}:{number}", problem), "answer_type")
-        problems.append(problem)
+    keys = ("problem_id", "question", "answer", "answer_type")
+    problems = [problem for _, problem in read_records(path, Problem, keys)]
     refuse_duplicates(problems, "problem_id", path)
     return problems
 
@@ -91,18 +87,19 @@ def suite_name(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
-def gold_facts(row: Record) -> Record:
-    """What a problem's or trajectory's row says of its gold answer besides its text."""
-    return {
-        key: row[key]
-        for key in ("choices", "answer_type")
-        if row.get("answer_type") is not None and key in row
-    }
+def gold_facts(row: Asked) -> GoldFacts:
+    """What a row says of its gold answer besides its text; nothing where that has no type of its own."""
+    facts: GoldFacts = {}
+    if row.get("answer_type") is not None:
+        if "choices" in row:
+            facts["choices"] = row["choices"]
+        facts["answer_type"] = row["answer_type"]
+    return facts
 
 
-def gold_of(problem: Record) -> Gold:
+def gold_of(row: Asked) -> Gold:
     """The gold answer of a boxed problem, with what its row says of it: its type, and the choices' texts."""
-    return Gold(problem["answer"], problem.get("answer_type"), tuple(problem.get("choices") or ()))
+    return Gold(row["answer"], row.get("answer_type"), tuple(row.get("choices") or ()))
 
 
 def answer_type(row: Row, key: str) -> AnswerType | None:

@@ -15,9 +15,10 @@ from glow.data.disjoint import SuiteQuestions, folded
 from glow.data.hub import hub_rows
 from glow.data.problem_rows import problem, stated
 from glow.errors import UserError
-from glow.files.hashing import digest
-from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.hashing import keyed_order
+from glow.files.jsonl import write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Problem
 from glow.files.rows import Row, read_rows, text
 from glow.miniature.families import draw_problems
 
@@ -32,7 +33,7 @@ def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_ou
     Raises:
         UserError: a source cannot be read, has too few problems, or is a file to be mended.
     """
-    stopwatch = Stopwatch("problems")
+    manifest = Manifest("problems")
     questions = SuiteQuestions(suites)
     wanted = settings.train + settings.grpo
     facts: dict[str, Any] = {}
@@ -40,47 +41,45 @@ def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_ou
         drawn, redrawn = draw_problems(settings.families, wanted, settings.seed, questions.texts)
         facts["redrawn_because_in_a_suite"] = redrawn
     elif settings.file is not None:
-        drawn = _drawn(list(_file_problems(settings, questions)), settings, wanted)
+        drawn = _draw(list(_file_problems(settings, questions)), settings, wanted)
     else:
         found, facts["left_out"] = _hub_problems(settings, questions)
-        drawn = _drawn(found, settings, wanted)
+        drawn = _draw(found, settings, wanted)
     write_jsonl(grpo_output, drawn[settings.train :])
     write_jsonl(output, drawn[: settings.train])
-    stopwatch.write(
+    manifest.write(
         output,
         settings.model_dump(mode="json"),
         [*suites, *([settings.file] if settings.file else [])],
-        train=settings.train,
-        grpo=settings.grpo,
-        **facts,
+        {"train": settings.train, "grpo": settings.grpo, **facts},
     )
     print(
         f"{output}: {settings.train} problems, {settings.grpo} more for GRPO, none of them in a suite "
-        f"({_noted(facts)})"
+        f"({_summary(facts)})"
     )
 
 
-def _noted(facts: dict[str, Any]) -> str:
+def _summary(facts: dict[str, Any]) -> str:
     if "redrawn_because_in_a_suite" in facts:
         return f"{facts['redrawn_because_in_a_suite']} draws that a suite has were drawn again"
     left_out = {what: count for what, count in facts.get("left_out", {}).items() if count}
     return "left out: " + (", ".join(f"{count} {what}" for what, count in left_out.items()) or "none")
 
 
-def _drawn(problems: list[Record], settings: Problems, wanted: int) -> list[Record]:
+def _draw(problems: list[Problem], settings: Problems, wanted: int) -> list[Problem]:
     """`wanted` of the problems, drawn by content hash."""
     if len(problems) < wanted:
         raise UserError(
             f"{_source_name(settings)}: {len(problems)} problems, but train + grpo = {wanted} are asked for; "
             "ask for fewer"
         )
-    return sorted(problems, key=lambda row: digest([settings.seed, row["problem_id"]]))[:wanted]
+    return keyed_order(problems, lambda row: row["problem_id"], settings.seed)[:wanted]
 
 
-def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Record]:
+def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Problem]:
     """The problems of a file, each question once and none in a suite."""
     assert settings.file is not None
-    problems: dict[str, Record] = {}
+    problems: dict[str, Problem] = {}
     places: dict[str, str] = {}
     for row in read_rows(settings.file):
         found = _training_problem(row, settings)
@@ -92,11 +91,11 @@ def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Re
     return problems.values()
 
 
-def _hub_problems(settings: Problems, questions: SuiteQuestions) -> tuple[list[Record], dict[str, int]]:
+def _hub_problems(settings: Problems, questions: SuiteQuestions) -> tuple[list[Problem], dict[str, int]]:
     """The problems of a hub data set, each question once and none in a suite; and what was left out."""
     assert settings.hub_dataset is not None and settings.revision is not None  # Checked by config.Problems.
     in_suites = {folded(question) for question in questions.texts}
-    problems: dict[str, Record] = {}
+    problems: dict[str, Problem] = {}
     disputed: set[str] = set()
     left_out: Counter[str] = Counter()
     for row in hub_rows(settings.hub_dataset, settings.revision, settings.hub_config, settings.hub_split):
@@ -120,12 +119,21 @@ def _source_name(settings: Problems) -> str:
     return f"hub/{settings.hub_dataset}" if settings.file is None else f"file/{settings.file.name}"
 
 
-def _training_problem(row: Row, settings: Problems) -> Record:
-    source, solution = _source_name(settings), row.record.get("solution")
+def _training_problem(row: Row, settings: Problems) -> Problem:
+    source = _source_name(settings)
     question = text(row, settings.question_field, "map it with problems.question_field (--question-field)")
     if settings.choices_field is None:
         answer = stated(row, settings.answer_field, "map it with problems.answer_field (--answer-field)")
-        return problem(source, question, answer, solution=solution)
+        return _with_solution(problem(source, question, answer), row)
     choices, letter = choices_of(row, settings.choices_field, settings.answer_field)
     listed = with_choices(question, choices)
-    return problem(source, listed, letter, choices=choices, solution=solution) | {"stem": question}
+    made = _with_solution(problem(source, listed, letter, choices=choices), row)
+    made["stem"] = question
+    return made
+
+
+def _with_solution(made: Problem, row: Row) -> Problem:
+    """The problem with the worked solution of its row, where that has one."""
+    if isinstance(solution := row.record.get("solution"), str):
+        made["solution"] = solution
+    return made

@@ -4,13 +4,12 @@ column."""
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from glow.config import Verification
+from glow.config import VerdictSettings
 from glow.data.problem_rows import answer_type
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import VERDICTS
 from glow.files.rows import Row, read_rows, text
@@ -19,29 +18,12 @@ from glow.verifier.equality import Gold
 from glow.verifier.verify import Item, Judgement, Verifier
 
 
-class _Fields(NamedTuple):
-    """Which keys of a row hold what."""
-
-    response_field: str
-    answer_field: str
-    answer_type_field: str | None
-
-
-def verify_files(
-    inputs: list[Path],
-    output: Path,
-    settings: Verification,
-    *,
-    response_field: str,
-    answer_field: str,
-    answer_type_field: str | None = None,
-    workers: int,
-) -> None:
+def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *, workers: int) -> None:
     """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
 
     A row's `finish_reason`, if it has one, is heeded; its boolean `label`, if it has one, is compared
-    with the verdict. Where `answer_type_field` is given, a row's gold answer is of the type under that key
-    (none or null: inferred), and of type choice has the texts under `choices`, if there are any.
+    with the verdict. Where `settings.answer_type_field` is given, a row's gold answer is of the type under
+    that key (none or null: inferred), and of type choice has the texts under `choices`, if there are any.
 
     Raises:
         UserError: a row lacks the response or the answer, has a type that is none, or shares its
@@ -49,25 +31,26 @@ def verify_files(
     """
     if workers < 1:
         raise UserError(f"--workers {workers}: at least one process is needed")
-    stopwatch = Stopwatch("verify")
-    fields = _Fields(response_field, answer_field, answer_type_field)
+    manifest = Manifest("verify")
     tally = _Tally()
-    with Verifier(settings, workers) as verifier:
-        write_jsonl(output, _judged(verifier, inputs, fields, tally))
-    stopwatch.write(output, settings.model_dump(mode="json") | fields._asdict(), inputs, **tally.facts())
+    with Verifier(settings.verification, workers) as verifier:
+        write_jsonl(output, _judge_rows(verifier, inputs, settings, tally))
+    manifest.write(output, settings.model_dump(mode="json"), inputs, tally.facts())
     print(f"{output}: {tally.summary()}")
 
 
-def _judged(verifier: Verifier, inputs: list[Path], fields: _Fields, tally: "_Tally") -> Iterator[Record]:
+def _judge_rows(
+    verifier: Verifier, inputs: list[Path], settings: VerdictSettings, tally: "_Tally"
+) -> Iterator[Record]:
     """The rows with their verdicts; counts them in `tally`."""
     waiting: deque[Record] = deque()
 
     def items() -> Iterator[Item]:
         for row in _rows(inputs):
-            response = text(row, fields.response_field, "map it with --response-field", may_be_empty=True)
-            answer = text(row, fields.answer_field, "map it with --answer-field", may_be_empty=True)
+            response = text(row, settings.response_field, "map it with --response-field", may_be_empty=True)
+            answer = text(row, settings.answer_field, "map it with --answer-field", may_be_empty=True)
             waiting.append(row.record)
-            yield response, _gold(row, answer, fields.answer_type_field), row.record.get("finish_reason")
+            yield response, _gold(row, answer, settings.answer_type_field), row.record.get("finish_reason")
 
     for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
         row = waiting.popleft()

@@ -13,7 +13,7 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFL
 
 from lm_eval import evaluator
 
-from glow.config import Evaluation, Prompt, Verification
+from glow.config import EvaluationSettings, Prompt
 from glow.data.choices import LETTERS
 from glow.data.problem_rows import gold_facts, gold_of, suite_name
 from glow.errors import UserError
@@ -21,7 +21,8 @@ from glow.evaluation import metrics
 from glow.evaluation.entropy import spread
 from glow.evaluation.harness import HarnessModel, ModelUnderTest, ProcessResults, boxed_task, choice_task
 from glow.files.jsonl import Record, write_json, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.manifest import Manifest
+from glow.files.records import Attempt, Problem, Sample
 from glow.models.load import require_model
 from glow.models.prompts import problem_messages
 from glow.models.sampling import Completion
@@ -29,54 +30,41 @@ from glow.suites.files import read_suite
 from glow.suites.scorers import judge_samples, require_scorers
 from glow.verifier.verify import Verifier
 
-Suites = dict[str, list[Record]]
+Suites = dict[str, list[Problem]]
 
 
-def evaluate(
-    model: Path,
-    suites: list[Path],
-    output_dir: Path,
-    evaluation: Evaluation,
-    verification: Verification,
-    prompt: Prompt,
-    seed: int,
-) -> None:
-    """Score `model` on every suite; write scores.json, samples.jsonl.gz and manifest.json to `output_dir`.
+def evaluate(model: Path, suites: list[Path], output: Path, settings: EvaluationSettings) -> None:
+    """Score `model` on every suite; write scores.json, samples.jsonl.gz and manifest.json to `output`.
 
-    The scores are a function of the archived samples alone (`glow.evaluation.metrics.score`): `glow rescore`
-    makes them again from samples.jsonl.gz.
+    The scores are a function of the archived samples alone (`glow.evaluation.metrics`): `glow rescore` makes
+    them again from samples.jsonl.gz.
 
     Raises:
         UserError: a suite file that is missing, empty or malformed, two suites of one name, or a
             directory that holds no model.
     """
-    stopwatch = Stopwatch("evaluate")
+    manifest = Manifest("evaluate")
     require_model(model)
     problems = _read_suites(suites)
     require_scorers(problem for rows in problems.values() for problem in rows)
+    evaluation = settings.evaluation
     tested = ModelUnderTest(model, evaluation)
     archive = Archive(problems)
-    with Verifier(verification) as verifier:
-        lm = HarnessModel(tested, prompt, seed)
+    with Verifier(settings.verification) as verifier:
+        lm = HarnessModel(tested, settings.prompt, settings.seed)
         _run_harness(lm, archive, verifier, evaluation.samples)
         if evaluation.samples > 1:
             _class_answers(archive, verifier)
-    _score_entropy(tested, archive, evaluation.entropy_samples, prompt)
+    _score_entropy(tested, archive, evaluation.entropy_samples, settings.prompt)
     tested.close()
-    settings = {
-        "evaluation": evaluation.model_dump(mode="json"),
-        "verification": verification.model_dump(mode="json"),
-        "prompt": prompt.model_dump(mode="json"),
-        "seed": seed,
-    }
     rows = [row for suite_rows in archive.rows.values() for row in suite_rows]
-    scores = metrics.score(rows, output_dir / "samples.jsonl.gz")
-    write_jsonl(output_dir / "samples.jsonl.gz", rows)
-    write_json(output_dir / "scores.json", scores)
-    facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens", 0) for row in rows)}
-    stopwatch.write(output_dir, settings, [model, *suites], device=tested.device, **facts)
+    scores = metrics.archive_scores(rows, output / "samples.jsonl.gz")
+    write_jsonl(output / "samples.jsonl.gz", rows)
+    write_json(output / "scores.json", scores)
+    facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens") or 0 for row in rows)}
+    manifest.write(output, settings.model_dump(mode="json"), [model, *suites], facts, device=tested.device)
     shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())
-    print(f"{output_dir}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
+    print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
 
 
 def _read_suites(paths: list[Path]) -> Suites:
@@ -98,31 +86,34 @@ class Archive:
 
     def __init__(self, problems: Suites) -> None:
         self.problems = problems
-        self.rows: dict[str, list[Record]] = {name: [] for name in problems}
+        self.rows: dict[str, list[Sample]] = {name: [] for name in problems}
         self.completions: dict[str, list[Completion]] = {
             name: [] for name, rows in problems.items() if rows[0]["format"] == "boxed"
         }
         self._by_id = {name: {row["problem_id"]: row for row in rows} for name, rows in problems.items()}
 
-    def problem(self, suite: str, problem_id: str) -> Record:
+    def problem(self, suite: str, problem_id: str) -> Problem:
         """A suite's problem, as its file has it."""
         return self._by_id[suite][problem_id]
 
-    def row(self, suite: str, problem_id: str, sample_index: int) -> Record:
-        """A row of a suite's sample, up to its response."""
+    def attempt(self, suite: str, problem_id: str, sample_index: int) -> Attempt:
+        """The row of a suite's sample, up to its response."""
         problem = self.problem(suite, problem_id)
-        return {
+        attempt: Attempt = {
             "suite": suite,
             "problem_id": problem_id,
-            "family": next((problem[key] for key in ("family", "subject", "task") if problem.get(key)), None),
+            "family": problem.get("family") or problem.get("subject") or problem.get("task") or None,
             "sample_index": sample_index,
             "question": problem["question"],
             "answer": problem["answer"],
             "format": problem["format"],
-            # So that the archive can be judged again without the suite.
             **gold_facts(problem),
-            **{key: problem[key] for key in ("scorer", "scorer_data") if key in problem},
         }
+        if "scorer" in problem:
+            attempt["scorer"] = problem["scorer"]
+        if "scorer_data" in problem:
+            attempt["scorer_data"] = problem["scorer_data"]
+        return attempt
 
 
 def _run_harness(lm: HarnessModel, archive: Archive, verifier: Verifier, samples: int) -> None:
@@ -154,8 +145,8 @@ def _judge_boxed(suite: str, archive: Archive, verifier: Verifier) -> ProcessRes
         for index, (completion, judgement) in enumerate(zip(completions, judgements, strict=True)):
             archive.completions[suite].append(completion)
             archive.rows[suite].append(
-                archive.row(suite, problem["problem_id"], index)
-                | {
+                {
+                    **archive.attempt(suite, problem["problem_id"], index),
                     "response": completion.text,
                     "finish_reason": completion.finish_reason,
                     "response_tokens": len(completion.token_ids),
@@ -180,8 +171,8 @@ def _judge_choice(suite: str, archive: Archive) -> ProcessResults:
         chosen = LETTERS[likelihoods.index(max(likelihoods))]
         correct = chosen == problem["answer"]
         archive.rows[suite].append(
-            archive.row(suite, problem["problem_id"], 0)
-            | {
+            {
+                **archive.attempt(suite, problem["problem_id"], 0),
                 "loglikelihoods": likelihoods,
                 "extracted": chosen,
                 "verdict": "correct" if correct else "wrong",
@@ -203,7 +194,7 @@ def _class_answers(archive: Archive, verifier: Verifier) -> None:
     Only a response that reached its end votes: what a truncated one happens to hold is not its answer.
     """
     for suite in archive.completions:
-        by_problem: dict[str, list[Record]] = {}
+        by_problem: dict[str, list[Sample]] = {}
         for row in archive.rows[suite]:
             by_problem.setdefault(row["problem_id"], []).append(row)
         for rows in by_problem.values():

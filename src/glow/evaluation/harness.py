@@ -29,6 +29,7 @@ from glow.config import Evaluation, Prompt
 from glow.data.choices import LETTERS
 from glow.files.jsonl import Record
 from glow.files.progress import progress_bar
+from glow.files.records import Problem
 from glow.models.engines import load_engine
 from glow.models.load import context_size, load_model, prompt_ids, turn_end
 from glow.models.prompts import problem_messages, prompt_messages, without_instruction
@@ -209,9 +210,13 @@ _CHOICE = {
 }
 
 
-def boxed_task(suite: str, problems: list[Record], samples: int, process: ProcessResults) -> ConfigurableTask:
+def boxed_task(
+    suite: str, problems: list[Problem], samples: int, process: ProcessResults
+) -> ConfigurableTask:
     """A suite whose answers are generated; `process` gets the list of a problem's completions."""
-    rows = [problem | {"instruction": problem.get("instruction", True)} for problem in problems]
+    rows: list[Record] = [
+        {**problem, "instruction": problem.get("instruction", True)} for problem in problems
+    ]
     return ConfigurableTask(
         config={
             "task": suite,
@@ -226,12 +231,12 @@ def boxed_task(suite: str, problems: list[Record], samples: int, process: Proces
     )
 
 
-def choice_task(suite: str, problems: list[Record], process: ProcessResults) -> ConfigurableTask:
+def choice_task(suite: str, problems: list[Problem], process: ProcessResults) -> ConfigurableTask:
     """A multiple-choice suite; `process` gets (log-likelihood, greedy) of each choice."""
     raw = "prompt" in problems[0]
-    rows = [
-        problem
-        | {
+    rows: list[Record] = [
+        {
+            **problem,
             "prompt": problem.get("prompt", ""),
             "continuations": list(LETTERS[: len(problem["choices"])]) if raw else problem["choices"],
         }

@@ -29,6 +29,9 @@ from glow.models.sampling import Request
 from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
 
+_NOT_OURS = frozenset({"device", "max_batch_size"})
+"""What lm-eval gives to every model: the engines choose the device themselves, and batches have one size."""
+
 
 @register_model("glow")
 class GlowModel(LM):
@@ -40,7 +43,7 @@ class GlowModel(LM):
         system: text of the system turn; empty for none.
         seed: each sample's own derives from (seed, problem, sample index).
         batch_size: sequences decoded together (transformers).
-        device: accepted for lm-eval's sake; the engines choose it.
+        others: what lm-eval gives to every model (`_NOT_OURS`); anything else is refused.
 
     Raises:
         UserError: there is no model at `path`, or an argument is unknown or out of bounds.
@@ -53,11 +56,10 @@ class GlowModel(LM):
         system: str | None = PAPER.system,
         seed: int = 0,
         batch_size: int | str = 256,
-        max_batch_size: int | None = None,
-        device: str | None = None,
         **others: Any,
     ) -> None:
         super().__init__()
+        others = {name: value for name, value in others.items() if name not in _NOT_OURS}
         if others or not path or not str(seed).isdigit():
             wrong = (
                 f"no {next(iter(others))!r}" if others else "a path" if not path else "a whole number as seed"

@@ -1,9 +1,9 @@
 r"""What an archive of judged answers says: accuracy, pass@k, maj@k, lengths, rates and policy entropy.
 
-Every metric is computed for each question first (`Question`) and then averaged, so that scores.json, the
-tables and their standard errors, which need the questions, come from one place. The input is the rows of
+Every metric is computed for each question first (`QuestionResult`) and then averaged, so that scores.json,
+the tables and their standard errors, which need the questions, come from one place. The input is the rows of
 samples.jsonl.gz and nothing else: no model, no verifier. The evaluation stage and `glow rescore` call the
-same `score`. What an answer's verdict is, and which answers are equal, was decided before
+same `archive_scores`. What an answer's verdict is, and which answers are equal, was decided before
 (`glow.verifier.verify`).
 """
 
@@ -14,13 +14,11 @@ from functools import lru_cache
 from math import comb, fsum
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from typing import Any
 
 from glow.errors import UserError
-from glow.files.jsonl import Record, read_numbered_jsonl, write_json
-from glow.files.records import VERDICTS
+from glow.files.jsonl import Record, write_json
+from glow.files.records import Outcome, read_records
 
 NO_VOTE = -1
 """`answer_class` of a sample that states no answer."""
@@ -29,7 +27,7 @@ JUDGES_WHOLE_RESPONSES = frozenset({"ifeval"})
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionResult:
     """One question as a model answered it.
 
     Attributes:
@@ -125,17 +123,16 @@ def _ways(others: tuple[int, ...], silent: int, votes: int, places: int) -> dict
 # --- questions ------------------------------------------------------------------------------------
 
 
-def questions(rows: Iterable[Record], archive: Path) -> list[Question]:
+def questions(rows: Iterable[Outcome], archive: Path) -> list[QuestionResult]:
     """The questions of an archive, in its order; `archive` names it in messages.
 
     Raises:
         UserError: questions of one suite have different numbers of samples, or a row of several samples
             has no `answer_class`.
     """
-    grouped: dict[tuple[str, str], list[Record]] = {}
+    grouped: dict[tuple[str, str], list[Outcome]] = {}
     for row in rows:
-        kept = {key: row.get(key) for key in _KEPT}
-        grouped.setdefault((row["suite"], row["problem_id"]), []).append(kept)
+        grouped.setdefault((row["suite"], row["problem_id"]), []).append(row)
     found = [_question(suite, problem, own, archive) for (suite, problem), own in grouped.items()]
     sizes: dict[str, int] = {}
     for question in found:
@@ -147,19 +144,16 @@ def questions(rows: Iterable[Record], archive: Path) -> list[Question]:
     return found
 
 
-_KEPT = ("verdict", "scorer", "response_tokens", "finish_reason", "entropy", "answer_class")
-
-
-def _question(suite: str, problem_id: str, rows: list[Record], archive: Path) -> Question:
+def _question(suite: str, problem_id: str, rows: list[Outcome], archive: Path) -> QuestionResult:
     n = len(rows)
     verdicts = Counter(row["verdict"] for row in rows)
     correct = [row["verdict"] == "correct" for row in rows]
-    lengths = [row["response_tokens"] for row in rows if row["response_tokens"] is not None]
-    scored = [(row["entropy"], _scored_tokens(row)) for row in rows if row["entropy"] is not None]
+    lengths = _lengths(rows)
+    scored = [(mean, _scored_tokens(row)) for row in rows if (mean := row.get("entropy")) is not None]
     ks = sample_counts(n) if lengths else []
     votes = _votes(rows, f"{archive}: question {problem_id!r} of suite {suite!r}") if ks else []
-    votable_ks = [] if rows[0]["scorer"] in JUDGES_WHOLE_RESPONSES else ks
-    return Question(
+    votable_ks = [] if rows[0].get("scorer") in JUDGES_WHOLE_RESPONSES else ks
+    return QuestionResult(
         suite,
         problem_id,
         samples=n,
@@ -175,24 +169,31 @@ def _question(suite: str, problem_id: str, rows: list[Record], archive: Path) ->
     )
 
 
-def _votes(rows: list[Record], place: str) -> list[int]:
+def _lengths(rows: list[Outcome]) -> list[int]:
+    """Tokens of each sampled response."""
+    return [tokens for row in rows if (tokens := row.get("response_tokens")) is not None]
+
+
+def _votes(rows: list[Outcome], place: str) -> list[int]:
     if len(rows) == 1:  # one vote wins whatever it is called
         return [0]
-    votes = [row["answer_class"] for row in rows]
-    if None in votes:
+    votes = [vote for row in rows if (vote := row.get("answer_class")) is not None]
+    if len(votes) < len(rows):
         raise UserError(f"{place}: several samples without `answer_class`; evaluate this model again")
     return votes
 
 
-def _scored_tokens(row: Record) -> int:
+def _scored_tokens(row: Outcome) -> int:
     """Tokens whose entropy was scored: the response's, and the end of the turn where it was reached."""
-    return row["response_tokens"] + (row["finish_reason"] != "length")
+    tokens = row.get("response_tokens")
+    assert tokens is not None  # `read_outcomes` refuses an entropy without them.
+    return tokens + (row.get("finish_reason") != "length")
 
 
 # --- scores ---------------------------------------------------------------------------------------
 
 
-def score(rows: Iterable[Record], archive: Path) -> dict[str, Any]:
+def archive_scores(rows: Iterable[Outcome], archive: Path) -> dict[str, Any]:
     """What scores.json holds, from the rows of samples.jsonl.gz.
 
     `suites`: for each its format, `n` questions, `samples` in all, `accuracy` (mean over questions of the
@@ -203,10 +204,10 @@ def score(rows: Iterable[Record], archive: Path) -> dict[str, Any]:
     was scored.
     """
     rows = list(rows)
-    by_suite: dict[str, list[Question]] = {}
+    by_suite: dict[str, list[QuestionResult]] = {}
     for question in questions(rows, archive):
         by_suite.setdefault(question.suite, []).append(question)
-    own_rows: dict[str, list[Record]] = {name: [] for name in by_suite}
+    own_rows: dict[str, list[Outcome]] = {name: [] for name in by_suite}
     for row in rows:
         own_rows[row["suite"]].append(row)
     return {
@@ -215,11 +216,11 @@ def score(rows: Iterable[Record], archive: Path) -> dict[str, Any]:
     }
 
 
-def _suite(found: list[Question], rows: list[Record]) -> Record:
+def _suite(found: list[QuestionResult], rows: list[Outcome]) -> Record:
     def mean(values: Iterable[float]) -> float:
         return fsum(values) / len(found)
 
-    lengths = [row["response_tokens"] for row in rows if row.get("response_tokens") is not None]
+    lengths = _lengths(rows)
     return {
         "format": rows[0]["format"],
         "n": len(found),
@@ -236,7 +237,7 @@ def _suite(found: list[Question], rows: list[Record]) -> Record:
     }
 
 
-def _entropy(rows: list[Record], suites: list[list[Question]]) -> Record | None:
+def _entropy(rows: list[Outcome], suites: list[list[QuestionResult]]) -> Record | None:
     everything = [question for found in suites for question in found]
     tokens = sum(question.entropy_tokens for question in everything)
     if tokens == 0:
@@ -249,59 +250,37 @@ def _entropy(rows: list[Record], suites: list[list[Question]]) -> Record | None:
     }
 
 
-class _Sample(BaseModel):
-    """What `score` reads of an archived row; the rest of it is for people."""
+def read_outcomes(archive: Path) -> list[Outcome]:
+    """The rows of an archive (samples.jsonl.gz), without their questions and responses.
 
-    model_config = ConfigDict(strict=True)
-
-    suite: str
-    problem_id: str
-    sample_index: int
-    format: Literal["boxed", "choice"]
-    verdict: Literal[VERDICTS]
-    scorer: str | None = None
-    response_tokens: int | None = None
-    finish_reason: Literal["stop", "length"] | None = None
-    entropy: float | None = None
-    answer_class: int | None = None
-
-    @model_validator(mode="after")
-    def _has_tokens(self) -> Self:
-        if self.entropy is not None and self.response_tokens is None:
-            raise ValueError("an entropy without response_tokens")
-        return self
+    Raises:
+        UserError: the archive is missing or empty, holds a sample twice, or a row of it is no sample.
+    """
+    outcomes: list[Outcome] = []
+    seen = set()
+    for place, row in read_records(archive, Outcome):
+        if row.get("entropy") is not None and row.get("response_tokens") is None:
+            raise UserError(f"{place}: an entropy without response_tokens; evaluate this model again")
+        identity = (row["suite"], row["problem_id"], row["sample_index"])
+        if identity in seen:
+            raise UserError(f"{place}: a second sample {row['sample_index']} of its question")
+        seen.add(identity)
+        outcomes.append(row)
+    if not outcomes:
+        raise UserError(f"{archive}: no samples; evaluate this model again")
+    return outcomes
 
 
-def rescore(archive: Path, output: Path) -> None:
+def rescore(samples: Path, output: Path) -> None:
     """Write the scores of an archive (samples.jsonl.gz) to `output`: the same file as the evaluation wrote.
 
     Raises:
         UserError: the archive is missing or empty, would be overwritten, holds a sample twice, or a row of it
             is not an archived sample.
     """
-    if output.resolve() == archive.resolve():
+    if output.resolve() == samples.resolve():
         raise UserError(f"--output {output}: that is the archive itself; give another file")
-    rows, seen = [], set()
-    for number, row in read_numbered_jsonl(archive):
-        sample = _sample(row, f"{archive}:{number}")
-        identity = (sample.suite, sample.problem_id, sample.sample_index)
-        if identity in seen:
-            raise UserError(f"{archive}:{number}: a second sample {sample.sample_index} of its question")
-        seen.add(identity)
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{archive}: no samples; evaluate this model again")
-    scores = score(rows, archive)
+    rows = read_outcomes(samples)
+    scores = archive_scores(rows, samples)
     write_json(output, scores)
-    print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites, rescored from {archive}")
-
-
-def _sample(row: Record, place: str) -> _Sample:
-    try:
-        return _Sample.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "row"
-        raise UserError(
-            f"{place}: {where}: {first['msg']}; give the samples.jsonl.gz of an evaluation"
-        ) from None
+    print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites, rescored from {samples}")

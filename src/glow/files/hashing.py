@@ -2,13 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 
 def digest(document: Any) -> str:
     """SHA-256 of a JSON document, keys sorted: equal settings give equal hashes."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+Item = TypeVar("Item")
+
+
+def keyed_order(items: Iterable[Item], name: Callable[[Item], str], *salt: str | int) -> list[Item]:
+    """The items in an order that depends on the salt and each item's own name alone.
+
+    Neither the order in which they come nor another item's absence moves one of them, so the first n are a
+    draw, and a longer draw begins with the shorter one.
+    """
+    return sorted(items, key=lambda item: digest([*salt, name(item)]))
 
 
 def hash_path(path: Path) -> str:

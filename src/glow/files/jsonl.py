@@ -7,28 +7,16 @@ line. Writes are atomic: a killed stage leaves either the old file or the new on
 import gzip
 import io
 import json
-import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from glow.errors import UserError
+from glow.files.atomic import atomic_path
 
 Record = dict[str, Any]
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; move it into place only when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 # A lone surrogate (JSON text may hold one, UTF-8 may not) stays the escape that it was.
@@ -50,7 +38,7 @@ def _open_for_writing(partial: Path, compressed: bool) -> Iterator[IO[str]]:
             yield text
 
 
-def write_jsonl(path: Path, records: Iterable[Record]) -> int:
+def write_jsonl(path: Path, records: Iterable[Mapping[str, object]]) -> int:
     """Write records to `path` atomically (gzip when it ends in .gz); return how many."""
     count = 0
     with (
@@ -97,9 +85,9 @@ def _parse(line: bytes, path: Path, number: int) -> Record:
     return record
 
 
-def refuse_duplicates(records: Iterable[Record], key: str, path: Path) -> None:
+def refuse_duplicates(records: Iterable[Mapping[str, object]], key: str, path: Path) -> None:
     """Raise a `UserError` naming the first two records of `path` that share `record[key]`."""
-    first_seen: dict[str, int] = {}
+    first_seen: dict[object, int] = {}
     for number, record in enumerate(records, start=1):
         identity = record[key]
         if identity in first_seen:

@@ -7,11 +7,11 @@ of a file output.
 
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import write_json
@@ -36,8 +36,8 @@ def manifest_path(output: Path) -> Path:
     return output / "manifest.json" if output.is_dir() else output.with_name(output.name + ".manifest.json")
 
 
-class Stopwatch:
-    """Notes when a stage starts, and writes its manifest when it is done."""
+class Manifest:
+    """The manifest of one run of a stage, begun when the stage starts, for its wall time."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
@@ -46,10 +46,10 @@ class Stopwatch:
     def write(
         self,
         output: Path,
-        settings: dict[str, Any],
-        inputs: list[Path],
+        settings: Mapping[str, object],
+        inputs: Iterable[Path],
+        facts: Mapping[str, object] | None = None,
         device: str = "cpu",
-        **facts: Any,
     ) -> None:
         """Write the manifest of `output`; `facts` are counts worth keeping (rows, tokens, ...)."""
         finished = datetime.now(UTC)
@@ -60,7 +60,7 @@ class Stopwatch:
                 "settings": settings,
                 "settings_sha256": digest(settings),
                 "inputs": {str(path): hash_path(path) for path in inputs},
-                "facts": facts,
+                "facts": facts or {},
                 "git_commit": _git_commit(),
                 "packages": _versions(),
                 "python": platform.python_version(),

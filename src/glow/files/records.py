@@ -1,10 +1,199 @@
-"""The rows that stages hand to one another: their verdicts and their content-hash ids."""
+"""The rows that stages hand to one another: what each kind has, its ids, and the one check of rows read back.
+
+Problem -> Trajectory -> Judged is the way of training data, Sample that of evaluations. Rows may have further
+keys, which travel with them.
+"""
 
 import hashlib
 import json
+from collections.abc import Collection, Hashable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar, cast, get_args, get_type_hints
 
-VERDICTS = ("correct", "wrong", "unparsed", "truncated", "timeout", "error")
+from pydantic import TypeAdapter, ValidationError
+
+from glow.errors import UserError
+from glow.files.jsonl import Record, read_numbered_jsonl
+
+Verdict = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """All verdicts. Only `correct` makes a positive and only `wrong` a negative."""
+
+AnswerType = Literal[
+    "number", "expression", "relation", "interval", "set", "tuple", "list", "matrix", "complex",
+    "text", "date", "time", "choice", "boolean", "brackets",
+]  # fmt: skip
+"""The kinds of a gold answer."""
+
+FinishReason = Literal["stop", "length"]
+"""Why a response ended: at a stop token, or at the token limit."""
+
+
+class GoldFacts(TypedDict, total=False):
+    """What a row may say of its gold answer besides its text: its type, and the texts of its choices."""
+
+    answer_type: AnswerType | None
+    choices: list[str]
+
+
+class Asked(GoldFacts):
+    """A question with its gold answer. `stem`: the question before its choices, where these follow it."""
+
+    question: str
+    answer: str
+    stem: NotRequired[str]
+
+
+class Problem(Asked):
+    """A question to be answered, in training or in a suite (`glow.data.problem_rows.problem`).
+
+    `family`: what it is of, for people; rows of a user's own may say `subject` or `task` instead.
+    `prompt`: the raw text that a choice's letter is scored after. `instruction`: False where the prompt's
+    instruction is left out. `scorer`, `scorer_data`: what judges in place of the verifier.
+    """
+
+    problem_id: str
+    source: NotRequired[str]
+    family: NotRequired[str | None]
+    subject: NotRequired[str | None]
+    task: NotRequired[str | None]
+    format: NotRequired[Literal["boxed", "choice"]]
+    solution: NotRequired[str]
+    prompt: NotRequired[str]
+    instruction: NotRequired[bool]
+    scorer: NotRequired[str]
+    scorer_data: NotRequired[dict[str, Any]]
+
+
+class Trajectory(Asked):
+    """A response to a problem, sampled or imported; counts and finish reason are null where unknown."""
+
+    trajectory_id: str
+    problem_id: str
+    family: str | None
+    response: str
+    generator: str
+    seed: int
+    sample_index: int
+    finish_reason: FinishReason | None
+    prompt_tokens: int | None
+    response_tokens: int | None
+    label: NotRequired[bool | None]
+
+
+class Judged(Trajectory):
+    """A trajectory with its verdict, the answer as extracted, where that stood, and the reason."""
+
+    verdict: Verdict
+    extracted: str | None
+    extracted_from: Literal["box", "phrase"] | None
+    reason: str
+
+
+class Attempt(Asked):
+    """Which answer to which question of a suite; it can be judged again without the suite."""
+
+    suite: str
+    problem_id: str
+    family: str | None
+    sample_index: int
+    format: Literal["boxed", "choice"]
+    scorer: NotRequired[str | None]
+    scorer_data: NotRequired[dict[str, Any]]
+
+
+class Sample(Attempt):
+    """A judged answer in the archive of an evaluation; what only sampled answers have may be absent."""
+
+    verdict: Verdict
+    extracted: str | None
+    reason: str
+    correct: bool
+    response: NotRequired[str]
+    extracted_from: NotRequired[Literal["box", "phrase"] | None]
+    finish_reason: NotRequired[FinishReason | None]
+    response_tokens: NotRequired[int | None]
+    entropy: NotRequired[float | None]
+    answer_class: NotRequired[int | None]
+    loglikelihoods: NotRequired[list[float]]
+
+
+class Outcome(TypedDict):
+    """What scores are made of: the part of a `Sample` that is small, however long its response."""
+
+    suite: str
+    problem_id: str
+    sample_index: int
+    format: Literal["boxed", "choice"]
+    verdict: Verdict
+    scorer: NotRequired[str | None]
+    extracted_from: NotRequired[Literal["box", "phrase"] | None]
+    finish_reason: NotRequired[FinishReason | None]
+    response_tokens: NotRequired[int | None]
+    entropy: NotRequired[float | None]
+    answer_class: NotRequired[int | None]
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+Kind = TypeVar("Kind", Asked, Problem, Trajectory, Judged, Sample, Outcome)
+
+_MEND = {
+    "Asked": "mend or remove the row: each has a question and an answer",
+    "Problem": "mend or remove the row, or give the output of `glow problems` or `glow suite`",
+    "Trajectory": "mend or remove the row, or give the output of `glow generate` or `glow import`",
+    "Judged": "give the output of `glow verify`",
+    "Sample": "give the samples.jsonl.gz of an evaluation",
+    "Outcome": "give the samples.jsonl.gz of an evaluation",
+}
+"""What to do about a row that is none of a kind."""
+
+
+def read_records(
+    path: Path, kind: type[Kind], keys: Collection[str] | None = None
+) -> Iterator[tuple[str, Kind]]:
+    """The rows of a JSON Lines file, each with its place (file:line), as rows of `kind`.
+
+    Args:
+        keys: those that the caller relies on; the others are handed on, not looked at. None: a row becomes
+            what the kind has and nothing else.
+
+    Raises:
+        UserError: the file is missing or malformed, or a row is none of that kind.
+    """
+    names = _types(cast(Hashable, kind))
+    for number, record in read_numbered_jsonl(path):
+        place = f"{path}:{number}"
+        _check(record, kind, names if keys is None else keys, place)
+        kept = record if keys is not None else {name: record[name] for name in names if name in record}
+        yield place, cast(Kind, kept)
+
+
+def _check(record: Record, kind: type[Kind], keys: Collection[str], place: str) -> None:
+    """Refuse a record of which a key does not hold what the kind says, or is required and absent."""
+    required: frozenset[str] = vars(kind)["__required_keys__"]
+    for key in keys:
+        if key not in record:
+            if key in required:
+                raise UserError(f"{place}: no key {key!r}; {_MEND[kind.__name__]}")
+            continue
+        try:
+            _types(cast(Hashable, kind))[key].validate_python(record[key], strict=True)
+        except ValidationError as error:
+            message, found = error.errors()[0]["msg"], repr(record[key])
+            raise UserError(
+                f"{place}: {key!r}: {message[0].lower()}{message[1:]}, found "
+                f"{found if len(found) < 60 else found[:57] + '...'}; {_MEND[kind.__name__]}"
+            ) from None
+
+
+@cache
+def _types(kind: Hashable) -> dict[str, TypeAdapter[Any]]:
+    return {key: TypeAdapter(hint) for key, hint in get_type_hints(kind).items()}
+
+
+# --- ids ----------------------------------------------------------------------------------------
 
 
 def content_id(prefix: str, *parts: str | int) -> str:

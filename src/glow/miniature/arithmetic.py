@@ -7,7 +7,7 @@ operation carries a label that its step in the solution repeats, so that a step 
 import random
 import re
 
-from glow.miniature.family import ITEMS, LABELS, NAMES, Family, Problem, parse, worked
+from glow.miniature.family import ITEMS, LABELS, NAMES, Family, WorkedProblem, parse, worked
 
 HIGHEST = 30
 
@@ -30,7 +30,7 @@ def _operation(rng: random.Random, value: int) -> tuple[str, int]:
 # --- ledger: a running total --------------------------------------------------------------------
 
 
-def _draw_ledger(rng: random.Random, steps: int) -> Problem:
+def _draw_ledger(rng: random.Random, steps: int) -> WorkedProblem:
     value, item = rng.randint(5, 25), rng.choice(ITEMS)
     start, changes, lines = value, [], []
     for label in LABELS[:steps]:
@@ -51,7 +51,7 @@ def _solve_ledger(question: str) -> str:
 # --- substitution: named values that refer to earlier ones ------------------------------------------
 
 
-def _draw_substitution(rng: random.Random, steps: int) -> Problem:
+def _draw_substitution(rng: random.Random, steps: int) -> WorkedProblem:
     names = "abcdefg"[: steps + 1]
     values = [rng.randint(5, 25)]
     equations, lines = [f"a = {values[0]}"], []
@@ -81,7 +81,7 @@ def _solve_substitution(question: str) -> str:
 # --- shopping: a sum of products --------------------------------------------------------------------
 
 
-def _draw_shopping(rng: random.Random, steps: int) -> Problem:
+def _draw_shopping(rng: random.Random, steps: int) -> WorkedProblem:
     items = rng.sample(ITEMS, steps)
     orders, lines, total = [], [], 0
     for label, item in zip(LABELS, items, strict=False):
@@ -103,7 +103,7 @@ def _solve_shopping(question: str) -> str:
 # --- turns: two operations taken in turn ------------------------------------------------------------
 
 
-def _draw_turns(rng: random.Random, steps: int) -> Problem:
+def _draw_turns(rng: random.Random, steps: int) -> WorkedProblem:
     while True:
         start = value = rng.randint(5, 25)
         operations = [(label, *_operation(rng, value)) for label in "pq"]

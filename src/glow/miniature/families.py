@@ -11,10 +11,9 @@ from itertools import chain, zip_longest
 
 from glow.config import unknown
 from glow.errors import UserError
-from glow.files.jsonl import Record
-from glow.files.records import problem_id
+from glow.files.records import Problem, problem_id
 from glow.miniature.arithmetic import ARITHMETIC
-from glow.miniature.family import Family, Problem, reserved_for_pretraining
+from glow.miniature.family import Family, WorkedProblem, reserved_for_pretraining
 from glow.miniature.lists import LISTS
 from glow.miniature.logic import LOGIC
 from glow.miniature.world import WORLD
@@ -32,7 +31,7 @@ _VAIN_DRAWS = 2000
 
 def draw_problems(
     families: Sequence[str], n: int, seed: int, exclude_questions: Collection[str] = ()
-) -> tuple[list[Record], int]:
+) -> tuple[list[Problem], int]:
     """Draw `n` problems, the families in turn, none twice and none of `exclude_questions`.
 
     Only the half of the problem space that pretraining never touches is drawn from. The draw of a
@@ -62,13 +61,13 @@ def family_named(name: str) -> Family:
         UserError: there is none; the message suggests the nearest.
     """
     if name not in FAMILIES:
-        raise UserError(f"families: {unknown(name, FAMILIES)}")
+        raise UserError(f"--families: {unknown(name, FAMILIES)}")
     return FAMILIES[name]
 
 
-def _draw_family(family: Family, n: int, seed: int, excluded: set[str]) -> tuple[list[Problem], int]:
+def _draw_family(family: Family, n: int, seed: int, excluded: set[str]) -> tuple[list[WorkedProblem], int]:
     rng = random.Random(f"problems/{seed}/{family.name}")
-    drawn: dict[str, Problem] = {}
+    drawn: dict[str, WorkedProblem] = {}
     overlaps, vain = set(), 0
     while len(drawn) < n:
         problem = family.sample(rng)
@@ -87,7 +86,7 @@ def _draw_family(family: Family, n: int, seed: int, excluded: set[str]) -> tuple
     return list(drawn.values()), len(overlaps)
 
 
-def _record(family: str, problem: Problem) -> Record:
+def _record(family: str, problem: WorkedProblem) -> Problem:
     source = f"miniature/{family}"
     return {
         "problem_id": problem_id(source, problem.question),
@@ -103,19 +102,21 @@ def _record(family: str, problem: Problem) -> Record:
 # --- multiple choice --------------------------------------------------------------------------------
 
 
-def as_choice(problem: Record, rng: random.Random) -> Record:
+def as_choice(problem: Problem, rng: random.Random) -> Problem:
     """Turn a drawn problem into multiple choice: up to four answers in random order, one of them right.
 
     The question asks for the bare answer (`BRIEF_CUE`); `answer` becomes the letter of the right choice.
     """
-    family, right = family_named(problem["family"]), problem["answer"]
+    name, right = problem["family"], problem["answer"]
+    assert name is not None  # `draw_problems` made it.
+    family, source = family_named(name), f"miniature/{name}"
     choices = [right, *_distractors(family, problem["question"], right, rng)]
     rng.shuffle(choices)
     question = problem["question"] + BRIEF_CUE
     return {
-        "problem_id": problem_id(problem["source"], question + "\n" + "\n".join(choices)),
-        "source": problem["source"],
-        "family": problem["family"],
+        "problem_id": problem_id(source, question + "\n" + "\n".join(choices)),
+        "source": source,
+        "family": name,
         "question": question,
         "answer": string.ascii_uppercase[choices.index(right)],
         "choices": choices,

@@ -20,7 +20,7 @@ _CLOSERS = ("So the answer is", "Thus we get", "Hence")
 
 
 @dataclass(frozen=True)
-class Problem:
+class WorkedProblem:
     """A question, its worked solution (which ends in `\\boxed{answer}`) and its answer."""
 
     question: str
@@ -41,11 +41,11 @@ class Family:
     name: str
     summary: str
     steps: tuple[int, int]
-    draw: Callable[[random.Random, int], Problem]
+    draw: Callable[[random.Random, int], WorkedProblem]
     solve: Callable[[str], str]
     options: tuple[str, ...] | None = None
 
-    def sample(self, rng: random.Random) -> Problem:
+    def sample(self, rng: random.Random) -> WorkedProblem:
         """A problem of any size in the family's range."""
         return self.draw(rng, rng.randint(*self.steps))
 
@@ -54,10 +54,10 @@ class Family:
         return self.solve(question) == answer.strip()
 
 
-def worked(rng: random.Random, question: str, steps: Sequence[str], answer: str) -> Problem:
+def worked(rng: random.Random, question: str, steps: Sequence[str], answer: str) -> WorkedProblem:
     """A problem from its parts; the solution's first and last words vary, its steps do not."""
     solution = f"{rng.choice(_OPENERS)} {', '.join(steps)}. {rng.choice(_CLOSERS)} \\boxed{{{answer}}}"
-    return Problem(question, solution, answer)
+    return WorkedProblem(question, solution, answer)
 
 
 def parse(pattern: str, question: str) -> re.Match[str]:

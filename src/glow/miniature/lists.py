@@ -7,9 +7,10 @@ then cannot take one order for another.
 import random
 import re
 
-from glow.miniature.family import ITEMS, LABELS, Family, Problem, parse, worked
+from glow.miniature.family import ITEMS, LABELS, Family, WorkedProblem, parse, worked
 
-LETTERS = "bcdfghjklmnv"
+CONSONANTS = "bcdfghjklmnv"
+"""The letters that stand for something, in keys and links; without vowels they spell no word."""
 
 
 def _digits(rng: random.Random, count: int) -> list[str]:
@@ -19,7 +20,7 @@ def _digits(rng: random.Random, count: int) -> list[str]:
 # --- reversal ---------------------------------------------------------------------------------------
 
 
-def _draw_reversal(rng: random.Random, steps: int) -> Problem:
+def _draw_reversal(rng: random.Random, steps: int) -> WorkedProblem:
     digits = _digits(rng, steps)
     backwards = list(reversed(digits))
     return worked(
@@ -37,7 +38,7 @@ def _solve_reversal(question: str) -> str:
 # --- sorting ----------------------------------------------------------------------------------------
 
 
-def _draw_sorting(rng: random.Random, steps: int) -> Problem:
+def _draw_sorting(rng: random.Random, steps: int) -> WorkedProblem:
     digits = _digits(rng, steps)
     ascending, rest, lines = [], list(digits), []
     while rest:
@@ -56,7 +57,7 @@ def _solve_sorting(question: str) -> str:
 # --- filtering --------------------------------------------------------------------------------------
 
 
-def _draw_filtering(rng: random.Random, steps: int) -> Problem:
+def _draw_filtering(rng: random.Random, steps: int) -> WorkedProblem:
     digits = _digits(rng, steps)
     side = rng.choice(("above", "below"))
     while True:
@@ -79,8 +80,8 @@ def _solve_filtering(question: str) -> str:
 # --- decoding ---------------------------------------------------------------------------------------
 
 
-def _draw_decoding(rng: random.Random, steps: int) -> Problem:
-    key = dict(zip(rng.sample(LETTERS, 6), _digits(rng, 6), strict=True))
+def _draw_decoding(rng: random.Random, steps: int) -> WorkedProblem:
+    key = dict(zip(rng.sample(CONSONANTS, 6), _digits(rng, 6), strict=True))
     message = rng.sample(list(key), steps)
     shown = ", ".join(f"{letter}:{digit}" for letter, digit in key.items())
     return worked(
@@ -100,7 +101,7 @@ def _solve_decoding(question: str) -> str:
 # --- counting ---------------------------------------------------------------------------------------
 
 
-def _draw_counting(rng: random.Random, steps: int) -> Problem:
+def _draw_counting(rng: random.Random, steps: int) -> WorkedProblem:
     kinds = rng.sample(ITEMS, 3)
     boxes = dict(zip(LABELS, rng.choices(kinds, k=steps), strict=False))
     asked = rng.choice(kinds)
@@ -120,7 +121,7 @@ def _solve_counting(question: str) -> str:
 # --- membership -------------------------------------------------------------------------------------
 
 
-def _draw_membership(rng: random.Random, steps: int) -> Problem:
+def _draw_membership(rng: random.Random, steps: int) -> WorkedProblem:
     digits = _digits(rng, 2 * steps - 1)
     common, first, second = digits[0], digits[1:steps], digits[steps:]
     first.insert(rng.randint(0, len(first)), common)

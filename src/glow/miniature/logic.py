@@ -4,7 +4,7 @@ import random
 import re
 from itertools import pairwise, permutations
 
-from glow.miniature.family import LABELS, NAMES, Family, Problem, parse, worked
+from glow.miniature.family import LABELS, NAMES, Family, WorkedProblem, parse, worked
 
 _TRUTH = {True: "true", False: "false"}
 _PAIRS = {"(": ")", "[": "]", "<": ">"}
@@ -14,16 +14,16 @@ _KINDS = {"(": "round", "[": "square", "<": "angle"}
 # --- boolean: truth values joined from left to right ----------------------------------------------------
 
 
-def _joined(left: bool, operator: str, right: bool) -> bool:
+def _join(left: bool, operator: str, right: bool) -> bool:
     return {"and": left and right, "or": left or right, "xor": left != right}[operator]
 
 
-def _draw_boolean(rng: random.Random, steps: int) -> Problem:
+def _draw_boolean(rng: random.Random, steps: int) -> WorkedProblem:
     value = rng.random() < 0.5
     start, parts, lines = _TRUTH[value], [], []
     for label in LABELS[:steps]:
         operator, right = rng.choice(("and", "or", "xor")), rng.random() < 0.5
-        after = _joined(value, operator, right)
+        after = _join(value, operator, right)
         parts.append(f"{label} {operator} {_TRUTH[right]}")
         lines.append(f"{label} {operator} {_TRUTH[right]} is {_TRUTH[after]}")
         value = after
@@ -44,7 +44,7 @@ def _solve_boolean(question: str) -> str:
 # --- brackets: which one must be closed next ------------------------------------------------------------
 
 
-def _draw_brackets(rng: random.Random, steps: int) -> Problem:
+def _draw_brackets(rng: random.Random, steps: int) -> WorkedProblem:
     while True:
         stack: list[str] = []
         symbols, lines = [], []
@@ -70,7 +70,7 @@ def _solve_brackets(question: str) -> str:
 # --- ordering: people by height ---------------------------------------------------------------------------
 
 
-def _draw_ordering(rng: random.Random, steps: int) -> Problem:
+def _draw_ordering(rng: random.Random, steps: int) -> WorkedProblem:
     tallest_first = rng.sample(NAMES, steps + 1)
     relations = [
         rng.choice((f"{tall} over {short}", f"{short} under {tall}"))

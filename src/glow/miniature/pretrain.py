@@ -18,18 +18,19 @@ import torch
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 from glow.config import Pretrain, Prompt
+from glow.files.atomic import atomic_folder, atomic_path
 from glow.files.hashing import digest
-from glow.files.jsonl import Record, atomic_path, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.jsonl import Record, write_jsonl
+from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer
 from glow.models.build import random_qwen2
 from glow.models.prompts import prompt_messages
+from glow.models.scoring import IGNORED
 
 ROW_LENGTH = 192
 """Tokens in a packed row: one to several documents."""
-IGNORED = -100
 CONTEXT = 1024
 WARMUP_SHARE = 0.05
 WEIGHT_DECAY = 0.01
@@ -45,27 +46,28 @@ def pretrain(output: Path, settings: Pretrain) -> None:
     token, learning rate) and `manifest.json`. While it runs, `<output>.checkpoints` holds the
     last resume point; one that other settings, code or versions left is not resumed but replaced.
     """
-    stopwatch = Stopwatch("pretrain")
+    manifest = Manifest("pretrain")
     run = _Run(settings, output.with_name(output.name + ".checkpoints"))
     resumed_at = run.resume()
     run.train()
-    facts = {
-        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
-        "vocabulary": len(run.tokenizer),
-        "documents": run.documents,
-        "tokens": run.tokens,
-        "resumed_at": resumed_at,
-        "threads": torch.get_num_threads(),
-    }
-    # The directory is made complete first and moved into place as a whole.
-    finished = run.checkpoints / "finished"
-    shutil.rmtree(finished, ignore_errors=True)
-    run.save(finished)
-    stopwatch.write(finished, settings.model_dump(mode="json"), [], **facts)
-    shutil.rmtree(output, ignore_errors=True)
-    finished.rename(output)
-    shutil.rmtree(run.checkpoints)
-    print(f"{output}: {settings.role} of {facts['parameters']:,} parameters, loss {run.log[-1]['loss']:.3f}")
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    with atomic_folder(output) as finished:
+        run.save(finished)
+        manifest.write(
+            finished,
+            settings.model_dump(mode="json"),
+            [],
+            {
+                "parameters": parameters,
+                "vocabulary": len(run.tokenizer),
+                "documents": run.documents,
+                "tokens": run.tokens,
+                "resumed_at": resumed_at,
+                "threads": torch.get_num_threads(),
+            },
+        )
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # None was written by a short run.
+    print(f"{output}: {settings.role} of {parameters:,} parameters, loss {run.log[-1]['loss']:.3f}")
 
 
 class _Run:

@@ -4,8 +4,8 @@ import random
 import re
 from itertools import pairwise
 
-from glow.miniature.family import LABELS, Family, Problem, parse, worked
-from glow.miniature.lists import LETTERS
+from glow.miniature.family import LABELS, Family, WorkedProblem, parse, worked
+from glow.miniature.lists import CONSONANTS
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DIRECTIONS = ("north", "east", "south", "west")
@@ -15,7 +15,7 @@ _TURNS = {"right": 1, "back": 2, "left": 3}
 # --- calendar: days on and back -------------------------------------------------------------------------
 
 
-def _draw_calendar(rng: random.Random, steps: int) -> Problem:
+def _draw_calendar(rng: random.Random, steps: int) -> WorkedProblem:
     day = rng.randrange(7)
     start, moves, lines = DAYS[day], [], []
     for label in LABELS[:steps]:
@@ -36,7 +36,7 @@ def _solve_calendar(question: str) -> str:
 # --- navigation: which way one faces --------------------------------------------------------------------
 
 
-def _draw_navigation(rng: random.Random, steps: int) -> Problem:
+def _draw_navigation(rng: random.Random, steps: int) -> WorkedProblem:
     facing = rng.randrange(4)
     start, turns, lines = DIRECTIONS[facing], [], []
     for label in LABELS[:steps]:
@@ -58,8 +58,8 @@ def _solve_navigation(question: str) -> str:
 # --- links: follow them -------------------------------------------------------------------------------------
 
 
-def _draw_links(rng: random.Random, steps: int) -> Problem:
-    path = rng.sample(LETTERS, 6)
+def _draw_links(rng: random.Random, steps: int) -> WorkedProblem:
+    path = rng.sample(CONSONANTS, 6)
     links = list(pairwise(path))
     shown = ", ".join(f"{here} to {there}" for here, there in rng.sample(links, len(links)))
     question = f"Links {shown}. From {path[0]} go {steps} links. Where?"
@@ -81,5 +81,7 @@ WORLD = (
     Family(
         "navigation", "follow turns to a direction", (5, 7), _draw_navigation, _solve_navigation, DIRECTIONS
     ),
-    Family("links", "follow links from letter to letter", (2, 4), _draw_links, _solve_links, tuple(LETTERS)),
+    Family(
+        "links", "follow links from letter to letter", (2, 4), _draw_links, _solve_links, tuple(CONSONANTS)
+    ),
 )

@@ -7,7 +7,7 @@ that no later stage knows the difference. The miniature's models are pretrained 
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -20,8 +20,9 @@ from transformers.utils import logging as transformers_logging
 
 from glow.config import Hub, Pretrain, Scratch
 from glow.errors import UserError
+from glow.files.atomic import atomic_folder, put_in_place
 from glow.files.jsonl import read_numbered_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.manifest import Manifest
 from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
@@ -30,7 +31,7 @@ UNWANTED = ["original/*", "onnx/*"]
 """Further copies of the weights that some repositories keep."""
 
 
-def fetch(hub: Hub, output: Path) -> None:
+def fetch(settings: Hub, output: Path) -> None:
     """Download a model at its pinned commit to the directory `output`.
 
     The files gather in a sibling directory that is moved into place when it is complete; a download that
@@ -39,13 +40,13 @@ def fetch(hub: Hub, output: Path) -> None:
     Raises:
         UserError: the hub or the model cannot be reached, or the model has no safetensors weights.
     """
-    stopwatch = Stopwatch("fetch")
-    partial = output.with_name(f".{output.name}.{hub.revision[:12]}.partial")
-    name = f"{hub.hub}@{hub.revision[:12]}"
+    manifest = Manifest("fetch")
+    partial = output.with_name(f".{output.name}.{settings.revision[:12]}.partial")
+    name = f"{settings.hub}@{settings.revision[:12]}"
     try:
         snapshot_download(
-            hub.hub,
-            revision=hub.revision,
+            settings.hub,
+            revision=settings.revision,
             local_dir=partial,
             allow_patterns=WANTED,
             ignore_patterns=UNWANTED,
@@ -62,10 +63,9 @@ def fetch(hub: Hub, output: Path) -> None:
             "read); choose another revision, or convert it and give its path"
         )
     shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub's notes on the download
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    put_in_place(partial, output)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    stopwatch.write(output, hub.model_dump(mode="json"), [], bytes=size)
+    manifest.write(output, settings.model_dump(mode="json"), [], {"bytes": size})
     print(f"{output}: {name}, {size / 1e9:.2f} GB")
 
 
@@ -79,29 +79,30 @@ def scratch(text: Path, output: Path, settings: Scratch) -> None:
     Raises:
         UserError: a row without question or response, or no rows.
     """
-    stopwatch = Stopwatch("scratch")
+    manifest = Manifest("scratch")
     transformers_logging.disable_progress_bar()  # that of saving the weights
     tokenizer = train_tokenizer(_texts(text), settings.vocabulary)
     model = random_qwen2(tokenizer, settings, settings.max_length, settings.seed)
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(output, ignore_errors=True)
-    partial.rename(output)
+    with atomic_folder(output) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    stopwatch.write(
-        output, settings.model_dump(mode="json"), [text], parameters=parameters, vocabulary=len(tokenizer)
+    manifest.write(
+        output,
+        settings.model_dump(mode="json"),
+        [text],
+        {"parameters": parameters, "vocabulary": len(tokenizer)},
     )
     print(f"{output}: untrained model of {parameters:,} parameters, vocabulary {len(tokenizer):,}")
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary: int) -> Qwen2Tokenizer:
-    """A byte-level BPE tokenizer of at most `vocabulary` tokens, with Qwen's way of cutting text up.
+    """A byte-level BPE tokenizer of at most `vocabulary` tokens, with Qwen's way of cutting text up."""
+    return qwen2_tokenizer(*learn_merges(texts, vocabulary))
 
-    It has to be a `Qwen2Tokenizer`: transformers 5 rebuilds whatever tokenizer stands beside a Qwen2
-    model as one, from nothing but its vocabulary and merges.
-    """
+
+def learn_merges(texts: Iterable[str], vocabulary: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """BPE over Qwen's pieces of the texts: every token's id, at most `vocabulary` of them, and the merges."""
     backend = Qwen2Tokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -110,15 +111,31 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> Qwen2Tokenizer:
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    learned = json.loads(backend.to_str())["model"]
+    model = json.loads(backend.to_str())["model"]
+    return model["vocab"], [(left, right) for left, right in model["merges"]]
+
+
+def qwen2_tokenizer(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], **settings: bool
+) -> Qwen2Tokenizer:
+    """A tokenizer with the chat template of the models made here.
+
+    It has to be a `Qwen2Tokenizer`: transformers 5 rebuilds whatever tokenizer stands beside a Qwen2
+    model as one, from nothing but its vocabulary and merges.
+
+    Args:
+        vocabulary, merges: as `learn_merges` returns them.
+        settings: further ones of the tokenizer, which are saved with it.
+    """
     return Qwen2Tokenizer(
-        vocab=learned["vocab"],
-        merges=[tuple(merge) for merge in learned["merges"]],
-        unk_token=None,
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]  # annotated as texts, and handed to BPE, which takes pairs
+        unk_token=None,  # type: ignore[arg-type]  # annotated as a text, though None means no such token
         eos_token=TURN_END,
         pad_token=PADDING,
         additional_special_tokens=[TURN_START],
         chat_template=CHAT_TEMPLATE,
+        **settings,
     )
 
 

@@ -30,7 +30,7 @@ def load_model(model: Path) -> tuple[Any, PreTrainedTokenizerBase]:
     cuda = torch.cuda.is_available()
     transformers_logging.disable_progress_bar()
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
             model, dtype=torch.bfloat16 if cuda else torch.float32, local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
@@ -80,12 +80,23 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
         UserError: the chat template refuses the conversation (some have no system turn).
     """
     try:
-        text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        text = _render(tokenizer, messages, add_generation_prompt=True)
     except TemplateError as error:
         raise UserError(
             f"the model's chat template refuses the prompt: {error}; change prompt.system"
         ) from error
     return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], add_generation_prompt: bool = False
+) -> str:
+    """The text that the chat template makes of a conversation."""
+    text = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+    )
+    assert isinstance(text, str)  # of one conversation, not tokenised
+    return text
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -113,7 +124,7 @@ def _after_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The special token that follows a model's turn in the chat template; None where none does."""
     answer = "an answer"
     turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
-    _, found, after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(answer)
+    _, found, after = _render(tokenizer, turns).rpartition(answer)
     ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     return ids[0] if ids and ids[0] in special else None

@@ -173,11 +173,12 @@ class Sampler(ABC):
 
         def finish(index: int, ids: list[int], reason: FinishReason) -> None:
             text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            assert isinstance(text, str)  # of one list of ids, not of several
             completions[index] = Completion(text, ids, len(prompts[index]), reason)
             if on_done is not None:
                 on_done(index, completions[index])
 
-        for index in self._without_room(prompts):
+        for index in self._full_prompts(prompts):
             finish(index, [], "length")
         # Neighbours of similar length pad little; longest first, so that what does not fit fails at once.
         order = sorted(set(range(len(prompts))) - completions.keys(), key=lambda i: (-len(prompts[i]), i))
@@ -199,7 +200,7 @@ class Sampler(ABC):
             prompts.append(rendered[conversation])
         return prompts
 
-    def _without_room(self, prompts: list[list[int]]) -> list[int]:
+    def _full_prompts(self, prompts: list[list[int]]) -> list[int]:
         """The prompts that fill the context: their response is empty and truncated, with a warning."""
         full = [index for index, prompt in enumerate(prompts) if len(prompt) >= self._context]
         if full:

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+IGNORED = -100
+"""The label of a position that is not scored, in training as well (transformers' convention)."""
+
 _BATCH_TOKENS = 2**14
 """Tokens, padding included, that go through the model side by side."""
 

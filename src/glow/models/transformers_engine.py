@@ -41,7 +41,7 @@ class TransformersEngine(Sampler):
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         budget = (self._context - lengths).clamp(max=self._max_tokens)
         longest, most = int(lengths.max()), int(budget.max())
-        ids, mask = _left_padded(prompts, longest, most, self.device)
+        ids, mask = _pad_left(prompts, longest, most, self.device)
         positions = (mask[:, :longest].cumsum(-1) - 1).clamp(min=0)
         noise = torch.from_numpy(np.stack([uniforms(key, most) for key in keys])).to(self.device)
         sampled = torch.empty(len(prompts), most, dtype=torch.long, device=self.device)
@@ -87,6 +87,10 @@ class _RoomyLayer(DynamicLayer):
     On the CPU those copies were 90 % of the decoding time of a small model.
     """
 
+    # From their first states on, which is when anything reads them.
+    keys: torch.Tensor
+    values: torch.Tensor
+
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Start with empty buffers, (rows, heads, 0, width)."""
         super().lazy_initialization(key_states, value_states)
@@ -102,7 +106,7 @@ class _RoomyLayer(DynamicLayer):
         start = self.keys.shape[-2]
         end = start + key_states.shape[-2]
         if end > self._buffers[0].shape[-2]:
-            self._buffers = [_enlarged(buffer, start, end + max(64, end // 2)) for buffer in self._buffers]
+            self._buffers = [_enlarge(buffer, start, end + max(64, end // 2)) for buffer in self._buffers]
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, start:end] = states
         self._show(end)
@@ -117,7 +121,7 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
-def _enlarged(buffer: torch.Tensor, used: int, capacity: int) -> torch.Tensor:
+def _enlarge(buffer: torch.Tensor, used: int, capacity: int) -> torch.Tensor:
     """A copy of the first `used` positions of (rows, heads, *, width), with room for `capacity`."""
     rows, heads, _, width = buffer.shape
     larger = buffer.new_empty(rows, heads, capacity, width)
@@ -132,7 +136,7 @@ def _roomy_cache(model_config: Any) -> DynamicCache:
     return cache
 
 
-def _left_padded(
+def _pad_left(
     prompts: list[list[int]], longest: int, room: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids (rows, longest), and the mask (rows, longest + room) of what may be attended to."""

@@ -123,7 +123,7 @@ def _comparison_cells(
         "n": count_cell(found.n),
         "questions": count_cell(found.questions or 0),
         "difference": replace(marked_cell(cell, comparison), values=cell.values),
-        "interval": bounds_cell(None if found.low is None else (found.low, found.high), 2),
+        "interval": bounds_cell(found.bounds, 2),
         "bootstrap": bounds_cell(bootstrap, 2),
         "p": p_cell(found.p),
         "p_holm": p_cell(comparison.p_holm),
@@ -164,11 +164,11 @@ def _samples_row(
     results: Results, domain: str, column: str, arm: str, shares: dict[str, str]
 ) -> dict[str, Cell] | None:
     """None for suites that were not sampled: multiple choice by likelihood."""
-    tokens = measures.mean(results, "sft", domain, arm, column, "tokens", scale=1)
+    tokens = measures.mean(results, "sft", domain, arm, column, measures.Quantity("tokens", scale=1))
     if tokens is None:
         return None
     rates = {
-        key: mean_cell(measures.mean(results, "sft", domain, arm, column, key, among="tokens"), POINTS_DIGITS)
+        key: measures.mean(results, "sft", domain, arm, column, measures.Quantity(key, among="tokens"))
         for key in (*shares, *RATES)
     }
     return {
@@ -180,7 +180,7 @@ def _samples_row(
         "n": count_cell(tokens.n),
         "questions": count_cell(tokens.questions or 0),
         "tokens": mean_cell(tokens, 1),
-        **rates,
+        **{key: mean_cell(rate, POINTS_DIGITS) for key, rate in rates.items()},
     }
 
 
@@ -225,17 +225,30 @@ def _grpo_row(
     rose = NONE
     for scope in SCOPES:
         effect = effects.get((domain, name, scope))
-        change = effect and effect.change
-        cell = change_cell(change and change.difference, POINTS_DIGITS, before + after)
-        row[f"{scope}_before"] = mean_cell(effect and effect.before, POINTS_DIGITS, before)
-        row[f"{scope}_after"] = mean_cell(effect and effect.after, POINTS_DIGITS, after)
-        row[f"{scope}_change"] = marked_cell(cell, change)
-        row[f"{scope}_problems"] = count_cell(change.difference.questions if change else 0)
-        if change and scope == IN_DOMAIN:
-            rose = "yes" if change.sign > 0 else "not shown"
+        cells = _effect_cells(effect, before, after)
+        row |= {f"{scope}_{key}": cell for key, cell in cells.items()}
+        if effect is not None and scope == IN_DOMAIN:
+            rose = "yes" if effect.change.sign > 0 else "not shown"
     first, last = measures.reward_ends(results, domain, name)
     return row | {
         "rose": Cell(rose, {"": rose}, before + after),
         "reward_first": mean_cell(first, 3, training),
         "reward_last": mean_cell(last, 3, training),
+    }
+
+
+def _effect_cells(
+    effect: measures.GrpoEffect | None, before: tuple[str, ...], after: tuple[str, ...]
+) -> dict[str, Cell]:
+    """The cells of one scope, with the manifests of the evaluations before and after."""
+    if effect is None:
+        none = mean_cell(None, POINTS_DIGITS)
+        change = marked_cell(change_cell(None, POINTS_DIGITS), None)
+        return {"before": none, "after": none, "change": change, "problems": count_cell(0)}
+    difference = effect.change.difference
+    return {
+        "before": mean_cell(effect.before, POINTS_DIGITS, before),
+        "after": mean_cell(effect.after, POINTS_DIGITS, after),
+        "change": marked_cell(change_cell(difference, POINTS_DIGITS, before + after), effect.change),
+        "problems": count_cell(difference.questions or 0),
     }

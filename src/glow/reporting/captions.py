@@ -12,13 +12,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from glow.config import Experiment
+from glow.reporting.conventions import FEW_SEEDS
 from glow.reporting.scopes import SCOPES, mean_columns_present
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
 PRINTED_SEEDS = 5
-FEW_SEEDS = 8
-"""As in `statistics`, which is too heavy to import here."""
 STAR = (
     "A star marks what differs from its reference after Holm's correction over {family}: at most about 5 % "
     "chance of any false star among {them}."

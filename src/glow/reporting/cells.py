@@ -53,7 +53,7 @@ class Table:
     @property
     def frame(self) -> pd.DataFrame:
         """The table at full precision, one column a number."""
-        rows = [_flat({key: row[key] for key in self.columns}) for row in self.rows]
+        rows = [_flat_values({key: row[key] for key in self.columns}) for row in self.rows]
         return pd.DataFrame(rows, columns=None if rows else list(self.columns))
 
     @property
@@ -75,14 +75,14 @@ class Table:
             "/".join(row[name].text for name in names): {
                 column: list(cell.sources)
                 for key, cell in row.items()
-                for column in _flat({key: cell})
+                for column in _flat_values({key: cell})
                 if cell.sources
             }
             for row in self.rows
         }
 
 
-def _flat(row: dict[str, Cell]) -> dict[str, float | str | None]:
+def _flat_values(row: dict[str, Cell]) -> dict[str, float | str | None]:
     return {key + suffix: value for key, cell in row.items() for suffix, value in cell.values.items()}
 
 
@@ -99,9 +99,10 @@ def number(value: float, digits: int, signed: bool = False) -> str:
 def interval(value: Estimate, digits: int) -> str:
     """A signed mean and its 95 % interval in brackets; the mean alone where there is no interval."""
     mean = number(value.mean, digits, signed=True)
-    if value.low is None or value.high is None:
+    if value.bounds is None:
         return mean
-    return f"{mean} [{number(value.low, digits, signed=True)}, {number(value.high, digits, signed=True)}]"
+    low, high = (number(bound, digits, signed=True) for bound in value.bounds)
+    return f"{mean} [{low}, {high}]"
 
 
 def marked_cell(cell: Cell, comparison: Comparison | None) -> Cell:
@@ -123,8 +124,9 @@ def count_cell(count: int) -> Cell:
 
 def value_cell(value: float | None, digits: int) -> Cell:
     """A single number, or a dash where it does not exist."""
-    absent = value is None or pd.isna(value)
-    return Cell(NONE if absent else number(value, digits), {"": None if absent else value})
+    if value is None or pd.isna(value):
+        return Cell(NONE, {"": None})
+    return Cell(number(value, digits), {"": value})
 
 
 def mean_cell(value: Estimate | None, digits: int, sources: Iterable[str] = (), signed: bool = False) -> Cell:
@@ -141,8 +143,11 @@ def change_cell(value: Estimate | None, digits: int, sources: Iterable[str] = ()
     """A change with its 95 % interval (CSV: _mean, _se, _low, _high)."""
     if value is None:
         return Cell(NONE, dict.fromkeys(("_mean", "_se", "_low", "_high")))
-    numbers = {"_mean": value.mean, "_se": value.error, "_low": value.low, "_high": value.high}
-    return Cell(interval(value, digits), numbers, tuple(sources))
+    return Cell(
+        interval(value, digits),
+        {"_mean": value.mean, "_se": value.error, "_low": value.low, "_high": value.high},
+        tuple(sources),
+    )
 
 
 def bounds_cell(bounds: tuple[float, float] | None, digits: int) -> Cell:

@@ -7,7 +7,7 @@ here formats or writes.
 import numpy as np
 import pandas as pd
 
-from glow.config import Experiment, Objective
+from glow.config import Experiment, ObjectiveSettings
 from glow.reporting.results import Results, Run
 from glow.reporting.statistics import Estimate, estimate
 
@@ -16,7 +16,7 @@ AT_BOUND = 1e-6
 WEIGHT_COLUMNS = ("samples", "mean", "sd", "correct", "wrong", "low", "high", "gain")
 
 
-def glow_arms(experiment: Experiment) -> dict[str, Objective]:
+def glow_arms(experiment: Experiment) -> dict[str, ObjectiveSettings]:
     """The arms trained with GLOW, each with its objective."""
     objectives = {name: experiment.objectives[arm.objective] for name, arm in experiment.arms.items()}
     return {name: objective for name, objective in objectives.items() if objective.objective == "glow"}
@@ -49,7 +49,7 @@ def loss_gap(results: Results, domain: str, arm: str) -> Estimate | None:
     if not {"correct", "wrong"} <= set(loss.columns):
         return None
     last = loss.groupby(level="seed").last()
-    return estimate(last["wrong"] - last["correct"])
+    return estimate((last["wrong"] - last["correct"]).to_numpy())
 
 
 def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:

@@ -4,9 +4,10 @@ One colour an arm in every figure, one order everywhere, and the same bytes from
 numbers come from `measures`; what a figure means is in its caption (`captions`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 
@@ -22,22 +23,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from glow.config import Experiment
-from glow.files.jsonl import atomic_path
-from glow.files.manifest import Stopwatch
+from glow.files.atomic import atomic_path
+from glow.files.manifest import Manifest
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
-from glow.reporting.results import BASE, Results, Run
+from glow.reporting.results import BASE, Kind, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
-from glow.reporting.statistics import Estimate
+from glow.reporting.statistics import Estimate, Floats
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # not in every release that draws these figures
 
 DPI = 200
 INK, MUTED, GRID = "#1f2328", "#6e7781", "#e4e7eb"
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 """Keeps a label readable where a line passes behind it."""
 SCOPE_TITLES = {IN_DOMAIN: "In-domain", OOD: "Out of domain"}
-STYLE = {
+STYLE: "dict[RcKeyType, str | float]" = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.edgecolor": MUTED, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
@@ -58,7 +62,7 @@ def write_figures(experiment: Experiment, root: Path) -> None:
     Raises:
         UserError: a result that a figure needs is missing; the message names the file.
     """
-    stopwatch = Stopwatch("figures")
+    manifest = Manifest("figures")
     results = Results(experiment, root)
     names = figure_names(experiment)
     with mpl.rc_context(STYLE):
@@ -66,7 +70,7 @@ def write_figures(experiment: Experiment, root: Path) -> None:
             figure = DRAWERS[name](results)
             _save(figure, results.figures / name)
             plt.close(figure)
-    stopwatch.write(results.figures, {"name": experiment.name}, results.files_read(), figures=len(names))
+    manifest.write(results.figures, {"name": experiment.name}, results.files_read(), {"figures": len(names)})
     print(f"{len(names)} figures: {results.figures}/{{{','.join(names)}}}.{{png,svg}}")
 
 
@@ -81,10 +85,11 @@ def _save(figure: Figure, stem: Path) -> None:
 
 
 def _panels(
-    rows: int, columns: int, width: float, height: float, **options: bool | str
+    rows: int, columns: int, width: float, height: float, sharey: Literal["none", "row"] = "none"
 ) -> tuple[Figure, np.ndarray]:
     """A grid of axes, always two-dimensional; width and height are of one panel, in inches."""
-    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
+    size = (width * columns, height * rows)
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=sharey)
 
 
 def _title(results: Results, title: str, domain: str) -> str:
@@ -114,8 +119,10 @@ def _dots(
     for row, (arm, dot) in enumerate(dots.items()):
         mean, error, seeds = dot.middle.mean, dot.middle.error, dot.middle.n
         if error is not None:
-            style = "-" if dot.middle.over_seeds else ":"
-            axes.hlines(row, mean - error, mean + error, colours[arm], style, linewidth=1.8, zorder=2)
+            axes.hlines(
+                row, mean - error, mean + error, colours[arm], "-" if dot.middle.over_seeds else ":",
+                linewidth=1.8, zorder=2,
+            )  # fmt: skip
         axes.scatter(mean, row, s=60, color=colours[arm], zorder=3)
         if seeds > 1:
             axes.scatter(
@@ -146,14 +153,15 @@ def draw_main(results: Results) -> Figure:
     figure, grid = _panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         frames = {arm: measures.accuracy(results, "sft", domain, arm) for arm in colours}
+        suites = scope_suites(experiment, domain)
         for axes, scope in zip(row, scopes, strict=True):
-            if scope not in frames[BASE]:
+            if not suites[scope]:
                 _say_nothing_to_draw(axes, f"no {SCOPE_TITLES[scope].lower()} suite")
                 continue
             dots = {}
             for arm, frame in frames.items():
                 comparison = compared.get((domain, arm, scope))
-                middle = measures.mean(results, "sft", domain, arm, scope)
+                middle = measures.mean_accuracy(results, "sft", domain, arm, suites[scope])
                 dots[arm] = _Dot(middle, frame[scope], bool(comparison and comparison.sign))
             _dots(axes, dots, colours, 1)
             if reference is not None:
@@ -195,9 +203,7 @@ def draw_suites(results: Results) -> Figure:
     return figure
 
 
-def _heat_map(
-    axes: Axes, means: np.ndarray, marked: set[tuple[int, int]], reference: int
-) -> mpl.image.AxesImage:
+def _heat_map(axes: Axes, means: Floats, marked: set[tuple[int, int]], reference: int) -> mpl.image.AxesImage:
     """Draw (arms, suites) accuracies coloured by their difference from row `reference`; stars at `marked`."""
     difference = means - means[reference]
     reach = max(1.0, float(np.abs(difference[1:]).max()))
@@ -266,7 +272,7 @@ def _weight_bars(axes: Axes, history: pd.DataFrame) -> None:
     """Per epoch, side by side for each verdict: 10-90 % thin, 25-75 % thick, the median a white dot."""
     for (verdict, colour), shift in zip(VERDICT_COLOURS.items(), (-0.12, 0.12), strict=True):
         own = history[history["verdict"] == verdict].groupby("epoch")["weight"]
-        quantiles = own.quantile([0.1, 0.25, 0.5, 0.75, 0.9]).unstack()
+        quantiles = own.quantile(np.array([0.1, 0.25, 0.5, 0.75, 0.9])).unstack()
         where = quantiles.index + shift
         axes.vlines(where, quantiles[0.1], quantiles[0.9], color=colour, linewidth=1.5)
         axes.vlines(where, quantiles[0.25], quantiles[0.75], color=colour, linewidth=6)
@@ -294,14 +300,19 @@ def draw_entropy(results: Results) -> Figure:
     changes = measures.entropy_changes(results)
     figure, grid = _panels(len(domains), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
     for (level, change), domain in zip(grid, domains, strict=True):
-        by_seed = {arm: measures.entropy(results, domain, arm) for arm in colours}
-        if any(values is None for values in by_seed.values()):
-            some = any(values is not None for values in by_seed.values())
-            _say_nothing_to_draw(level, "not scored for all arms" if some else "no policy entropy was scored")
+        levels = {
+            arm: _Dot(middle, by_seed)
+            for arm in colours
+            if (middle := measures.entropy_mean(results, domain, arm)) is not None
+            and (by_seed := measures.entropy(results, domain, arm)) is not None
+        }
+        if len(levels) < len(colours):
+            _say_nothing_to_draw(
+                level, "not scored for all arms" if levels else "no policy entropy was scored"
+            )
             _say_nothing_to_draw(change, "no change to show")
             continue
-        means = {arm: measures.entropy_mean(results, domain, arm) for arm in colours}
-        _dots(level, {arm: _Dot(means[arm], by_seed[arm]) for arm in colours}, colours, 3)
+        _dots(level, levels, colours, 3)
         level.set_title(_title(results, "Policy entropy", domain))
         level.set_xlabel("nats per token")
         if reference is None:
@@ -309,7 +320,7 @@ def draw_entropy(results: Results) -> Figure:
             continue
         dots = {}
         for arm in colours:
-            relative = 100 * (by_seed[arm] / by_seed[reference] - 1)
+            relative = 100 * (levels[arm].by_seed / levels[reference].by_seed - 1)
             comparison = changes.get((domain, arm))
             middle = Estimate(relative.mean(), None, None, None, len(relative))
             if comparison is not None:
@@ -363,10 +374,8 @@ def draw_sft_curves(results: Results) -> Figure:
     return figure
 
 
-def _logs(results: Results, kind: str, domain: str, name: str) -> pd.DataFrame:
-    logs: Iterator[pd.DataFrame] = (
-        results.log(Run(kind, domain, name, seed)) for seed in results.experiment.seeds
-    )
+def _logs(results: Results, kind: Kind, domain: str, name: str) -> pd.DataFrame:
+    logs = [results.log(Run(kind, domain, name, seed)) for seed in results.experiment.seeds]
     return pd.concat(logs, ignore_index=True)
 
 

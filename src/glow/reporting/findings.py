@@ -70,13 +70,15 @@ def _direction(value: Decided, more: str, less: str) -> str:
     return f"no clear difference (the mean leans {'up' if mean > 0 else 'down'})"
 
 
-def _listed(values: Mapping[str, Decided], digits: int = 1) -> str:
+def _listing(values: Mapping[str, Decided], digits: int = 1) -> str:
     """`glow +1.2 [−3.4, +5.8]; glow_released +0.3 [−1.0, +1.6]*`, a star where it holds after correction."""
     shown = []
     for name, value in values.items():
-        compared = isinstance(value, Comparison)
-        star = MARK if compared and value.sign else ""
-        shown.append(f"{name} {interval(value.difference if compared else value, digits)}{star}")
+        if isinstance(value, Comparison):
+            star = MARK if value.sign else ""
+            shown.append(f"{name} {interval(value.difference, digits)}{star}")
+        else:
+            shown.append(f"{name} {interval(value, digits)}")
     return "; ".join(shown)
 
 
@@ -90,10 +92,10 @@ def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
     if not gains:
         return
     first, gain = next(iter(gains.items()))
-    detail = f"OOD accuracy against positive-only SFT, in points: {_listed(gains)}."
+    detail = f"OOD accuracy against positive-only SFT, in points: {_listing(gains)}."
     plain = [arm for arm in dynamics.both_signs(results.experiment) if arm not in arms]
     if plain and (same := measures.gain(results, domain, first, OOD, over=plain[0])) is not None:
-        detail += f" Against plain training on the same data ({plain[0]}): {_listed({first: same})}."
+        detail += f" Against plain training on the same data ({plain[0]}): {_listing({first: same})}."
     detail += " The paper reports a gain over positive-only SFT."
     yield Finding(
         f"GLOW ({first}), out of domain: {_direction(gain, *OVER_POSITIVES)}", detail, _standing(gain)
@@ -113,7 +115,7 @@ def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
     if not gains:
         return
     name, gain = next(iter(gains.items()))
-    detail = f"OOD accuracy of plain SFT against positive-only SFT, in points: {_listed(gains)}."
+    detail = f"OOD accuracy of plain SFT against positive-only SFT, in points: {_listing(gains)}."
     detail += " The paper reports gains from negatives."
     yield Finding(
         f"Training on wrong answers ({name}), out of domain: {_direction(gain, *OVER_POSITIVES)}",
@@ -132,7 +134,7 @@ def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
     detail = f"In-domain accuracy, in percent: {listed}."
     gain = measures.gains(results).get((domain, best, IN_DOMAIN))
     if gain is not None:
-        detail += f" Against positive-only SFT, in points: {_listed({best: gain})}."
+        detail += f" Against positive-only SFT, in points: {_listing({best: gain})}."
     yield Finding(f"In domain, the highest mean is that of {best}", detail)
 
 
@@ -147,7 +149,7 @@ def _loss(results: Results, domain: str) -> Iterator[Finding]:
     arm, gap = next(iter(gaps.items()))
     how = _direction(gap, "negatives end higher than positives", "negatives end lower than positives")
     detail = "Loss of negatives minus loss of positives in the last epoch, in nats per token: "
-    detail += f"{_listed(gaps, 3)}. The paper reports that negatives slow the descent of the loss."
+    detail += f"{_listing(gaps, 3)}. The paper reports that negatives slow the descent of the loss."
     yield Finding(f"Training loss ({arm}): {how}", detail, _standing(gap))
 
 
@@ -162,7 +164,7 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
     if not changes:
         return
     name, change = next(iter(changes.items()))
-    detail = f"Change of policy entropy against positive-only SFT, in percent: {_listed(changes)}."
+    detail = f"Change of policy entropy against positive-only SFT, in percent: {_listing(changes)}."
     detail += " The paper reports a higher entropy; for which arm is not known here."
     yield Finding(
         f"Policy entropy ({name}): {_direction(change, 'higher', 'lower')}", detail, _standing(change)
@@ -174,7 +176,7 @@ def _weights(results: Results, domain: str) -> Iterator[Finding]:
         summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.clamp)
         if summary.empty:
             continue
-        whole = summary.xs("all", level="epoch").mean()
+        whole = summary[summary.index.get_level_values("epoch") == "all"].mean()
         detail = (
             f"Mean weight {number(whole['mean'], 3)} (s.d. over samples {number(whole['sd'], 3)}); "
             f"{number(whole['correct'], 3)} for correct, {number(whole['wrong'], 3)} for wrong trajectories"
@@ -202,4 +204,4 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
         return
     rose = [name for name, change in effects.items() if change.sign > 0]
     headline = f"GRPO raised in-domain accuracy from {len(rose)} of {len(effects)} initialisations"
-    yield Finding(headline, f"Change in-domain, in points: {_listed(effects)}.")
+    yield Finding(headline, f"Change in-domain, in points: {_listing(effects)}.")

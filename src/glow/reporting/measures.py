@@ -6,21 +6,19 @@ training. What was measured on questions is estimated over seeds and questions (
 here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from glow.config import Experiment
 from glow.errors import UserError
+from glow.reporting.conventions import ERROR_RATE
 from glow.reporting.results import BASE, Kind, Results, Run
 from glow.reporting.scopes import mean_columns, scope_suites
-from glow.reporting.statistics import Estimate, bootstrap, crossed, estimate, holm
-
-ERROR_RATE = 0.05
-"""A corrected p-value below this tells a difference from none."""
-
+from glow.reporting.statistics import Estimate, Floats, bootstrap, crossed, estimate, holm
 
 # --- answers of one model -------------------------------------------------------------------------
 
@@ -49,8 +47,11 @@ def _answers(results: Results, kind: Kind, domain: str, name: str, key: str) -> 
         _refuse_other_questions(results, run, frame, runs[0], frames[0])
     columns = [frame[key] if key in frame else pd.Series(np.nan, frame.index) for frame in frames]
     table = pd.concat(columns, axis="columns", keys=results.experiment.seeds).T
+    suite_of = table.columns.get_level_values("suite")
     return {
-        suite: own for suite in results.experiment.suites if not (own := table[suite]).isna().any(axis=None)
+        suite: own.droplevel("suite", axis="columns")
+        for suite in results.experiment.suites
+        if not (own := table.loc[:, suite_of == suite]).isna().any(axis=None)
     }
 
 
@@ -97,28 +98,44 @@ def accuracy(results: Results, kind: Kind, domain: str, name: str) -> pd.DataFra
     return pd.concat([wide, pd.DataFrame(means)], axis="columns")
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """What of the answers is averaged; by default accuracy in percent.
+
+    Attributes:
+        key: as for `answers`.
+        scale: what it is multiplied by, to turn shares into percent.
+        among: the key that a suite must have to count; None for `key` itself.
+    """
+
+    key: str = "correct"
+    scale: float = 100
+    among: str | None = None
+
+
+ACCURACY = Quantity()
+
+
 def mean(
-    results: Results,
-    kind: Kind,
-    domain: str,
-    name: str,
-    column: str,
-    key: str = "correct",
-    scale: float = 100,
-    among: str | None = None,
+    results: Results, kind: Kind, domain: str, name: str, column: str, quantity: Quantity = ACCURACY
 ) -> Estimate | None:
     """The mean of a quantity over a column's suites (equal weights), over seeds and questions.
 
-    Suites without the quantity `among` (by default the one asked for) are left out. None where that leaves
-    none, or one that lacks the quantity asked for, so that means over the same suites stand side by side.
-    `scale` turns shares into percent.
+    None where no suite counts, or one of those that do lacks the quantity itself, so that means over the
+    same suites stand side by side.
     """
-    measured = answers(results, kind, domain, name, key)
-    counted = answers(results, kind, domain, name, among or key)
+    measured = answers(results, kind, domain, name, quantity.key)
+    counted = answers(results, kind, domain, name, quantity.among or quantity.key)
     suites = [suite for suite in column_suites(results.experiment, domain, column) if suite in counted]
     if not suites or not all(suite in measured for suite in suites):
         return None
-    return crossed([scale * measured[suite].to_numpy() for suite in suites])
+    return crossed([quantity.scale * measured[suite].to_numpy() for suite in suites])
+
+
+def mean_accuracy(results: Results, kind: Kind, domain: str, name: str, suites: Sequence[str]) -> Estimate:
+    """Accuracy in percent over suites, at least one (equal weights), over seeds and questions."""
+    right = answers(results, kind, domain, name)
+    return crossed([100 * right[suite].to_numpy() for suite in suites])
 
 
 # --- differences between models -------------------------------------------------------------------
@@ -144,19 +161,20 @@ class Comparison:
         return int(np.sign(self.difference.mean))
 
 
-def _compare(
-    differences: Mapping[Hashable, tuple[list[np.ndarray], list[float] | None]],
-) -> dict[Hashable, Comparison]:
+Key = TypeVar("Key", bound=Hashable)
+
+
+def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
     """One family of comparisons: key -> (strata of paired differences, weights of the strata)."""
     estimates = {key: crossed(strata, weights) for key, (strata, weights) in differences.items()}
-    tested = [key for key, found in estimates.items() if found.p is not None]
-    corrected = dict(zip(tested, holm([estimates[key].p for key in tested]), strict=True))
+    tested = {key: found.p for key, found in estimates.items() if found.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     return {key: Comparison(found, corrected.get(key)) for key, found in estimates.items()}
 
 
-def _paired(
+def _paired_differences(
     results: Results, runs: tuple[tuple[Kind, str], tuple[Kind, str]], domain: str, suites: list[str]
-) -> list[np.ndarray]:
+) -> list[Floats]:
     """Percent right of the second (kind, name) minus the first's, by suite: (seeds, questions)."""
     (first_kind, first), (second_kind, second) = runs
     seed = results.experiment.seeds[0]
@@ -177,7 +195,7 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
     suites = column_suites(results.experiment, domain, column)
     if reference is None or not suites:
         return None
-    return crossed(_paired(results, (("sft", reference), ("sft", name)), domain, suites))
+    return crossed(_paired_differences(results, (("sft", reference), ("sft", name)), domain, suites))
 
 
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
@@ -191,7 +209,7 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
         return {}
     family = {
         (domain, arm, column): (
-            _paired(
+            _paired_differences(
                 results,
                 (("sft", reference), ("sft", arm)),
                 domain,
@@ -208,10 +226,12 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
 
 
 def gain_bootstrap(results: Results, domain: str, name: str, column: str) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of a gain over the reference arm; None as for `bootstrap`."""
+    """The 95 % bootstrap interval of a gain; None without a reference arm, and as for `bootstrap`."""
     reference = results.experiment.reference_arm
+    if reference is None:
+        return None
     suites = column_suites(results.experiment, domain, column)
-    return bootstrap(_paired(results, (("sft", reference), ("sft", name)), domain, suites))
+    return bootstrap(_paired_differences(results, (("sft", reference), ("sft", name)), domain, suites))
 
 
 # --- GRPO -----------------------------------------------------------------------------------------
@@ -233,31 +253,28 @@ class GrpoEffect:
 
 def grpo_effects(results: Results) -> dict[tuple[str, str, str], GrpoEffect]:
     """What GRPO did to accuracy: (domain, initialisation, scope) -> effect, all of them one family."""
-    experiment = results.experiment
-    keys = [
-        (domain, name, scope)
-        for domain in experiment.domain_names
+    places = {
+        (domain, name, scope): suites
+        for domain in results.experiment.domain_names
         for name in results.initialisations
-        for scope, suites in scope_suites(experiment, domain).items()
+        for scope, suites in scope_suites(results.experiment, domain).items()
         if suites
-    ]
+    }
     family = {
         (domain, name, scope): (
-            _paired(
-                results, (("sft", name), ("grpo", name)), domain, column_suites(experiment, domain, scope)
-            ),
+            _paired_differences(results, (("sft", name), ("grpo", name)), domain, suites),
             None,
         )
-        for domain, name, scope in keys
+        for (domain, name, scope), suites in places.items()
     }
     changes = _compare(family)
     return {
         (domain, name, scope): GrpoEffect(
-            mean(results, "sft", domain, name, scope),
-            mean(results, "grpo", domain, name, scope),
+            mean_accuracy(results, "sft", domain, name, suites),
+            mean_accuracy(results, "grpo", domain, name, suites),
             changes[domain, name, scope],
         )
-        for domain, name, scope in keys
+        for (domain, name, scope), suites in places.items()
     }
 
 
@@ -277,7 +294,7 @@ def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Est
 
 def entropy(results: Results, domain: str, name: str) -> pd.Series | None:
     """Policy entropy in nats per token, by seed; None where none was scored."""
-    scored = _scored(results, domain, name)
+    scored = _nats_and_tokens(results, domain, name)
     if scored is None:
         return None
     nats, tokens = scored
@@ -286,11 +303,11 @@ def entropy(results: Results, domain: str, name: str) -> pd.Series | None:
 
 def entropy_mean(results: Results, domain: str, name: str) -> Estimate | None:
     """Policy entropy in nats per token, over seeds and questions; None where none was scored."""
-    scored = _scored(results, domain, name)
+    scored = _nats_and_tokens(results, domain, name)
     if scored is None:
         return None
-    by_seed, departures = _linear(*scored)
-    return crossed(*_by_suite(departures.mul(by_seed, axis="index").add(by_seed, axis="index")))
+    by_seed, departures = _linear_parts(*scored)
+    return crossed(*_suite_strata(departures.mul(by_seed, axis="index").add(by_seed, axis="index")))
 
 
 def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
@@ -301,24 +318,28 @@ def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
     family. Empty where there is no reference arm or no entropy was scored.
     """
     experiment, reference = results.experiment, results.experiment.reference_arm
+    if reference is None:
+        return {}
     family = {
-        (domain, arm): _by_suite(ratio)
+        (domain, arm): _suite_strata(ratio)
         for domain in experiment.domain_names
         for arm in (BASE, *experiment.arms)
-        if reference not in (None, arm) and (ratio := _log_ratio(results, domain, arm, reference)) is not None
+        if arm != reference and (ratio := _log_ratio(results, domain, arm, reference)) is not None
     }
     return {key: _in_percent(found) for key, found in _compare(family).items()}
 
 
-def _scored(results: Results, domain: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def _nats_and_tokens(results: Results, domain: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Nats and tokens by seed and question, of the questions that were scored for every seed."""
-    nats, tokens = (answers(results, "sft", domain, name, key) for key in ("entropy", "entropy_tokens"))
-    nats, tokens = pd.concat(nats, axis="columns"), pd.concat(tokens, axis="columns")
+    nats, tokens = (
+        pd.concat(answers(results, "sft", domain, name, key), axis="columns")
+        for key in ("entropy", "entropy_tokens")
+    )
     scored = (tokens > 0).all(axis="index")
     return (nats.loc[:, scored], tokens.loc[:, scored]) if scored.any() else None
 
 
-def _linear(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+def _linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     """Token-weighted mean by seed, and each question's part in its relative error (their mean is zero).
 
     The mean is a ratio of sums; its relative error is to first order that of the mean of these parts.
@@ -330,21 +351,21 @@ def _linear(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.Dat
 
 def _log_ratio(results: Results, domain: str, name: str, reference: str) -> pd.DataFrame | None:
     """Logarithm of the ratio of entropies by seed, with each question's part in its error."""
-    own, other = _scored(results, domain, name), _scored(results, domain, reference)
+    own, other = _nats_and_tokens(results, domain, name), _nats_and_tokens(results, domain, reference)
     if own is None or other is None:
         return None
     shared = own[0].columns.intersection(other[0].columns)
     if shared.empty:
         return None
     (level, parts), (base, base_parts) = (
-        _linear(*(table[shared] for table in scored)) for scored in (own, other)
+        _linear_parts(*(table[shared] for table in scored)) for scored in (own, other)
     )
     if (level <= 0).any() or (base <= 0).any():
         return None
     return (parts - base_parts).add(np.log(level / base), axis="index")
 
 
-def _by_suite(table: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
+def _suite_strata(table: pd.DataFrame) -> tuple[list[Floats], list[float]]:
     """The strata of a table (seeds x (suite, question)), weighted by their numbers of questions."""
     strata = [own.T.to_numpy() for _, own in table.T.groupby(level=0, sort=False)]
     return strata, [stratum.shape[1] / table.shape[1] for stratum in strata]
@@ -353,10 +374,11 @@ def _by_suite(table: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
 def _in_percent(found: Comparison) -> Comparison:
     """A comparison of logarithms as change in percent; the error is that of the ratio to first order."""
 
-    def percent(value: float | None) -> float | None:
-        return None if value is None else 100 * float(np.expm1(value))
+    def percent(value: float) -> float:
+        return 100 * float(np.expm1(value))
 
     log = found.difference
     error = None if log.error is None else 100 * float(np.exp(log.mean)) * log.error
-    change = replace(log, mean=percent(log.mean), error=error, low=percent(log.low), high=percent(log.high))
+    low, high = (None, None) if log.bounds is None else map(percent, log.bounds)
+    change = replace(log, mean=percent(log.mean), error=error, low=low, high=high)
     return replace(found, difference=change)

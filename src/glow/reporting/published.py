@@ -72,7 +72,7 @@ def counterpart_value(results: Results, domain: str, counterpart: Counterpart) -
         return None
     if measure == "entropy_change":
         change = measures.entropy_changes(results).get((domain, arm))
-        return change and change.difference
+        return change.difference if change else None
     return measures.gain(results, domain, arm, measure.removeprefix("gain_"))
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from glow.config import Experiment
-from glow.files.jsonl import atomic_path
-from glow.files.manifest import Stopwatch
+from glow.files.atomic import atomic_path
+from glow.files.manifest import Manifest
 from glow.reporting import measures, timings
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table
@@ -66,7 +66,7 @@ def write_report(experiment: Experiment, root: Path) -> None:
     Raises:
         UserError: a figure, or a result that a table needs, is missing; the message names the file.
     """
-    stopwatch = Stopwatch("report")
+    manifest = Manifest("report")
     results = Results(experiment, root)
     page = _template().render(
         experiment=experiment,
@@ -84,11 +84,11 @@ def write_report(experiment: Experiment, root: Path) -> None:
     with atomic_path(results.report) as partial:
         partial.write_text(page, encoding="utf-8")
     figures = [results.figure(name) for name in figure_names(experiment)]
-    stopwatch.write(results.report, {"name": experiment.name}, [*figures, *results.files_read()])
+    manifest.write(results.report, {"name": experiment.name}, [*figures, *results.files_read()])
     print(f"report: {results.report} ({results.report.stat().st_size / 1e6:.1f} MB, self-contained)")
 
 
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -177,14 +177,14 @@ def _environment(manifests: pd.DataFrame) -> dict[str, str]:
         f"{name} {version}" for versions in manifests["packages"] for name, version in versions.items()
     }
     return {
-        "git commit": _distinct(manifests["git_commit"].fillna("not a git checkout")),
-        "host": _distinct(manifests["host"]),
-        "device": _distinct(manifests["device"]),
-        "Python": _distinct(manifests["python"]),
-        "packages": _distinct(packages),
+        "git commit": _distinct_values(manifests["git_commit"].fillna("not a git checkout")),
+        "host": _distinct_values(manifests["host"]),
+        "device": _distinct_values(manifests["device"]),
+        "Python": _distinct_values(manifests["python"]),
+        "packages": _distinct_values(packages),
         "manifests": str(len(manifests)),
     }
 
 
-def _distinct(values: Iterable[str]) -> str:
+def _distinct_values(values: Iterable[str]) -> str:
     return ", ".join(sorted(set(values)))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from glow.config import Experiment
 from glow.errors import UserError
-from glow.evaluation.metrics import Question, questions
+from glow.evaluation.metrics import QuestionResult, questions, read_outcomes
 from glow.files.jsonl import read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
@@ -117,7 +117,7 @@ class Results:
         return self._manifest(self.training(run))
 
     def _manifest(self, folder: Path) -> str:
-        return str(_present(folder / "manifest.json").relative_to(self.root))
+        return str(_present_file(folder / "manifest.json").relative_to(self.root))
 
     @property
     def tables(self) -> Path:
@@ -131,7 +131,7 @@ class Results:
 
     def figure(self, name: str) -> Path:
         """A figure's SVG, which must be there."""
-        return _present(self.figures / f"{name}.svg")
+        return _present_file(self.figures / f"{name}.svg")
 
     @property
     def report(self) -> Path:
@@ -155,7 +155,7 @@ class Results:
         was sampled.
 
         Raises:
-            UserError: scores or samples are missing, lack a suite, or do not belong together.
+            UserError: scores or samples are missing or malformed, lack a suite, or do not belong together.
         """
         if run not in self._questions:
             self._questions[run] = self._read_questions(run)
@@ -164,9 +164,7 @@ class Results:
     def _read_questions(self, run: Run) -> pd.DataFrame:
         path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
         suites = _read_json(path)["suites"]
-        rows = [_question_row(question) for question in questions(read_jsonl(archive), archive)]
-        if not rows:
-            raise UserError(f"{archive}: no samples; evaluate this model again")
+        rows = [_question_row(question) for question in questions(read_outcomes(archive), archive)]
         frame = pd.DataFrame(rows).set_index(["suite", "problem_id"])
         accuracy = frame["correct"].groupby(level="suite").mean()
         for suite in self.experiment.suites:
@@ -182,7 +180,7 @@ class Results:
 
     def history(self, run: Run) -> pd.DataFrame:
         """Loss, gain and weight of every sample in every epoch, with the run's name and seed."""
-        path = _present(self.training(run) / "history.parquet")
+        path = _present_file(self.training(run) / "history.parquet")
         frame = pd.read_parquet(path, columns=["epoch", "verdict", "loss", "gain", "weight"])
         return frame.assign(name=run.name, seed=run.seed)
 
@@ -211,7 +209,7 @@ class Results:
 
     def selection_size(self, domain: str, seed: int, selection: str) -> int:
         """How many trajectories a selection holds."""
-        with _present(self.selection_file(domain, seed, selection)).open("rb") as lines:
+        with _present_file(self.selection_file(domain, seed, selection)).open("rb") as lines:
             return sum(1 for line in lines if line.strip())
 
 
@@ -219,7 +217,7 @@ SCORE_FILES = ("scores.json", "samples.jsonl.gz")
 QUESTION_COLUMNS = ("correct", "truncated", "unparsed", "unjudged", "tokens", "entropy", "entropy_tokens")
 
 
-def _question_row(question: Question) -> dict[str, Any]:
+def _question_row(question: QuestionResult) -> dict[str, Any]:
     by_k = {"pass": question.pass_at, "maj": question.maj_at}
     return {
         "suite": question.suite,
@@ -240,7 +238,7 @@ def read_manifests(root: Path) -> pd.DataFrame:
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True) for time in times})
 
 
-def _present(path: Path) -> Path:
+def _present_file(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such file; run the stage that makes it, or the whole experiment")
     return path
@@ -248,7 +246,7 @@ def _present(path: Path) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(_present(path).read_text(encoding="utf-8"))
+        document = json.loads(_present_file(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); remove it and make it again") from None
     if not isinstance(document, dict):

@@ -23,11 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-LEVEL = 0.95
-FEW_SEEDS = 8
-"""With fewer seeds, an interval is not shorter than the t interval over seed means (see `crossed`)."""
+from glow.reporting.conventions import FEW_SEEDS, LEVEL
+
+Floats = NDArray[np.float64]
 RESAMPLES = 10_000
 
 
@@ -53,11 +54,17 @@ class Estimate:
     questions: int | None = None
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both bounds of the interval; None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on one side of zero; 0 where it holds zero or is absent."""
-        if self.low is None or self.high is None:
+        if self.bounds is None:
             return 0
-        return int(self.low > 0) - int(self.high < 0)
+        low, high = self.bounds
+        return int(low > 0) - int(high < 0)
 
     @property
     def over_seeds(self) -> bool:
@@ -65,7 +72,7 @@ class Estimate:
         return self.n > 1
 
 
-def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
+def estimate(values: Sequence[float] | Floats) -> Estimate:
     """The mean of one value a seed, with the ordinary t interval from two seeds on."""
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2:
@@ -97,11 +104,11 @@ class _Parts:
         degrees: (strata,) degrees of freedom of `questions`.
     """
 
-    by_seed: np.ndarray
+    by_seed: Floats
     seeds: float
-    questions: np.ndarray
-    rest: np.ndarray
-    degrees: np.ndarray
+    questions: Floats
+    rest: Floats
+    degrees: Floats
 
     @property
     def from_seeds(self) -> float:
@@ -109,7 +116,7 @@ class _Parts:
         return max(0.0, self.seeds - float(self.rest.sum()))
 
 
-def crossed(strata: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> Estimate:
+def crossed(strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None) -> Estimate:
     """The weighted mean of strata in which every seed answers every question, with its t interval.
 
     The variance of the mean is that of seed means, plus that of question means, less that of the rest,
@@ -147,12 +154,12 @@ def crossed(strata: Sequence[np.ndarray], weights: Sequence[float] | None = None
     error = math.sqrt(variance)
     reach, p = _t(mean, error, variance**2 / spread)
     if 1 < seeds < FEW_SEEDS:
-        seeds_error = math.sqrt(max(parts.seeds, _rounding(arrays, shares) / seeds))
+        seeds_error = math.sqrt(max(parts.seeds, _rounding_variance(arrays, shares) / seeds))
         reach, p = map(max, (reach, p), _t(mean, seeds_error, seeds - 1))
     return Estimate(mean, error, mean - reach, mean + reach, seeds, p, count)
 
 
-def _rounding(arrays: list[np.ndarray], shares: np.ndarray) -> float:
+def _rounding_variance(arrays: list[Floats], shares: Floats) -> float:
     """Variance of a seed mean from its rounding to one answer more or less (Sheppard's, by stratum)."""
     variance = 0.0
     for array, share in zip(arrays, shares, strict=True):
@@ -162,7 +169,7 @@ def _rounding(arrays: list[np.ndarray], shares: np.ndarray) -> float:
     return variance
 
 
-def _parts(arrays: list[np.ndarray], shares: np.ndarray) -> _Parts:
+def _parts(arrays: list[Floats], shares: Floats) -> _Parts:
     seeds = len(arrays[0])
     by_seed = np.zeros(seeds)
     questions, rest = np.zeros(len(arrays)), np.zeros(len(arrays))
@@ -177,7 +184,7 @@ def _parts(arrays: list[np.ndarray], shares: np.ndarray) -> _Parts:
     return _Parts(by_seed, by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0, questions, rest, degrees)
 
 
-def clustered(values: np.ndarray, clusters: np.ndarray) -> Estimate:
+def clustered(values: Floats, clusters: np.ndarray) -> Estimate:
     """The mean of values that come in clusters of any size (trajectories of a problem), n being 1.
 
     Its error is that of drawing clusters: the mean is a ratio of sums over clusters, linearised (Miller
@@ -190,7 +197,7 @@ def clustered(values: np.ndarray, clusters: np.ndarray) -> Estimate:
 
 
 def bootstrap(
-    strata: Sequence[np.ndarray], weights: Sequence[float] | None = None, resamples: int = RESAMPLES
+    strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None, resamples: int = RESAMPLES
 ) -> tuple[float, float] | None:
     """The 95 % interval of the mean that `crossed` gives, from resampled seeds and questions.
 
@@ -210,22 +217,22 @@ def bootstrap(
     arrays = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
     shares = np.full(len(arrays), 1 / len(arrays)) if weights is None else np.asarray(weights)
     found = crossed(arrays, shares)
-    if found.error is None:
+    if found.error is None or found.high is None:  # without an error there is no interval
         return None
     parts = _parts(arrays, shares)
     random = np.random.default_rng(0)
     drawn = np.full(resamples, parts.by_seed.mean())
-    drawn += _resampled(parts.by_seed, parts.from_seeds, resamples, random)
+    drawn += _resampled_deviations(parts.by_seed, parts.from_seeds, resamples, random)
     for array, share, variance in zip(arrays, shares, parts.questions, strict=True):
-        drawn += _resampled(share * array.mean(axis=0), variance, resamples, random)
+        drawn += _resampled_deviations(share * array.mean(axis=0), variance, resamples, random)
     low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     stretch = (found.high - found.mean) / (float(ndtri(0.5 + LEVEL / 2)) * found.error)
     return found.mean + stretch * float(low - found.mean), found.mean + stretch * float(high - found.mean)
 
 
-def _resampled(
-    values: np.ndarray, variance: float, resamples: int, random: np.random.Generator
-) -> np.ndarray:
+def _resampled_deviations(
+    values: Floats, variance: float, resamples: int, random: np.random.Generator
+) -> Floats:
     """Deviations of resampled means from the mean, scaled to have `variance`."""
     distinct, counts = np.unique(values, return_counts=True)
     own = values.var() / values.size

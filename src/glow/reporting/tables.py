@@ -1,19 +1,20 @@
 """The study's tables together: built in the order of the report, written with the sources of their cells.
 
-What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination`; the numbers
-come from `measures`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination_table`; the
+numbers come from `measures`, the captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
 from glow.config import Experiment
-from glow.files.jsonl import atomic_path, write_json
-from glow.files.manifest import Stopwatch
+from glow.files.atomic import atomic_path
+from glow.files.jsonl import write_json
+from glow.files.manifest import Manifest
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
-from glow.reporting.contamination import contamination_table
+from glow.reporting.contamination_table import contamination_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results
 from glow.reporting.training_tables import data_table, entropy_table, weights_table
@@ -41,7 +42,7 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     Raises:
         UserError: a result that a cell needs is missing; the message names the file.
     """
-    stopwatch = Stopwatch("tables")
+    manifest = Manifest("tables")
     results = Results(experiment, root)
     tables = build_tables(results)
     for table in tables:
@@ -52,7 +53,7 @@ def write_tables(experiment: Experiment, root: Path) -> None:
         _write_text(results.tables / f"{table.name}.tex", latex(table))
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)
-    stopwatch.write(results.tables, {"name": experiment.name}, results.files_read(), tables=len(tables))
+    manifest.write(results.tables, {"name": experiment.name}, results.files_read(), {"tables": len(tables)})
     names = ",".join(table.name for table in tables)
     print(f"{len(tables)} tables: {results.tables}/{{{names}}}.{{csv,md,tex}}")
 

@@ -121,7 +121,7 @@ def entropy_table(results: Results) -> Table:
             row["entropy"] = mean_cell(measures.entropy_mean(results, domain, arm), 3)
             if reference is not None:
                 change = changes.get((domain, arm))
-                cell = marked_cell(change_cell(change and change.difference, 1), change)
+                cell = marked_cell(change_cell(change.difference if change else None, 1), change)
                 row["change"] = replace(cell, text="reference") if arm == reference else cell
             rows.append(row)
     return Table(
@@ -155,5 +155,5 @@ def _weight_row(domain: str, arm: str, epoch: str, by_seed: pd.DataFrame) -> dic
     row |= {"n": count_cell(len(by_seed)), "samples": count_cell(round(by_seed["samples"].mean()))}
     for key in WEIGHT_HEADINGS:
         known = not by_seed[key].isna().any()
-        row[key] = mean_cell(estimate(by_seed[key]) if known else None, WEIGHT_DIGITS.get(key, 3))
+        row[key] = mean_cell(estimate(by_seed[key].to_numpy()) if known else None, WEIGHT_DIGITS.get(key, 3))
     return row

@@ -11,8 +11,9 @@ from glow.config import Suite, unknown
 from glow.data.choices import LETTERS
 from glow.data.problem_rows import read_problems
 from glow.errors import UserError
-from glow.files.jsonl import Record, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.jsonl import write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Problem
 from glow.miniature.families import as_choice, draw_problems
 from glow.suites.gym import LEVELS, RECIPE
 from glow.suites.scorers import require_scorers
@@ -35,7 +36,7 @@ def write_suite(name: str, settings: Suite, output: Path) -> None:
         UserError: the task is unknown, its rows cannot be read, there are fewer than asked for, or the
             packages that would judge their answers are not installed.
     """
-    stopwatch = Stopwatch("suite")
+    manifest = Manifest("suite")
     facts: dict[str, Any] = {}
     if settings.families is not None:
         problems = _family_suite(settings)
@@ -44,12 +45,12 @@ def write_suite(name: str, settings: Suite, output: Path) -> None:
         require_scorers(problems)
     write_jsonl(output, problems)
     inputs = [file for file in (settings.file, settings.shots_file) if file]
-    stopwatch.write(output, settings.model_dump(mode="json"), inputs, problems=len(problems), **facts)
+    manifest.write(output, settings.model_dump(mode="json"), inputs, {"problems": len(problems), **facts})
     kept = "".join(f", {count} {what}" for what, count in facts.get("kept repeats", {}).items() if count)
     print(f"{output}: {len(problems)} problems, format {problems[0]['format']}{kept}")
 
 
-def _family_suite(settings: Suite) -> list[Record]:
+def _family_suite(settings: Suite) -> list[Problem]:
     assert settings.families is not None
     problems, _ = draw_problems(settings.families, settings.problems or FAMILY_SUITE_SIZE, settings.seed, ())
     if settings.format != "choice":
@@ -60,7 +61,7 @@ def _family_suite(settings: Suite) -> list[Record]:
     ]
 
 
-def read_suite(path: Path) -> list[Record]:
+def read_suite(path: Path) -> list[Problem]:
     """The problems of an evaluation suite: all boxed, or all multiple choice.
 
     Raises:
@@ -86,7 +87,7 @@ def read_suite(path: Path) -> list[Record]:
     return problems
 
 
-def _check_choices(problem: Record, place: str) -> None:
+def _check_choices(problem: Problem, place: str) -> None:
     choices = problem.get("choices")
     if not (
         isinstance(choices, list)
@@ -98,7 +99,7 @@ def _check_choices(problem: Record, place: str) -> None:
         raise UserError(f"{place}: 'answer' must be a letter from A to {LETTERS[len(choices) - 1]}")
 
 
-def _check_scorer(problem: Record, place: str) -> None:
+def _check_scorer(problem: Problem, place: str) -> None:
     """Refuse a row that its scorer could not judge: it would count as a wrong answer, or stop the stage."""
     scorer, data = problem["scorer"], problem.get("scorer_data")
     if str(scorer) not in SCORERS:

@@ -17,7 +17,7 @@ from typing import Any
 from glow.data.problem_rows import problem
 from glow.errors import UserError
 from glow.files.hashing import digest
-from glow.files.jsonl import Record
+from glow.files.records import Problem
 
 Levels = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
@@ -94,7 +94,7 @@ def library_version() -> str:
     return version("reasoning-gym")
 
 
-def draw(problems: int | None, seed: int) -> list[Record]:
+def draw(problems: int | None, seed: int) -> list[Problem]:
     """`problems` problems (default: ten of each family and level), evenly over families and levels.
 
     A family's n-th problem at a level depends on (seed, family, level, n) alone.
@@ -103,19 +103,19 @@ def draw(problems: int | None, seed: int) -> list[Record]:
         UserError: the package is missing.
     """
     wanted = len(CELLS) * PER_CELL if problems is None else problems
-    drawn: list[Record] = []
+    drawn: list[Problem] = []
     for place, (family, level) in enumerate(CELLS):
         share = wanted // len(CELLS) + (place < wanted % len(CELLS))
         drawn += _cell(family, level, share, seed) if share else []
     return drawn
 
 
-def _cell(family: str, level: int, count: int, seed: int) -> list[Record]:
+def _cell(family: str, level: int, count: int, seed: int) -> list[Problem]:
     """`count` different problems of one family and level: repeats are passed over while there are others."""
     # The package makes entry n of Random(seed + n): seeds far apart share no entry.
     start = int(digest(["gym", seed, family, level])[:12], 16)
     data = _library().create_dataset(family, seed=start, size=50 * count, **RECIPE[family][level])
-    found: dict[str, Record] = {}
+    found: dict[str, Problem] = {}
     for entry in data:
         name = f"{family}/{LEVELS[level]}"
         made = problem(f"gym/{name}", entry["question"], str(entry["answer"]), family=name)
@@ -133,7 +133,7 @@ def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(metadata, default=str))
 
 
-def score(answer: str, row: Record) -> float:
+def gym_score(answer: str, row: Problem) -> float:
     """What the family's own scorer gives an extracted answer: 1 for right, below for wrong or nearly right.
 
     Raises:

@@ -10,12 +10,12 @@ from types import ModuleType
 
 from glow.data.problem_rows import gold_of
 from glow.errors import UserError
-from glow.files.jsonl import Record
-from glow.suites.gym import library_version, score
+from glow.files.records import Problem, Verdict
+from glow.suites.gym import gym_score, library_version
 from glow.verifier import answers
 from glow.verifier.verify import TRUNCATED, Judgement, Verifier
 
-Scorer = Callable[[Record, str, str | None, answers.Mode], Judgement]
+Scorer = Callable[[Problem, str, str | None, answers.Mode], Judgement]
 
 LONGEST_ANSWER = 10_000
 """Characters of an answer that a scorer is given: the longest gold answer of a suite has a few hundred."""
@@ -23,7 +23,7 @@ LONGEST_ANSWER = 10_000
 _TEXT = re.compile(r"\s*\$?\s*\\(?:text|textbf|mathrm|texttt)\{(.*)\}\s*\$?\s*", re.DOTALL)
 
 
-def require_scorers(problems: Iterable[Record]) -> None:
+def require_scorers(problems: Iterable[Problem]) -> None:
     """Refuse, before anything is sampled, what could not be judged afterwards.
 
     Raises:
@@ -35,7 +35,7 @@ def require_scorers(problems: Iterable[Record]) -> None:
 
 
 def judge_samples(
-    problem: Record, samples: Sequence[tuple[str, str | None]], verifier: Verifier
+    problem: Problem, samples: Sequence[tuple[str, str | None]], verifier: Verifier
 ) -> list[Judgement]:
     """The verdicts of (response, finish reason) samples of one problem: by its own scorer, or our verifier.
 
@@ -50,22 +50,21 @@ def judge_samples(
     return list(verifier.judge((response, gold, reason) for response, reason in samples))
 
 
-def _judge_gym(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
+def _judge_gym(problem: Problem, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
     found = answers.extract(response, mode)
     if finish_reason == "length":
-        verdict, reason = TRUNCATED
-    elif found.answer is None:
-        verdict, reason = "unparsed", found.reason
-    else:
-        verdict, reason = _gym_verdict(found.answer, problem)
+        return Judgement(TRUNCATED[0], found.answer, TRUNCATED[1], found.place)
+    if found.answer is None:
+        return Judgement("unparsed", None, found.reason, found.place)
+    verdict, reason = _gym_verdict(found.answer, problem)
     return Judgement(verdict, found.answer, reason, found.place)
 
 
-def _gym_verdict(answer: str, problem: Record) -> tuple[str, str]:
+def _gym_verdict(answer: str, problem: Problem) -> tuple[Verdict, str]:
     if len(answer) > LONGEST_ANSWER:
         return "wrong", f"an answer of more than {LONGEST_ANSWER} characters"
     try:
-        value = score(_bare(answer), problem)
+        value = gym_score(_bare(answer), problem)
     except UserError:
         raise
     except Exception as error:  # The package's scorers do not say what they raise on odd text.
@@ -79,7 +78,9 @@ def _bare(answer: str) -> str:
     return (wrapped[1] if wrapped and wrapped[1].count("{") == wrapped[1].count("}") else answer).strip()
 
 
-def _judge_ifeval(problem: Record, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
+def _judge_ifeval(
+    problem: Problem, response: str, finish_reason: str | None, mode: answers.Mode
+) -> Judgement:
     if finish_reason == "length":
         return Judgement(TRUNCATED[0], None, TRUNCATED[1])
     data, checker = problem["scorer_data"], _ifeval_checker()

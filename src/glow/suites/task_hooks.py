@@ -14,6 +14,7 @@ from glow.config import Suite, Verification
 from glow.config.options import validated
 from glow.data.choices import LETTERS
 from glow.files.jsonl import Record
+from glow.files.records import Problem
 from glow.models.prompts import PAPER, problem_messages
 from glow.suites.scorers import judge_samples
 from glow.suites.task_problems import task_problems
@@ -49,7 +50,7 @@ def rows(suite: str, **facts: Any) -> dict[str, Dataset]:
     return {task.hub.split if task.hub else "test": Dataset.from_list([_document(row) for row in problems])}
 
 
-def _document(row: Record) -> Record:
+def _document(row: Problem) -> Record:
     """A problem as a document: the columns that task files name, and the whole row as JSON."""
     return {
         "problem_id": row["problem_id"],

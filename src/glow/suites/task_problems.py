@@ -9,7 +9,7 @@ letter is scored after.
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from glow.config import Suite, SuiteFormat
@@ -17,15 +17,14 @@ from glow.data.choices import LETTERS, choices_of, listed_choices, with_choices
 from glow.data.hub import hub_rows
 from glow.data.problem_rows import problem, repeats, stated
 from glow.errors import UserError
-from glow.files.hashing import digest
-from glow.files.jsonl import Record
-from glow.files.records import problem_id
+from glow.files.hashing import keyed_order
+from glow.files.records import Problem, problem_id
 from glow.files.rows import Row, read_rows, text
 from glow.suites.gym import draw, library_version
 from glow.suites.tasks import HubRows, Shots, Task, located, read_task
 
 
-def task_problems(name: str, settings: Suite) -> tuple[list[Record], dict[str, Any]]:
+def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, Any]]:
     """The problems of the task that suite `name` names, and what the manifest notes.
 
     Raises:
@@ -44,8 +43,8 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Record], dict[str, A
     if task.shots is not None:
         prompts = FewShot(name, task, task.shots, settings)
         problems = [row | {"prompt": prompts.prompt(row)} for row in problems]
-    apart = _told_apart(problems)
-    drawn = _drawn(name, apart, settings)
+    apart = _with_own_ids(problems)
+    drawn = _draw(name, apart, settings)
     kept = {row["problem_id"] for row in drawn}
     facts = {
         "rows": len(rows),
@@ -63,7 +62,7 @@ def _hub_name(task: Task) -> str:
     return f"{task.hub.dataset}@{task.hub.revision}"
 
 
-def _drawn(name: str, problems: list[Record], settings: Suite) -> list[Record]:
+def _draw(name: str, problems: list[Problem], settings: Suite) -> list[Problem]:
     """As many problems as the settings ask for, drawn by content hash, in the order of their source."""
     if settings.problems is None:
         return problems
@@ -71,12 +70,12 @@ def _drawn(name: str, problems: list[Record], settings: Suite) -> list[Record]:
         raise UserError(
             f"suite {name!r} has {len(problems)} problems, {settings.problems} are asked for; ask for fewer"
         )
-    chosen = sorted(problems, key=lambda row: digest([settings.seed, row["problem_id"]]))
+    chosen = keyed_order(problems, lambda row: row["problem_id"], settings.seed)
     kept = {row["problem_id"] for row in chosen[: settings.problems]}
     return [row for row in problems if row["problem_id"] in kept]
 
 
-def _told_apart(problems: Iterable[Record]) -> list[Record]:
+def _with_own_ids(problems: Iterable[Problem]) -> list[Problem]:
     """The problems with ids of their own: the second copy of a question gets the id of its number."""
     copies: dict[str, int] = defaultdict(int)
     apart = []
@@ -98,12 +97,13 @@ def _task_rows(task: Task, settings: Suite) -> Iterator[Row]:
 
 def _split_rows(hub: HubRows, split: str) -> Iterator[Row]:
     """The rows of a split, of all configurations; `hub_config` says which one a row is from."""
-    for config in hub.configs or [None]:
+    configs: Sequence[str | None] = hub.configs or [None]
+    for config in configs:
         for row in hub_rows(hub.dataset, hub.revision, config, split):
             yield Row(row.place, row.record | {"hub_config": config})
 
 
-def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) -> Record:
+def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) -> Problem:
     question = text(row, _key(row, task.fields.question), "every row needs a question")
     family_key = next((key for key in task.fields.family if row.record.get(key)), None)
     family = str(row.record[family_key]) if family_key else None
@@ -118,30 +118,30 @@ def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) 
     else:
         made = problem(source, with_choices(question, choices), answer, family=family, choices=choices)
         made["stem"] = question
-    return made | _scoring(task, row)
+    _note_scoring(made, task, row)
+    return made
 
 
-def _scoring(task: Task, row: Row) -> Record:
-    """What a row says of how it is asked and judged, where that is not the usual way."""
-    said: Record = {} if task.instruction else {"instruction": False}
+def _note_scoring(made: Problem, task: Task, row: Row) -> None:
+    """Note in a problem how it is asked and judged, where that is not the usual way."""
+    if not task.instruction:
+        made["instruction"] = False
     if task.scorer == "verifier":
-        return said
+        return
     missing = [key for key in task.scorer_fields if key not in row.record]
     if missing:
         raise UserError(
             f"{row.place}: no key {missing[0]!r}; its scorer needs {', '.join(task.scorer_fields)}"
         )
-    return said | {
-        "scorer": task.scorer,
-        "scorer_data": {key: row.record[key] for key in task.scorer_fields},
-    }
+    made["scorer"] = task.scorer
+    made["scorer_data"] = {key: row.record[key] for key in task.scorer_fields}
 
 
 def _choices_and_answer(task: Task, row: Row, question: str) -> tuple[list[str], str]:
     """The choices (none where there are none) and the gold answer: their letter, or the answer itself."""
     fields = task.fields
     if fields.wrong is not None:
-        return _shuffled(task, row, question)
+        return _shuffle_choices(task, row, question)
     if not fields.answer:
         return [], ""
     key = _key(row, fields.answer)
@@ -160,7 +160,7 @@ def _are_choices(task: Task, row: Row, key: str) -> bool:
     return not (task.listed and row.record.get(key) is None)
 
 
-def _shuffled(task: Task, row: Row, question: str) -> tuple[list[str], str]:
+def _shuffle_choices(task: Task, row: Row, question: str) -> tuple[list[str], str]:
     """The right and the wrong choices in an order that only the question decides, and the right letter."""
     keys = [_key(row, task.fields.answer), *(task.fields.wrong or [])]
     right, *wrong = (text(row, key, "every row needs all choices").strip() for key in keys)
@@ -195,7 +195,7 @@ class FewShot:
         assert task.hub is not None  # `located` refused it otherwise.
         return _split_rows(task.hub, shots.split)
 
-    def prompt(self, row: Record) -> str:
+    def prompt(self, row: Problem) -> str:
         """What stands before the letter of the answer to a multiple-choice problem.
 
         Raises:
@@ -213,5 +213,5 @@ class FewShot:
         return heading + "".join(examples) + _raw_question(row)
 
 
-def _raw_question(row: Record) -> str:
+def _raw_question(row: Problem) -> str:
     return with_choices(row["question"].strip(), row["choices"]) + "\nAnswer:"

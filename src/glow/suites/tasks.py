@@ -130,11 +130,15 @@ def task_document(path: Path) -> dict[str, Any]:
     return document if included is None else task_document(path.parent / included) | document
 
 
+def _function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
 class _TaskLoader(yaml.SafeLoader):
     """YAML's safe loader, with lm-eval's tag for functions."""
 
 
-_TaskLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+_TaskLoader.add_constructor("!function", _function_name)
 
 
 def resolved(name: str, suite: Suite, data_dir: Path | None, domains: list[str]) -> Suite:
@@ -204,18 +208,18 @@ def _refuse_absent_rows(name: str, task: Task, suite: Suite, folder: Path | None
     if suite.file is None and task.needs_file:
         raise UserError(
             f"suite {name!r}: no data set to fetch is known for this task; give its rows with `file`"
-            f"{_looked_for(folder, task.local)}"
+            f"{_search_note(folder, task.local)}"
         )
     if task.shots is None or suite.shots_file is not None or 0 in (suite.shots, task.shots.count):
         return
     if suite.file is not None or task.hub is None:
         raise UserError(
             f"suite {name!r}: no worked examples beside {suite.file}; give them with `shots_file` "
-            f"(MMLU's dev split), or ask for none with `shots: 0`{_looked_for(folder, task.shots.local)}"
+            f"(MMLU's dev split), or ask for none with `shots: 0`{_search_note(folder, task.shots.local)}"
         )
 
 
-def _looked_for(folder: Path | None, names: list[str]) -> str:
+def _search_note(folder: Path | None, names: list[str]) -> str:
     return f" (data_dir {folder} has no {' or '.join(names)})" if folder is not None and names else ""
 
 

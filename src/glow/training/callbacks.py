@@ -3,11 +3,13 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
 
 
@@ -42,13 +44,9 @@ class StepProgress(TrainerCallback):
         self.bar.update()
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float],
-        **kwargs: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        logs: dict[str, float] = kwargs["logs"]
         if self.metric in logs:
             self.bar.set_postfix({self.metric: f"{logs[self.metric]:.3f}"}, refresh=False)
 
@@ -60,7 +58,7 @@ class StepProgress(TrainerCallback):
 
 def save_model(trainer: Trainer, output: Path) -> None:
     """Write the model and its tokenizer beside `output`, then move them into place."""
-    partial = output.with_name(f".{output.name}.partial")
+    partial = partial_folder(output)
     if trainer.is_world_process_zero():
         shutil.rmtree(partial, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -68,5 +66,4 @@ def save_model(trainer: Trainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         # The Trainer's arguments, pickled; the manifest says the same in plain text.
         (partial / "training_args.bin").unlink()
-        shutil.rmtree(output, ignore_errors=True)
-        partial.rename(output)
+        put_in_place(partial, output)

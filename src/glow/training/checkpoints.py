@@ -39,14 +39,14 @@ def fingerprint(settings: dict[str, Any], inputs: list[Path]) -> Fingerprint:
         inputs: files or directories; their content counts, and their names but not where they stand.
     """
     hashes = {f"input {number} ({path.name})": hash_path(path) for number, path in enumerate(inputs, 1)}
-    return _flat(json.loads(json.dumps(settings))) | hashes
+    return _flatten(json.loads(json.dumps(settings))) | hashes
 
 
-def _flat(settings: dict[str, Any], above: str = "") -> Fingerprint:
+def _flatten(settings: dict[str, Any], above: str = "") -> Fingerprint:
     flat: Fingerprint = {}
     for key, value in settings.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{above}{key}.")
+            flat |= _flatten(value, f"{above}{key}.")
         else:
             flat[above + key] = value
     return flat
@@ -96,7 +96,7 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
     """
     if wanted is None or wanted is False:
         return None
-    newest = _newest_whole(directory) if wanted is True else Path(wanted)
+    newest = _newest_checkpoint(directory) if wanted is True else Path(wanted)
     if not (newest / MARKER_FILE).is_file():
         whole, _ = _checkpoints(newest.parent)
         before = f"whole ones beside it: {', '.join(path.name for path in whole) or 'none'}"
@@ -108,7 +108,7 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
     return newest
 
 
-def _newest_whole(directory: Path) -> Path:
+def _newest_checkpoint(directory: Path) -> Path:
     whole, torn = _checkpoints(directory)
     if not whole:
         raise UserError(f"{directory}: no checkpoint that was written to its end; train without resuming")
@@ -212,6 +212,12 @@ def save_steps(total_steps: int, checkpoints: int) -> int | None:
     return -(-total_steps // (checkpoints + 1)) if checkpoints else None
 
 
+def run_folder(args: TrainingArguments) -> Path:
+    """Where a trainer writes its checkpoints."""
+    assert args.output_dir is not None  # TrainingArguments names one itself where none was given
+    return Path(args.output_dir)
+
+
 def mark_whole(checkpoint: Path) -> None:
     """Mark a checkpoint as written to its end, once every process has written its part (each must call)."""
     state = PartialState()
@@ -226,7 +232,7 @@ class CheckpointMarker(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        mark_whole(run_folder(args) / f"checkpoint-{state.global_step}")
 
 
 class NoFinalCheckpoint(TrainerCallback):

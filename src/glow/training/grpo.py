@@ -27,11 +27,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
-from glow.config import Grpo, Prompt, Verification
+from glow.config import Grpo, GrpoSettings
 from glow.data.problem_rows import gold_facts, gold_of
 from glow.errors import UserError
-from glow.files.jsonl import Record, read_numbered_jsonl, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.jsonl import Record, write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Asked, read_records
 from glow.models.load import load_tokenizer, stop_ids
 from glow.models.prompts import Message, prompt_messages
 from glow.training.callbacks import StepProgress, save_model
@@ -60,15 +61,7 @@ are in tokens, and `unanimous_ratio` is the share of prompts whose rollouts all 
 they teach nothing."""
 
 
-def train(
-    problems: Path,
-    model: Path,
-    output: Path,
-    grpo: Grpo,
-    verification: Verification,
-    prompt: Prompt,
-    seed: int,
-) -> None:
+def train(problems: Path, model: Path, output: Path, settings: GrpoSettings) -> None:
     """Train `model` on the prompts of `problems`; write model/ and log.jsonl to `output`.
 
     A killed run resumes from its last checkpoint and, with the transformers rollouts, ends in the same
@@ -76,40 +69,33 @@ def train(
     own, which no checkpoint holds.
 
     Args:
-        problems: JSON Lines of problems; a step draws `grpo.prompts` different ones.
-        seed: of the order of the prompts and of the rollouts.
+        problems: JSON Lines of problems; a step draws `settings.grpo.prompts` different ones.
 
     Raises:
         UserError: too few problems or a malformed one, no model, no vLLM, or rollouts that do not
             divide among processes and parts.
     """
-    stopwatch, started = Stopwatch("grpo"), time.monotonic()
+    manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
+    grpo, seed, noted = settings.grpo, settings.seed, settings.model_dump(mode="json")
     rows = _read_problems(problems, grpo.prompts)
-    settings = {
-        "grpo": grpo.model_dump(mode="json"),
-        "verification": verification.model_dump(mode="json"),
-        "prompt": prompt.model_dump(mode="json"),
-        "seed": seed,
-    }
     tokenizer = load_tokenizer(model)
     checkpoints = output / "checkpoints"
     arguments = _arguments(checkpoints, grpo, stop_ids(tokenizer, model), seed)
-    resume_from = resume_point(checkpoints, fingerprint(settings, [problems, model]))
-    with Verifier(verification) as verifier:
-        trainer = _trainer(model, tokenizer, arguments, _dataset(rows, grpo, prompt, seed), verifier)
+    resume_from = resume_point(checkpoints, fingerprint(noted, [problems, model]))
+    with Verifier(settings.verification) as verifier:
+        trainer = _trainer(model, tokenizer, arguments, _dataset(rows, settings), verifier)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
         write_jsonl(output / "log.jsonl", log)
-        stopwatch.write(
+        manifest.write(
             output,
-            settings,
+            noted,
             [problems, model],
+            {"problems": len(rows), "resumed_from": resume_from.name if resume_from else None},
             device=str(trainer.accelerator.device),
-            problems=len(rows),
-            resumed_from=resume_from.name if resume_from else None,
         )
         shutil.rmtree(checkpoints)
         print(f"{output}: {_summary(log)}, {time.monotonic() - started:.0f} s")
@@ -118,13 +104,8 @@ def train(
 # --- prompts ------------------------------------------------------------------------------------
 
 
-def _read_problems(path: Path, needed: int) -> list[Record]:
-    rows = []
-    for number, row in read_numbered_jsonl(path):
-        for key in ("question", "answer"):
-            if not isinstance(row.get(key), str):
-                raise UserError(f"{path}:{number}: no text under {key!r}; a problem has question and answer")
-        rows.append(row)
+def _read_problems(path: Path, needed: int) -> list[Asked]:
+    rows = [row for _, row in read_records(path, Asked, ("question", "answer"))]
     if len(rows) < needed:
         raise UserError(
             f"{path}: {len(rows)} problem(s), but a step draws {needed} different ones; "
@@ -148,12 +129,12 @@ def prompt_order(problems: int, grpo: Grpo, seed: int) -> list[int]:
     return order[: grpo.steps * grpo.prompts]
 
 
-def _dataset(rows: Sequence[Record], grpo: Grpo, prompt: Prompt, seed: int) -> Dataset:
+def _dataset(rows: Sequence[Asked], settings: GrpoSettings) -> Dataset:
     """One row a prompt of the run, in order: the conversation, and the answer for the reward."""
-    order = prompt_order(len(rows), grpo, seed)
+    order = prompt_order(len(rows), settings.grpo, settings.seed)
     return Dataset.from_dict(
         {
-            "prompt": [prompt_messages(rows[index]["question"], prompt) for index in order],
+            "prompt": [prompt_messages(rows[index]["question"], settings.prompt) for index in order],
             # As JSON: a column has one type, and only some golds have a type or choices.
             "gold": [
                 json.dumps({"answer": rows[index]["answer"]} | gold_facts(rows[index])) for index in order
@@ -183,7 +164,7 @@ class CorrectnessReward:
         completion_ids: list[list[int]],
         gold: list[str],
         **_: Any,
-    ) -> list[float]:
+    ) -> list[float | None]:
         """Rewards, one a completion; `gold` is the column of that name, repeated for each rollout."""
         items = [
             (turns[0]["content"], gold_of(json.loads(row)), "stop" if ids[-1] in self.stops else "length")

@@ -12,20 +12,19 @@ ZeRO-3, which only runs on GPUs. Entropy is measured, never a loss term: it has 
 import functools
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
 from transformers import PretrainedConfig, PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from glow.models.scoring import IGNORED
+
 CHUNK_BYTES = 2**25
 """What one chunk's logits may take. The forward pass holds two such buffers, the backward pass one."""
-
-IGNORED = -100
-"""The label of a position that is not scored (transformers' convention)."""
 
 LOGIT_CHANGES = (
     "final_logit_softcapping",
@@ -80,7 +79,7 @@ def use_chunked_head(model: PreTrainedModel) -> bool:
     @functools.wraps(type(model).forward)
     def forward(self: PreTrainedModel, *args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
         if fused_lm_head:
-            return _scored(self, *args, **kwargs)
+            return _score_labels(self, *args, **kwargs)
         return previous(*args, **kwargs)
 
     model.forward = types.MethodType(forward, model)
@@ -92,7 +91,7 @@ def _has_plain_head(config: PretrainedConfig) -> bool:
     return not changes and config.get_text_config() is config and not hasattr(config, "output_router_logits")
 
 
-def _scored(
+def _score_labels(
     model: PreTrainedModel,
     *args: Any,
     labels: Tensor | None = None,
@@ -108,12 +107,14 @@ def _scored(
     kwargs["use_cache"] = False
     hidden = model.base_model(*args, **kwargs).last_hidden_state
     if shift_labels is None:
+        assert labels is not None  # one of the two is always given
         shift_labels = labels[:, 1:]
     mask = shift_labels != IGNORED
     row, column = mask.nonzero(as_tuple=True)
     scored = hidden.flatten(0, 1).index_select(0, row * hidden.shape[1] + column)
     head = model.get_output_embeddings()
-    per_token = chunked_log_probs(scored, _whole(head.weight), _whole(head.bias), shift_labels[mask])
+    bias = None if head.bias is None else _gather_shards(head.bias)
+    per_token = chunked_log_probs(scored, _gather_shards(head.weight), bias, shift_labels[mask])
     # masked_scatter keeps the result connected to the model also where nothing is labelled.
     log_probs, entropy, is_top1 = (x.new_zeros(mask.shape).masked_scatter(mask, x) for x in per_token)
     divisor = mask.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
@@ -126,9 +127,21 @@ def _scored(
     )
 
 
-def _whole(parameter: Tensor | None) -> Tensor | None:
+def _gather_shards(parameter: Tensor) -> Tensor:
     """The parameter itself, gathered from all processes where FSDP2 has sharded it."""
     return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+
+
+class _Context(Protocol):
+    """What is used of the object that torch hands to both passes: its FunctionCtx declares less of it."""
+
+    projected_in: torch.dtype
+    saved_tensors: tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]
+    needs_input_grad: tuple[bool, bool, bool, bool]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
 
 
 class _ChunkedLogProbs(torch.autograd.Function):
@@ -136,7 +149,7 @@ class _ChunkedLogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor
+        ctx: _Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         device = hidden.device.type
         autocast = torch.is_autocast_enabled(device)
@@ -161,17 +174,16 @@ class _ChunkedLogProbs(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: FunctionCtx, grad_log_prob: Tensor, *_: Tensor | None
+        ctx: _Context, grad_log_prob: Tensor, *_: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         hidden, weight, bias, target, log_z = ctx.saved_tensors
         dtype = log_z.dtype
         # None where not needed: PEFT freezes the head, and a (v, h) gradient for nothing is large.
-        grads = [
-            torch.zeros_like(x, dtype=dtype) if needed else None
+        grad_hidden, grad_weight, grad_bias = (
+            torch.zeros_like(x, dtype=dtype) if x is not None and needed else None
             for x, needed in zip((hidden, weight, bias), ctx.needs_input_grad[:3], strict=True)
-        ]
-        grad_hidden, grad_weight, grad_bias = grads
-        wide_weight = weight.to(dtype) if grad_hidden is not None else None
+        )
+        wide_weight = weight if grad_hidden is None else weight.to(dtype)
         for part, logits in _logits(hidden, weight, bias, ctx.projected_in, dtype):
             share = grad_log_prob[part].to(dtype)[:, None]
             grad_logits = logits.sub_(log_z[part, None]).exp_().mul_(-share)
@@ -182,8 +194,12 @@ class _ChunkedLogProbs(torch.autograd.Function):
                 grad_weight.addmm_(grad_logits.t(), hidden[part].to(dtype))
             if grad_bias is not None:
                 grad_bias.add_(grad_logits.sum(dim=0))
-        inputs = (hidden, weight, bias)
-        return (*(g if g is None else g.to(x.dtype) for g, x in zip(grads, inputs, strict=True)), None)
+        return (
+            None if grad_hidden is None else grad_hidden.to(hidden.dtype),
+            None if grad_weight is None else grad_weight.to(weight.dtype),
+            None if grad_bias is None or bias is None else grad_bias.to(bias.dtype),
+            None,
+        )
 
 
 def _chunk_length(weight: Tensor, dtype: torch.dtype, tokens: int) -> int:

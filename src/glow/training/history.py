@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glow.files.jsonl import atomic_path
+from glow.files.atomic import atomic_path
 from glow.training.ledger import Page
 
 HISTORY = "history"

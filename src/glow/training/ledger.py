@@ -61,7 +61,7 @@ class LossLedger:
 
     def page(self) -> Page:
         """The running epoch so far, merged over all processes (each must call)."""
-        loss, weight = _merged(self._loss[:-1]), _merged(self._weight[:-1])
+        loss, weight = _merge_processes(self._loss[:-1]), _merge_processes(self._weight[:-1])
         return Page(self.epoch, loss, weight, loss_gain(self._previous_loss[:-1], loss))
 
     def turn_page(self) -> Page:
@@ -115,7 +115,7 @@ class LossLedger:
             return state.metadata()["note"]
 
 
-def _merged(values: Tensor) -> Tensor:
+def _merge_processes(values: Tensor) -> Tensor:
     """A copy with what any process has; a sample counts on one process an epoch, so no two differ."""
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         return values.clone()

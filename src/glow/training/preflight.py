@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
+from transformers.trainer_pt_utils import AcceleratorConfig
 from trl.data_utils import is_conversational, is_conversational_from_value
 
 from glow.errors import UserError
@@ -30,7 +31,10 @@ def refuse_unsupported(
             f"train_dataset is a {type(dataset).__name__}: samples must be met again every epoch, "
             "so give a datasets.Dataset or a list of dictionaries"
         )
-    accelerator = args.accelerator_config
+    # Annotated as what they may be given as; by now TrainingArguments has read dictionary, text or file.
+    accelerator: object = args.accelerator_config
+    assert isinstance(accelerator, AcceleratorConfig)
+    assert not isinstance(args.dataset_kwargs, str)
     refused = {
         "train_dataset has no samples": len(dataset) == 0,
         "train_dataset has images, and GlowTrainer is for text": bool(
@@ -38,6 +42,7 @@ def refuse_unsupported(
         ),
         f"packing_strategy {args.packing_strategy!r} cuts samples apart: use 'bfd'": args.packing
         and args.packing_strategy != "bfd",
+        "packing fills rows of max_length tokens: set max_length": args.packing and args.max_length is None,
         "skip_prepare_dataset: give input_ids and labels columns instead, which TRL takes as they are": bool(
             (args.dataset_kwargs or {}).get("skip_prepare_dataset")
         ),

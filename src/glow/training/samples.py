@@ -17,7 +17,7 @@ from datasets import Dataset
 from trl import pack_dataset
 
 from glow.errors import UserError
-from glow.training.head import IGNORED
+from glow.models.scoring import IGNORED
 
 ROW = "sample_row"
 """Column with a sample's position in the training set; in a batch, (samples,) int64."""

@@ -13,14 +13,17 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
 
-from glow.config import Objective, Prompt, Sft
+from glow.config import Prompt, Sft, SftSettings, unknown
 from glow.errors import UserError
-from glow.files.jsonl import Record, atomic_path, read_jsonl, refuse_duplicates, write_jsonl
-from glow.files.manifest import Stopwatch
+from glow.files.atomic import atomic_path
+from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
+from glow.files.manifest import Manifest
+from glow.files.records import Judged, read_records
 from glow.models.load import load_tokenizer, require_model
 from glow.models.prompts import prompt_messages
 from glow.training.callbacks import StepProgress, quieten, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, fingerprint, resume_point, save_steps
+from glow.training.objectives import OBJECTIVES
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig
 
@@ -33,53 +36,46 @@ def fine_tune(
     all_data: Path,
     model: Path,
     output: Path,
-    objective: Objective,
-    sft: Sft,
-    prompt: Prompt,
-    seed: int,
+    settings: SftSettings,
 ) -> None:
     """Train `model` on the trajectories of `data`; write model/, history.parquet, log.jsonl to `output`.
 
     Args:
         data: JSON Lines of the arm's trajectories, in training order before shuffling.
         all_data: JSON Lines of all trajectories; their number sets the budget of optimiser steps
-            when `sft.budget` is "steps".
-        seed: of the order of samples and of dropout.
+            when `settings.sft.budget` is "steps".
 
     Raises:
         UserError: no model, no trajectories, a response with no token within max_length, or duplicate ids.
     """
-    stopwatch = Stopwatch("sft")
+    if settings.objective.objective not in OBJECTIVES:
+        raise UserError(f"--objective: {unknown(settings.objective.objective, OBJECTIVES)}")
+    manifest = Manifest("sft")
     require_model(model)
-    rows = list(read_jsonl(data))
+    rows = [row for _, row in read_records(data, Judged, ("trajectory_id", "question", "response"))]
     if not rows:
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)
-    steps = _optimiser_steps(len(rows), sum(1 for _ in read_jsonl(all_data)), sft)
-    settings = {
-        "objective": objective.model_dump(mode="json"),
-        "sft": sft.model_dump(mode="json"),
-        "prompt": prompt.model_dump(mode="json"),
-        "seed": seed,
-        "steps": steps,
-    }
+    steps = _optimiser_steps(len(rows), sum(1 for _ in read_jsonl(all_data)), settings.sft)
+    noted = settings.model_dump(mode="json") | {"steps": steps}
     checkpoints = output / "checkpoints"
-    resume_from = resume_point(checkpoints, fingerprint(settings, [data, model]))
-    trainer = _trainer(rows, model, checkpoints, objective, sft, prompt, seed, steps)
+    resume_from = resume_point(checkpoints, fingerprint(noted, [data, model]))
+    trainer = _trainer(rows, model, checkpoints, settings, steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         _save_history(trainer, rows, output)
-        stopwatch.write(
+        manifest.write(
             output,
-            settings,
+            noted,
             [data, all_data, model],
+            {"samples": len(rows), "resumed_from": resume_from.name if resume_from else None},
             device=str(trainer.accelerator.device),
-            samples=len(rows),
-            resumed_from=resume_from.name if resume_from else None,
         )
         shutil.rmtree(checkpoints)
-        print(f"{output}: {steps} steps on {len(rows)} trajectories, {objective.objective} objective")
+        print(
+            f"{output}: {steps} steps on {len(rows)} trajectories, {settings.objective.objective} objective"
+        )
 
 
 def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
@@ -90,15 +86,9 @@ def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
 
 
 def _trainer(
-    rows: list[Record],
-    model: Path,
-    checkpoints: Path,
-    objective: Objective,
-    sft: Sft,
-    prompt: Prompt,
-    seed: int,
-    steps: int,
+    rows: list[Judged], model: Path, checkpoints: Path, settings: SftSettings, steps: int
 ) -> GlowTrainer:
+    objective, sft, seed = settings.objective, settings.sft, settings.seed
     quieten()
     set_seed(seed)
     every = save_steps(steps, sft.checkpoints)
@@ -107,7 +97,7 @@ def _trainer(
         objective=objective.objective,
         alpha=objective.alpha,
         beta=objective.beta,
-        clamp=objective.clamp,
+        clamp=None if objective.clamp is None else list(objective.clamp),
         id_column="trajectory_id",
         max_steps=steps,
         per_device_train_batch_size=sft.batch_size,
@@ -133,7 +123,7 @@ def _trainer(
         # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=arguments,
-        train_dataset=_dataset(rows, prompt),
+        train_dataset=_dataset(rows, settings.prompt),
         processing_class=load_tokenizer(model),
         callbacks=[NoFinalCheckpoint(), StepProgress("SFT", "sample_loss")],
     )
@@ -141,7 +131,7 @@ def _trainer(
     return trainer
 
 
-def _dataset(rows: list[Record], prompt: Prompt) -> Dataset:
+def _dataset(rows: list[Judged], prompt: Prompt) -> Dataset:
     """Prompt and completion as conversations, which TRL renders with the tokenizer's chat template."""
     return Dataset.from_list(
         [
@@ -155,7 +145,7 @@ def _dataset(rows: list[Record], prompt: Prompt) -> Dataset:
     )
 
 
-def _save_history(trainer: GlowTrainer, rows: list[Record], output: Path) -> None:
+def _save_history(trainer: GlowTrainer, rows: list[Judged], output: Path) -> None:
     history = trainer.history().rename(columns={"sample_id": "trajectory_id"})
     verdicts = {row["trajectory_id"]: row["verdict"] for row in rows}
     history.insert(2, "verdict", history["trajectory_id"].map(verdicts))

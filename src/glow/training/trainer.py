@@ -14,11 +14,10 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
-from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch import Tensor
 from transformers import (
@@ -27,11 +26,13 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
+    TrainingArguments,
 )
 from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
 from glow.errors import UserError
+from glow.models.scoring import IGNORED
 from glow.training.checkpoints import (
     CUT,
     find_checkpoint,
@@ -39,6 +40,7 @@ from glow.training.checkpoints import (
     refuse_finished,
     refuse_other_run,
     refuse_used,
+    run_folder,
 )
 from glow.training.head import use_chunked_head
 from glow.training.history import HISTORY, copy_history, read_history, write_page
@@ -54,7 +56,6 @@ from glow.training.preflight import (
     warn_of_short_runs,
 )
 from glow.training.samples import (
-    IGNORED,
     PLACE,
     ROW,
     SampleCollator,
@@ -68,6 +69,13 @@ from glow.training.trainer_config import DEFAULT_ID_COLUMN, GlowConfig, as_glow_
 from glow.training.weighting import loss_gain, sample_sums
 
 LEDGER_FILE = "ledger.safetensors"
+
+
+@runtime_checkable
+class _AdaptedModel(Protocol):
+    """What is used of PEFT's wrapper around a model; PEFT itself need not be installed."""
+
+    def get_base_model(self) -> PreTrainedModel: ...
 
 
 class GlowTrainer(SFTTrainer):
@@ -85,6 +93,12 @@ class GlowTrainer(SFTTrainer):
     """
 
     _tag_names = ["trl", "glow"]  # noqa: RUF012 (TRL's own attribute)
+
+    # Trainer's own attributes, of which more is known here.
+    args: GlowConfig
+    model: PreTrainedModel
+    train_dataset: Dataset
+    _signature_columns: list[str]  # type: ignore[assignment]  # Trainer starts with None, and declares that
 
     def __init__(
         self,
@@ -109,7 +123,8 @@ class GlowTrainer(SFTTrainer):
             **kwargs,
         )
         if self.accelerator.device.type == "cpu":
-            use_chunked_head(self.model.get_base_model() if is_peft_model(self.model) else self.model)
+            base = self.model.get_base_model() if isinstance(self.model, _AdaptedModel) else self.model
+            use_chunked_head(base)
         refuse_sequence_parallelism(self.accelerator.parallelism_config)
         refuse_no_steps(self.args, len(self.train_dataset))
         # Trainer then leaves the division by accumulation steps to compute_loss, for any model.
@@ -144,7 +159,10 @@ class GlowTrainer(SFTTrainer):
         if len(kept) < len(dataset):
             self._refuse_dropped([row for row in range(len(dataset)) if row not in kept], dataset, *prepare)
         self._data_digest = found.digest + ids_digest(self.sample_ids)
-        return pack(prepared, args.max_length) if packing else prepared
+        if not packing:
+            return prepared
+        assert args.max_length is not None  # refuse_unsupported
+        return pack(prepared, args.max_length)
 
     def _refuse_dropped(
         self,
@@ -207,11 +225,12 @@ class GlowTrainer(SFTTrainer):
         model: torch.nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """This micro-batch's share of the step's mean weighted loss (TRL's own loss in evaluation)."""
         if not self.model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        assert num_items_in_batch is not None  # get_batch_samples counts them
         document, rows = document_mask(inputs), inputs.pop(ROW)
         del inputs[PLACE]
         if self.aux_loss_enabled:
@@ -300,7 +319,7 @@ class GlowTrainer(SFTTrainer):
 
     @property
     def _history_folder(self) -> Path:
-        return Path(self.args.output_dir) / HISTORY
+        return run_folder(self.args) / HISTORY
 
     # Checkpoints
 
@@ -311,7 +330,7 @@ class GlowTrainer(SFTTrainer):
             UserError: no such checkpoint, a torn one, or one of another run (the difference is named);
                 or a new run in an output_dir with checkpoints, which it would mix with its own.
         """
-        folder = Path(self.args.output_dir)
+        folder = run_folder(self.args)
         checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
         self.monitor = Monitor(self.sample_ids, self.args.clamp, self.accelerator)
@@ -325,14 +344,14 @@ class GlowTrainer(SFTTrainer):
         self.accelerator.wait_for_everyone()  # all have looked before the first one writes
         if self.is_world_process_zero():
             copy_history(checkpoint and checkpoint / HISTORY, self._history_folder)
-        return super().train(checkpoint and str(checkpoint), *args, **kwargs)
+        return super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """TRL's checkpoint with ledger and history, marked when whole; only then are older ones deleted."""
         self.monitor.refuse_non_finite()
         self.ledger.merge()
-        run_folder = Path(self._get_output_dir(trial))
-        folder = run_folder / f"checkpoint-{self.state.global_step}"
+        trial_folder = Path(self._get_output_dir(trial))
+        folder = trial_folder / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
             self.ledger.save(folder / LEDGER_FILE, note=json.dumps(self._identity()))
@@ -342,7 +361,7 @@ class GlowTrainer(SFTTrainer):
         self.args.save_total_limit = limit
         mark_whole(folder)
         if self.args.should_save:
-            rotate_checkpoints(str(run_folder), limit, self.state.best_model_checkpoint)
+            rotate_checkpoints(str(trial_folder), limit, self.state.best_model_checkpoint)
 
     def _identity(self) -> dict[str, Any]:
         """What a resumed run must share with the one that wrote the checkpoint."""
@@ -376,24 +395,24 @@ class _EpochKeeper(TrainerCallback):
         self.trainer = trainer
 
     def on_train_begin(
-        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         refuse_finished(state)
-        warn_of_short_runs(args, state, len(self.trainer.train_dataset))
+        warn_of_short_runs(self.trainer.args, state, len(self.trainer.train_dataset))
 
     def on_epoch_begin(
-        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if int(state.epoch) > self.trainer.ledger.epoch:
             self.trainer.finish_epoch()
 
     def on_epoch_end(
-        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.trainer.finish_epoch()
 
     def on_train_end(
-        self, args: GlowConfig, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if int(state.epoch) > self.trainer.ledger.epoch:  # resumed at its end: no epoch was left to run
             self.trainer.finish_epoch()

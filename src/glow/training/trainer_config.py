@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, TrainingArguments
 from trl import SFTConfig
+from trl.trainer.utils import get_config_model_id
 
 from glow.training.objectives import OBJECTIVES
 
@@ -68,7 +69,7 @@ def as_glow_config(args: TrainingArguments | None, model: str | PreTrainedModel)
     if isinstance(args, GlowConfig):
         return args
     if args is None:
-        name = model if isinstance(model, str) else model.config.name_or_path
+        name = model if isinstance(model, str) else get_config_model_id(model.config)
         return GlowConfig(f"{Path(name).name}-GLOW")
     # Not args.to_dict(), which puts placeholders for every token, those of the vocabulary too.
     given = {item.name: getattr(args, item.name) for item in fields(args) if item.init}

@@ -52,12 +52,12 @@ def extract(response: str, mode: Mode) -> Extraction:
     """
     if not response.strip():
         return Extraction(None, reason="empty response")
-    if box := _last(_BOX, response):
-        return _boxed(response, box.end())
+    if box := _last_match(_BOX, response):
+        return _box_content(response, box.end())
     if mode == "strict":
         return Extraction(None, reason=r"no \boxed{}")
-    if phrase := _last(_PHRASE, response, len(response) - _LONGEST_ANSWER):
-        return _phrased(response[phrase.end() :])
+    if phrase := _last_match(_PHRASE, response, len(response) - _LONGEST_ANSWER):
+        return _phrase_answer(response[phrase.end() :])
     return Extraction(None, reason=r"neither \boxed{} nor 'the answer is'")
 
 
@@ -67,7 +67,7 @@ def extract_brackets(response: str, mode: Mode) -> Extraction:
     What closes such a box is ambiguous, so the longest reading is taken that is brackets and nothing
     else; without one, what `extract` says stands.
     """
-    box = _last(_BOX, response)
+    box = _last_match(_BOX, response)
     start = box.end() if box else len(response)
     line = response[start : start + _LONGEST_ROW].split("\n", maxsplit=1)[0]
     if line.startswith("{"):
@@ -78,7 +78,7 @@ def extract_brackets(response: str, mode: Mode) -> Extraction:
     return extract(response, mode)
 
 
-def _last(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
+def _last_match(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
     """The last match; a hostile response may hold millions, so the others are not kept."""
     last = None
     for found in pattern.finditer(text, max(0, start)):
@@ -92,7 +92,7 @@ _LONGEST_ROW = 300
 """Characters behind a box in which a row of brackets is looked for."""
 
 
-def _boxed(response: str, start: int) -> Extraction:
+def _box_content(response: str, start: int) -> Extraction:
     if not response.startswith("{", start):
         token = _TOKEN.match(response, start)
         return Extraction(token[0], "box") if token else Extraction(None, reason="the last box is empty")
@@ -113,7 +113,7 @@ def _closing_brace(text: str, opening: int) -> int | None:
     return None
 
 
-def _phrased(rest: str) -> Extraction:
+def _phrase_answer(rest: str) -> Extraction:
     maths = _MATHS.match(rest)
     if maths and _ANSWER_END.match(rest, maths.end()):
         answer = maths[maths.lastindex or 0].strip()

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from glow.files.records import Verdict
+
 MEMORY = 2**30
 """Bytes that a worker may use beyond what it starts with."""
 
-_REMEMBERED = 50_000
+_MOST_OUTCOMES = 50_000
 """Pairs whose outcome is kept: a question's samples mostly state the same few answers."""
 PAIRS_A_WORKER = 10_000
 """Comparisons after which a worker is replaced: sympy's caches grow by some 10 kB each."""
@@ -33,7 +35,7 @@ _START_S = 300.0
 class Outcome:
     """A verdict (correct, wrong, timeout or error), its reason, and the time that the comparison took."""
 
-    verdict: str
+    verdict: Verdict
     reason: str
     milliseconds: float = field(default=0.0, compare=False)
 
@@ -49,7 +51,7 @@ class Comparer:
         """Up to `workers` processes; a comparison may take `cpu_seconds` of CPU time."""
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="compare")
         self._cpu_seconds = cpu_seconds
-        self._own = _Own()
+        self._thread = _ThreadState()
         self._workers: list[_Worker] = []
         self._outcomes: dict[tuple[str, str], Future[Outcome]] = {}
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class Comparer:
     def compare(self, stated: str, gold: str) -> Future[Outcome]:
         """Whether `stated` equals `gold`; pairs seen before are not compared again."""
         with self._lock:
-            if len(self._outcomes) >= _REMEMBERED:
+            if len(self._outcomes) >= _MOST_OUTCOMES:
                 self._outcomes.clear()
             if (stated, gold) not in self._outcomes:
                 self._outcomes[stated, gold] = self._threads.submit(self._run, stated, gold)
@@ -82,11 +84,11 @@ class Comparer:
 
     def _worker(self) -> "_Worker":
         """This thread's worker, alive and not worn out."""
-        worker = self._own.worker
+        worker = self._thread.worker
         if worker is not None and worker.compared >= PAIRS_A_WORKER:
             worker.kill()
         if worker is None or not worker.alive:
-            worker = self._own.worker = self._start()
+            worker = self._thread.worker = self._start()
         return worker
 
     def _start(self) -> "_Worker":
@@ -168,7 +170,7 @@ class _Worker:
         return Outcome("error", f"the process that compared it died ({how})")
 
 
-class _Own(threading.local):
+class _ThreadState(threading.local):
     """What belongs to the current thread."""
 
     worker: _Worker | None = None

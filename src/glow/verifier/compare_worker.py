@@ -34,7 +34,7 @@ from sympy import Expr, I, MatrixBase, MatrixExpr, Rational, Set, Symbol, Uneval
 
 # As math-verify's own, but for units: those it strips (c, d, h, m, s, t, ab ...) are factors as often,
 # so that it finds 3ab equal to 3. What is a unit is glow.verifier.equality's to say.
-_READING = [
+_EXTRACTION = [
     LatexExtractionConfig(
         normalization_config=NormalizationConfig(
             basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all"
@@ -44,14 +44,14 @@ _READING = [
 ]
 _OR = re.compile(r"\s*(?:\\text\s*\{\s*or\s*\}|\bor\b|\\cup(?![A-Za-z])|\\lor(?![A-Za-z]))\s*")
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq)(?![A-Za-z])")
-_DESCENDING = re.compile(r"\\g(?:eq?|t)(?![A-Za-z])|>=?")
-_ASCENDING = {">": "<", r"\gt": "<", ">=": r"\le ", r"\ge": r"\le ", r"\geq": r"\le "}
+_DESCENDING_SIGN = re.compile(r"\\g(?:eq?|t)(?![A-Za-z])|>=?")
+_ASCENDING_SIGNS = {">": "<", r"\gt": "<", ">=": r"\le ", r"\ge": r"\le ", r"\geq": r"\le "}
 
 
 def equal(stated: str, gold: str) -> bool:
     """Whether math-verify finds the two answers equal, with what it misses of inequalities and i."""
     ours, theirs = read(stated), read(gold)
-    if _apart(ours, theirs):
+    if _differ_at_a_point(ours, theirs):
         return False
     if _verify(theirs, ours):
         return True
@@ -62,7 +62,7 @@ def equal(stated: str, gold: str) -> bool:
     return region is not None and right is not None and region == right
 
 
-def _apart(ours: list[Any], theirs: list[Any]) -> bool:
+def _differ_at_a_point(ours: list[Any], theirs: list[Any]) -> bool:
     """Whether both are expressions that differ in value at one point.
 
     math-verify would try to simplify their difference to zero, for seconds where it is none.
@@ -98,21 +98,21 @@ def _verify(gold: list[Any], stated: list[Any]) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def _parsed(text: str) -> tuple[list[Any], float]:
+def _timed_parse(text: str) -> tuple[list[Any], float]:
     """What `text` reads as, and the CPU seconds that reading it took."""
     started = time.process_time()
-    found = parse(rf"\boxed{{{_ascending(text)}}}", _READING, parsing_timeout=None)
+    found = parse(rf"\boxed{{{_ascending_chain(text)}}}", _EXTRACTION, parsing_timeout=None)
     return found, time.process_time() - started
 
 
 def read(text: str) -> list[Any]:
-    """`_parsed`, charged to the deadline of this comparison even where it was remembered.
+    """`_timed_parse`, charged to the deadline of this comparison even where it was remembered.
 
     So it makes no difference to a verdict which pairs a worker had before.
     """
-    hits = _parsed.cache_info().hits
-    found, seconds = _parsed(text)
-    if _parsed.cache_info().hits > hits:
+    hits = _timed_parse.cache_info().hits
+    found, seconds = _timed_parse(text)
+    if _timed_parse.cache_info().hits > hits:
         _charge(seconds)
     return found
 
@@ -123,15 +123,15 @@ def _charge(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, max(left - seconds, 1e-6))
 
 
-def _ascending(text: str) -> str:
+def _ascending_chain(text: str) -> str:
     """`3 > x > 1` as `1 < x < 3`: of chains, math-verify compares the links in order."""
-    links = _DESCENDING.findall(text)
+    links = _DESCENDING_SIGN.findall(text)
     if len(links) < 2 or "<" in text or r"\le" in text.replace(r"\left", ""):
         return text
-    parts = _DESCENDING.split(text)
+    parts = _DESCENDING_SIGN.split(text)
     turned = parts[-1]
     for link, part in zip(reversed(links), reversed(parts[:-1]), strict=True):
-        turned += f" {_ASCENDING[link]} {part}"
+        turned += f" {_ASCENDING_SIGNS[link]} {part}"
     return turned
 
 
@@ -167,7 +167,7 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     logging.disable(logging.CRITICAL)
-    for pair in _FIRST:  # Builds the parser's tables before the clock runs.
+    for pair in _WARM_UP_PAIRS:  # Builds the parser's tables before the clock runs.
         equal(*pair)
     _cap_memory(memory_bytes)
     print("ready", file=replies, flush=True)
@@ -180,7 +180,7 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
         print(json.dumps(outcome), file=replies, flush=True)
 
 
-_FIRST = ((r"\frac{1}{2}", "x = 0.25"), (r"\left(1, \sqrt{2}\right]", r"2\pi r^{2} + 3"))
+_WARM_UP_PAIRS = ((r"\frac{1}{2}", "x = 0.25"), (r"\left(1, \sqrt{2}\right]", r"2\pi r^{2} + 3"))
 
 
 def _cap_memory(extra: int) -> None:

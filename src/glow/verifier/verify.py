@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from glow.config import Verification
+from glow.files.records import Verdict
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
@@ -28,16 +29,16 @@ Item = tuple[str, str | Gold, str | None]
 
 A gold answer as a plain string has its type inferred; a `Gold` may state type and choices."""
 
-TRUNCATED = ("truncated", "cut off at the token limit")
+TRUNCATED: tuple[Verdict, str] = ("truncated", "cut off at the token limit")
 """The verdict and the reason of a response whose finish reason is `length`, whoever judges it."""
 
-_AHEAD = 1000
+_LOOKAHEAD = 1000
 """Items begun behind one that is still being compared."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict (one of `records.VERDICTS`), the answer as extracted, and the reason.
+    """A verdict (`records.VERDICTS`), the answer as extracted, and the reason.
 
     extracted_from: where the answer stood: "box", or "phrase" (lenient extraction only); None without one.
     answer_type: the gold's, given or inferred. milliseconds: wall-clock time that this verdict took (of a
@@ -45,7 +46,7 @@ class Judgement:
     on every run.
     """
 
-    verdict: str
+    verdict: Verdict
     extracted: str | None
     reason: str
     extracted_from: answers.Place | None = None
@@ -54,7 +55,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class _Pending:
+class _Comparison:
     """An answer that is being compared."""
 
     found: Extraction
@@ -134,35 +135,35 @@ class Verifier:
 
         Items are drawn only a little ahead of the judgements taken, so an endless stream is fine.
         """
-        begun: deque[Judgement | _Pending] = deque()
+        begun: deque[Judgement | _Comparison] = deque()
         for item in items:
             begun.append(self._begin(*item))
-            while begun and (len(begun) > _AHEAD or self._is_ready(begun[0])):
+            while begun and (len(begun) > _LOOKAHEAD or self._is_ready(begun[0])):
                 yield self._finish(begun.popleft())
         while begun:
             yield self._finish(begun.popleft())
 
-    def _begin(self, response: str, answer: str | Gold, finish_reason: str | None) -> Judgement | _Pending:
+    def _begin(self, response: str, answer: str | Gold, finish_reason: str | None) -> Judgement | _Comparison:
         started = time.perf_counter()
         gold = answer if isinstance(answer, Gold) else Gold(answer)
         try:
             read = _read(response, gold, finish_reason, self.settings.extraction)
         except Exception as error:  # A fault of ours, met by one odd text, must not end a run over millions.
-            failed = ("error", f"reading it failed: {error!r:.200}")
-            read = _Read("expression", Extraction(None), True, failed)
-        if not read.settled:
-            outcome = self._comparer.compare(*read.texts)
-            return _Pending(read.found, read.kind, outcome, 1000 * (time.perf_counter() - started))
-        verdict, reason = read.texts
+            failed = _Settled("error", f"reading it failed: {error!r:.200}")
+            read = _Reading("expression", Extraction(None), failed)
+        if isinstance(read.result, _Expressions):
+            outcome = self._comparer.compare(*read.result)
+            return _Comparison(read.found, read.kind, outcome, 1000 * (time.perf_counter() - started))
+        verdict, reason = read.result
         milliseconds = 1000 * (time.perf_counter() - started)
         return Judgement(verdict, read.found.answer, reason, read.found.place, read.kind, milliseconds)
 
     @staticmethod
-    def _is_ready(begun: Judgement | _Pending) -> bool:
+    def _is_ready(begun: Judgement | _Comparison) -> bool:
         return isinstance(begun, Judgement) or begun.outcome.done()
 
     @staticmethod
-    def _finish(begun: Judgement | _Pending) -> Judgement:
+    def _finish(begun: Judgement | _Comparison) -> Judgement:
         if isinstance(begun, Judgement):
             return begun
         outcome = begun.outcome.result()
@@ -180,38 +181,49 @@ def _fault_of(gold: Gold) -> str | None:
     return "the gold answer names none of its choices" if gold.choices and names_none(gold) else None
 
 
-class _Read(NamedTuple):
-    """What strings alone say of a response: the gold's type, the stated answer, and whether that settles it.
+class _Settled(NamedTuple):
+    """A verdict for which nothing had to be compared as an expression."""
 
-    texts: (verdict, reason) where it does, else the two answers to compare as expressions.
-    """
+    verdict: Verdict
+    reason: str
+
+
+class _Expressions(NamedTuple):
+    """Two answers to be compared as expressions."""
+
+    stated: str
+    gold: str
+
+
+class _Reading(NamedTuple):
+    """What strings alone say of a response: the gold's type, the stated answer, and what follows."""
 
     kind: str
     found: Extraction
-    settled: bool
-    texts: tuple[str, str]
+    result: _Settled | _Expressions
 
 
-def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mode) -> _Read:
+def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mode) -> _Reading:
     kind = gold.type or infer_type(gold.answer)
     extract = answers.extract_brackets if is_bracket_row(gold) else answers.extract
     found = extract(response, mode)
-    result = _without_comparing(found, gold, finish_reason)
-    texts = result or (prepared(found.answer or ""), prepared(gold.answer))
-    return _Read(kind, found, result is not None, texts)
+    result = _verdict_by_rules(found, gold, finish_reason)
+    if result is None:
+        return _Reading(kind, found, _Expressions(prepared(found.answer or ""), prepared(gold.answer)))
+    return _Reading(kind, found, result)
 
 
-def _without_comparing(found: Extraction, gold: Gold, finish_reason: str | None) -> tuple[str, str] | None:
-    """(verdict, reason) of what was extracted, or None where it must be compared as an expression."""
+def _verdict_by_rules(found: Extraction, gold: Gold, finish_reason: str | None) -> _Settled | None:
+    """The verdict of what was extracted, or None where it must be compared as an expression."""
     if finish_reason == "length":
-        return TRUNCATED
+        return _Settled(*TRUNCATED)
     if found.answer is None:
-        return "unparsed", found.reason
+        return _Settled("unparsed", found.reason)
     if fault := _fault_of(gold):
-        return "error", fault
+        return _Settled("error", fault)
     decision = decide(found.answer, gold)
     if decision is None:
         return None
     if decision is TOO_LONG:
-        return "error", decision.reason
-    return ("correct" if decision.equal else "wrong"), decision.reason
+        return _Settled("error", decision.reason)
+    return _Settled("correct" if decision.equal else "wrong", decision.reason)

@@ -31,8 +31,8 @@ SECTIONS: list[config.Section] = [
     config.Fields(label="is_right"),
     config.Sampling(max_tokens=10, samples=2, temperature=0.0),
     config.Verification(extraction="lenient", timeout_s=0.5),
-    config.Objective(objective="glow", alpha=2.0, beta=0.0, clamp=(0.5, 5.0)),
-    config.Objective(),
+    config.ObjectiveSettings(objective="glow", alpha=2.0, beta=0.0, clamp=(0.5, 5.0)),
+    config.ObjectiveSettings(),
     config.Selection(size=12),
     config.Selection(),
     config.Sft(budget="steps", gradient_checkpointing=False, precision="fp32"),
@@ -55,7 +55,7 @@ def test_any_prompt_survives_quoting(system: str | None) -> None:
 
 
 def test_the_flags_of_a_section_by_hand() -> None:
-    assert flags(config.Objective(objective="glow", alpha=2.0, clamp=(0.5, 5.0))) == (
+    assert flags(config.ObjectiveSettings(objective="glow", alpha=2.0, clamp=(0.5, 5.0))) == (
         "--objective=glow --alpha=2.0 --beta=10.0 --clamp 0.5 5.0"
     )
     assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b'"
@@ -81,5 +81,5 @@ def test_defaults_are_those_of_the_section() -> None:
 )
 def test_a_bad_value_names_its_option(words: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        parsed(config.Objective, words)
+        parsed(config.ObjectiveSettings, words)
     assert message in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glow.config import Selection
+from glow.config import ArmSettings, Selection
 from glow.data.arms import write_arms
 from glow.errors import UserError
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
@@ -31,7 +31,9 @@ def draw(
 ) -> dict[str, list[Record]]:
     folder.mkdir(exist_ok=True)
     write_jsonl(folder / "verdicts.jsonl", rows)
-    write_arms(folder / "verdicts.jsonl", folder / "arms", Selection(size=size), seed)
+    write_arms(
+        folder / "verdicts.jsonl", folder / "arms", ArmSettings(selection=Selection(size=size), seed=seed)
+    )
     return {name: list(read_jsonl(folder / "arms" / f"{name}.jsonl")) for name in ARMS}
 
 

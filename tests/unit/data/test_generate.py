@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from glow.config import Prompt, Sampling
+from glow.config import GenerateSettings, Prompt, Sampling
 from glow.data import generate as stage
 from glow.data.generate import generate
 from glow.errors import UserError
@@ -74,7 +74,8 @@ def model(tmp_path: Path) -> Path:
 def run(
     problems: Path, model: Path, output: Path, sampling: Sampling = SAMPLING, shard: int = 0, shards: int = 1
 ) -> Path:
-    generate(problems, model, output, sampling, Prompt(instruction="Go."), shard=shard, shards=shards)
+    settings = GenerateSettings(sampling=sampling, prompt=Prompt(instruction="Go."))
+    generate(problems, model, output, settings, shard=shard, shards=shards)
     return output
 
 
@@ -196,10 +197,10 @@ def test_two_processes_cannot_sample_one_shard(problems: Path, model: Path, tmp_
     ("rows", "message"),
     [
         ([{"problem_id": "p", "question": "q", "answer": "1"}] * 2, "records 1 and 2 share problem_id 'p'"),
-        ([{"problem_id": "p", "question": "q"}], "problems.jsonl:1: 'answer' is missing or no text"),
+        ([{"problem_id": "p", "question": "q"}], "problems.jsonl:1: no key 'answer'"),
         (
             [{"problem_id": "p", "question": "q", "answer": 3}],
-            "problems.jsonl:1: 'answer' is missing or no text",
+            "problems.jsonl:1: 'answer': input should be a valid string, found 3",
         ),
     ],
 )

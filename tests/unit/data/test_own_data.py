@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glow.config import Fields
+from glow.config import ArmSettings, Fields, ImportSettings, VerdictSettings
 from glow.data.arms import write_arms
 from glow.data.own_data import import_trajectories
 from glow.data.verdicts import verify_files
@@ -28,7 +28,8 @@ def bring(
     for path, rows in zip(paths, files, strict=True):
         write_jsonl(path, rows)
     outputs = folder / "out.jsonl.gz", folder / "grpo.jsonl"
-    import_trajectories(paths, Fields(**(fields or {})), list(suites), *outputs, limit=limit, grpo=grpo)
+    settings = ImportSettings(fields=Fields(**(fields or {})), limit=limit, grpo=grpo)
+    import_trajectories(paths, list(suites), *outputs, settings)
     return list(read_jsonl(outputs[0])), list(read_jsonl(outputs[1]))
 
 
@@ -156,18 +157,10 @@ def test_the_shipped_example_reaches_its_arms(tmp_path: Path, monkeypatch: pytes
         suites.append(tmp_path / f"{name}.jsonl")
         write_suite(name, suite, suites[-1])
     trajectories, verdicts = tmp_path / "trajectories.jsonl.gz", tmp_path / "verdicts.jsonl.gz"
-    import_trajectories(
-        own.files, own.fields, suites, trajectories, tmp_path / "grpo.jsonl", limit=own.limit, grpo=own.grpo
-    )
-    verify_files(
-        [trajectories],
-        verdicts,
-        experiment.verification,
-        response_field="response",
-        answer_field="answer",
-        workers=1,
-    )
-    write_arms(verdicts, tmp_path / "arms", experiment.selection, 0)
+    settings = ImportSettings(fields=own.fields, limit=own.limit, grpo=own.grpo)
+    import_trajectories(own.files, suites, trajectories, tmp_path / "grpo.jsonl", settings)
+    verify_files([trajectories], verdicts, VerdictSettings(verification=experiment.verification), workers=1)
+    write_arms(verdicts, tmp_path / "arms", ArmSettings(selection=experiment.selection, seed=0))
     judged = list(read_jsonl(verdicts))
     assert all(row["label"] == (row["verdict"] == "correct") for row in judged)
     assert len(list(read_jsonl(tmp_path / "arms" / "mixed.jsonl"))) >= 30
@@ -185,9 +178,8 @@ def test_the_real_trajectories_are_disjoint_from_their_suites(
     for name, suite in experiment.suites.items():
         write_suite(name, suite, tmp_path / f"{name}.jsonl")
     outputs = tmp_path / "out.jsonl.gz", tmp_path / "grpo.jsonl"
-    import_trajectories(
-        own.files[:1], own.fields, list(tmp_path.glob("*.jsonl")), *outputs, limit=200, grpo=0
-    )
+    settings = ImportSettings(fields=own.fields, limit=200)
+    import_trajectories(own.files[:1], list(tmp_path.glob("*.jsonl")), *outputs, settings)
     assert len(list(read_jsonl(outputs[0]))) == 200
     facts = json.loads((tmp_path / "out.jsonl.gz.manifest.json").read_text())["facts"]
     assert facts["rows_read"] == 58_951

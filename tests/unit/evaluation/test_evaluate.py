@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from glow.config import Evaluation, Prompt, Verification
+from glow.config import Evaluation, EvaluationSettings, Prompt
 from glow.errors import UserError
 from glow.evaluation import harness
 from glow.evaluation.evaluate import evaluate
@@ -69,7 +69,7 @@ def suite_files(directory: Path, **suites: list[Record]) -> list[Path]:
 def run(
     model: Path, suites: list[Path], output: Path, settings: Evaluation = SETTINGS, seed: int = 3
 ) -> Path:
-    evaluate(model, suites, output, settings, Verification(), PROMPT, seed)
+    evaluate(model, suites, output, EvaluationSettings(prompt=PROMPT, evaluation=settings, seed=seed))
     return output
 
 
@@ -345,7 +345,7 @@ def test_multiple_choice_alone(tiny_model: Path, tmp_path: Path) -> None:
         ([SUMS[0], SUMS[0]], "share problem_id 'p-1'"),
         ([PICK[0] | {"answer": "D"}], "problem 'c-1': 'answer' must be a letter from A to C"),
         ([PICK[0] | {"choices": ["one"]}], "'choices' must be a list of 2 to 26 texts"),
-        ([{"problem_id": "p", "answer": "1"}], "bad.jsonl:1: 'question' is missing"),
+        ([{"problem_id": "p", "answer": "1"}], "bad.jsonl:1: no key 'question'"),
     ],
 )
 def test_malformed_suites_are_refused(

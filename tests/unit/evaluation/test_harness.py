@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from glow.config import Evaluation, Prompt, Verification
+from glow.config import Evaluation, EvaluationSettings, Prompt
 from glow.data.problem_rows import gold_of
 from glow.errors import UserError
 from glow.evaluation.evaluate import evaluate
@@ -39,7 +39,12 @@ def run(
     monkeypatch.setattr("glow.evaluation.harness.load_engine", lambda *_: engine)
     write_jsonl(folder / "mine.jsonl", rows)
     settings = Evaluation(max_tokens=8, entropy_samples=0)
-    evaluate(model, [folder / "mine.jsonl"], folder / "out", settings, Verification(), PROMPT, 0)
+    evaluate(
+        model,
+        [folder / "mine.jsonl"],
+        folder / "out",
+        EvaluationSettings(prompt=PROMPT, evaluation=settings, seed=0),
+    )
     return list(read_jsonl(folder / "out" / "samples.jsonl.gz"))
 
 

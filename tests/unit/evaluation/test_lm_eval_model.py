@@ -17,7 +17,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from glow import cli
-from glow.config import Evaluation, Prompt, Suite, Verification
+from glow.config import Evaluation, EvaluationSettings, Suite
 from glow.errors import UserError
 from glow.evaluation import lm_eval_model
 from glow.evaluation.evaluate import evaluate
@@ -186,8 +186,8 @@ def test_the_stage_and_lm_eval_agree_on_the_likeliest_letters(tiny_model: Path, 
     folder = quiz(tmp_path / "data")
     write_suite("mmlu_loglikelihood", Suite(data_dir=folder, shots=1), tmp_path / "mmlu_loglikelihood.jsonl")
     evaluate(
-        tiny_model, [tmp_path / "mmlu_loglikelihood.jsonl"], tmp_path / "out", Evaluation(max_tokens=4),
-        Verification(), Prompt(), 0,
+        tiny_model, [tmp_path / "mmlu_loglikelihood.jsonl"], tmp_path / "out",
+        EvaluationSettings(evaluation=Evaluation(max_tokens=4), seed=0),
     )  # fmt: skip
     stage = list(read_jsonl(tmp_path / "out" / "samples.jsonl.gz"))
     theirs = simple_evaluate(
@@ -240,7 +240,7 @@ def test_verdicts_are_those_of_the_stage(
     write_suite("questions", Suite(file=file), tmp_path / "suites" / "questions.jsonl")
     evaluate(
         tiny_model, [tmp_path / "suites" / "questions.jsonl"], tmp_path / "out",
-        Evaluation(max_tokens=8, entropy_samples=0), Verification(), PAPER, 0,
+        EvaluationSettings(prompt=PAPER, evaluation=Evaluation(max_tokens=8, entropy_samples=0), seed=0),
     )  # fmt: skip
     stage = [row["verdict"] for row in read_jsonl(tmp_path / "out" / "samples.jsonl.gz")]
     found = simple_evaluate(
@@ -263,9 +263,8 @@ def test_a_tiny_model_samples_the_same_through_both(tiny_model: Path, tmp_path: 
     file = questions(tmp_path)
     write_suite("questions", Suite(file=file), tmp_path / "questions-suite.jsonl")
     settings = Evaluation(max_tokens=6, temperature=0.6, top_p=0.95, entropy_samples=0)
-    evaluate(
-        tiny_model, [tmp_path / "questions-suite.jsonl"], tmp_path / "out", settings, Verification(), PAPER, 0
-    )
+    whole = EvaluationSettings(prompt=PAPER, evaluation=settings, seed=0)
+    evaluate(tiny_model, [tmp_path / "questions-suite.jsonl"], tmp_path / "out", whole)
     stage = [row["response"] for row in read_jsonl(tmp_path / "out" / "samples.jsonl.gz")]
     found = simple_evaluate(
         "glow", model_args={"path": str(tiny_model)}, tasks=["glow_questions"], bootstrap_iters=0,
@@ -315,7 +314,11 @@ def test_mistakes_on_the_command_line(
 
 def test_the_command_run_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[list[str]] = []
-    monkeypatch.setattr("glow.evaluation.lm_eval_model.run_lm_eval", found.append)
+
+    def note(arguments: list[str]) -> None:
+        found.append(arguments)
+
+    monkeypatch.setattr("glow.evaluation.lm_eval_model.run_lm_eval", note)
     for words in (["run", "--model", "glow"], ["--model", "glow"], ["ls", "tasks"], []):
         assert cli.main(["lm-eval", *words]) == 0
     assert found == [["run", "--model", "glow"], ["run", "--model", "glow"], ["ls", "tasks"], []]

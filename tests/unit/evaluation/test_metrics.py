@@ -13,7 +13,7 @@ from pytest import approx
 
 from glow import cli
 from glow.errors import UserError
-from glow.evaluation.metrics import maj_at_k, pass_at_k, questions, rescore, sample_counts, score
+from glow.evaluation.metrics import archive_scores, maj_at_k, pass_at_k, questions, rescore, sample_counts
 from glow.files.jsonl import Record, write_jsonl
 
 ARCHIVE = Path("samples.jsonl.gz")
@@ -116,7 +116,7 @@ ROWS = [
 
 
 def test_scores_by_hand() -> None:
-    found = score(ROWS, ARCHIVE)
+    found = archive_scores(ROWS, ARCHIVE)
     assert found["suites"]["sums"] == {
         "format": "boxed",
         "n": 2,
@@ -141,7 +141,7 @@ def test_scores_by_hand() -> None:
 
 
 def test_nothing_scored_no_entropy() -> None:
-    assert score(ROWS[1:2], ARCHIVE)["entropy"] is None
+    assert archive_scores(ROWS[1:2], ARCHIVE)["entropy"] is None
 
 
 def test_one_sample_needs_no_classes() -> None:
@@ -154,7 +154,7 @@ def test_one_sample_needs_no_classes() -> None:
 @pytest.mark.parametrize("verdicts", [("correct", "wrong"), ("truncated", "truncated"), ("correct",)])
 def test_responses_judged_as_a_whole_cannot_vote(verdicts: tuple[str, ...]) -> None:
     rows = [sample("follow", "p-1", verdict, answer_class=-1, scorer="ifeval") for verdict in verdicts]
-    found = score(rows, ARCHIVE)["suites"]["follow"]
+    found = archive_scores(rows, ARCHIVE)["suites"]["follow"]
     assert found["maj_at"] == {}
     assert set(found["pass_at"]) == {str(k) for k in sample_counts(len(verdicts))}
 
@@ -163,18 +163,18 @@ def test_timeouts_and_errors_are_counted() -> None:
     rows = [
         sample("sums", f"p-{place}", verdict) for place, verdict in enumerate(("timeout", "error", "wrong"))
     ]
-    assert score(rows, ARCHIVE)["suites"]["sums"]["unjudged"] == approx(2 / 3)
+    assert archive_scores(rows, ARCHIVE)["suites"]["sums"]["unjudged"] == approx(2 / 3)
 
 
 def test_several_samples_without_classes_are_refused() -> None:
     with pytest.raises(UserError, match="'p-1' of suite 'sums': several samples without `answer_class`"):
-        score([sample("sums", "p-1", "wrong")] * 2, ARCHIVE)
+        archive_scores([sample("sums", "p-1", "wrong")] * 2, ARCHIVE)
 
 
 def test_unequal_numbers_of_samples_are_refused() -> None:
     rows = [*ROWS[:2], sample("sums", "p-3", "wrong")]
     with pytest.raises(UserError, match="question 'p-3' has 1 samples, the first 2"):
-        score(rows, ARCHIVE)
+        archive_scores(rows, ARCHIVE)
 
 
 # --- rescore --------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_rescore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     archive, output = tmp_path / "samples.jsonl.gz", tmp_path / "scores.json"
     write_jsonl(archive, ROWS)
     assert cli.main(["rescore", "--samples", str(archive), "--output", str(output)]) == 0
-    assert json.loads(output.read_text()) == score(ROWS, ARCHIVE)
+    assert json.loads(output.read_text()) == archive_scores(ROWS, ARCHIVE)
     assert "5 answers to 2 suites" in capsys.readouterr().out
 
 
@@ -192,12 +192,12 @@ def test_rescore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     ("rows", "message"),
     [
         ([], "no samples"),
-        ([ROWS[0], {"suite": "x"}], ":2: problem_id: Field required; give the samples.jsonl.gz"),
-        ([ROWS[0] | {"response_tokens": "7"}], ":1: response_tokens: Input should be a valid integer"),
+        ([ROWS[0], {"suite": "x"}], ":2: no key 'problem_id'; give the samples.jsonl.gz"),
+        ([ROWS[0] | {"response_tokens": "7"}], ":1: 'response_tokens': input should be a valid integer"),
         ([ROWS[0] | {"response_tokens": None}], ":1: .*an entropy without response_tokens"),
-        ([ROWS[0] | {"entropy": "x"}], ":1: entropy: Input should be a valid number"),
-        ([ROWS[0] | {"suite": ["a"]}], ":1: suite: Input should be a valid string"),
-        ([ROWS[0] | {"verdict": "right"}], ":1: verdict: Input should be 'correct', 'wrong', "),
+        ([ROWS[0] | {"entropy": "x"}], ":1: 'entropy': input should be a valid number"),
+        ([ROWS[0] | {"suite": ["a"]}], ":1: 'suite': input should be a valid string"),
+        ([ROWS[0] | {"verdict": "right"}], ":1: 'verdict': input should be 'correct', 'wrong', "),
         ([ROWS[0], ROWS[1], ROWS[0]], ":3: a second sample 0 of its question"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glow.files.hashing import digest, hash_path
-from glow.files.manifest import Stopwatch, manifest_path
+from glow.files.manifest import Manifest, manifest_path
 
 
 def test_equal_settings_have_equal_digests() -> None:
@@ -45,7 +45,7 @@ def test_a_manifest_says_where_a_number_comes_from(tmp_path: Path) -> None:
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("abc")
     output.write_text("made")
-    Stopwatch("stage").write(output, {"seed": 3}, [source], device="cuda", rows=7)
+    Manifest("stage").write(output, {"seed": 3}, [source], {"rows": 7}, device="cuda")
     written = json.loads((tmp_path / "out.txt.manifest.json").read_text())
     assert written["stage"] == "stage"
     assert written["settings"] == {"seed": 3}
@@ -62,5 +62,5 @@ def test_a_missing_input_is_no_manifest(tmp_path: Path) -> None:
     output = tmp_path / "out.txt"
     output.write_text("made")
     with pytest.raises(FileNotFoundError):
-        Stopwatch("stage").write(output, {}, [tmp_path / "none"])
+        Manifest("stage").write(output, {}, [tmp_path / "none"])
     assert not manifest_path(output).exists()

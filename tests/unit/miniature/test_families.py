@@ -1,4 +1,4 @@
-"""Problem families: answers are right, draws are reproducible, fresh and disjoint from pretraining."""
+"""WorkedProblem families: answers are right, draws are reproducible, fresh and disjoint from pretraining."""
 
 import random
 import re
@@ -19,7 +19,7 @@ from glow.files.records import problem_id
 from glow.miniature import families
 from glow.miniature.corpus import STYLES, Corpus, draw_document
 from glow.miniature.families import BRIEF_CUE, FAMILIES, as_choice, draw_problems
-from glow.miniature.family import Family, Problem, reserved_for_pretraining
+from glow.miniature.family import Family, WorkedProblem, reserved_for_pretraining
 
 MINIATURE = Path(__file__).resolve().parents[3] / "config" / "miniature.yaml"
 
@@ -127,8 +127,8 @@ def test_an_unknown_family_is_named_with_the_nearest() -> None:
 
 
 def test_a_family_that_is_used_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(rng: random.Random, steps: int) -> Problem:
-        return Problem(f"question {rng.randrange(16)}", "\\boxed{1}", "1")
+    def draw(rng: random.Random, steps: int) -> WorkedProblem:
+        return WorkedProblem(f"question {rng.randrange(16)}", "\\boxed{1}", "1")
 
     small = Family("small", "sixteen questions", (1, 1), draw, lambda question: "1")
     monkeypatch.setitem(families.FAMILIES, "small", small)

@@ -13,7 +13,6 @@ from glow.files.hashing import hash_path
 from glow.miniature import pretrain as stage
 from glow.miniature.corpus import Corpus
 from glow.miniature.pretrain import (
-    IGNORED,
     ROW_LENGTH,
     encode,
     learning_rate_factor,
@@ -23,6 +22,7 @@ from glow.miniature.pretrain import (
     response_loss,
 )
 from glow.miniature.tokenizer import build_tokenizer
+from glow.models.scoring import IGNORED
 
 SETTINGS = Pretrain(
     role="base", families=["links", "boolean"], minor_families=["ledger"], minor_share=0.1, direct_share=0.3,

@@ -22,7 +22,7 @@ from transformers import (
 
 from glow.config import Decoding
 from glow.errors import UserError
-from glow.models import sampling as engines
+from glow.models import load
 from glow.models.engines import load_engine
 from glow.models.sampling import Completion, Request, choose_tokens, uniforms
 
@@ -189,10 +189,10 @@ def test_greedy_is_that_of_generate_for_other_architectures(tiny_model: Path, tm
     for name, model in other_architectures(tiny_model, tmp_path).items():
         network, tokenizer = AutoModelForCausalLM.from_pretrained(model), AutoTokenizer.from_pretrained(model)
         for completion, request in zip(sampled(model, requests(1), temperature=0), requests(1), strict=True):
-            prompt = torch.tensor([engines.prompt_ids(tokenizer, request.messages)])
+            prompt = torch.tensor([load.prompt_ids(tokenizer, request.messages)])
             full = network.generate(
                 prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=12,
-                eos_token_id=engines.stop_ids(tokenizer, model), pad_token_id=0,
+                eos_token_id=load.stop_ids(tokenizer, model), pad_token_id=0,
             )  # fmt: skip
             expected = full[0, prompt.shape[1] :].tolist()
             stopped = [tokenizer.eos_token_id] if completion.finish_reason == "stop" else []
@@ -254,7 +254,7 @@ def test_context_bounds_the_response(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tokenizer, asked = AutoTokenizer.from_pretrained(tiny_model), requests(samples=1)[:3]
-    lengths = [len(engines.prompt_ids(tokenizer, request.messages)) for request in asked]
+    lengths = [len(load.prompt_ids(tokenizer, request.messages)) for request in asked]
     network = AutoModelForCausalLM.from_pretrained(tiny_model)
     network.config.max_position_embeddings = context = max(lengths)
     network.save_pretrained(tmp_path)
@@ -282,8 +282,8 @@ def test_turns_end_as_the_template_says(tiny_model: Path, tmp_path: Path) -> Non
     tokenizer.eos_token = "<|endoftext|>"
     tokenizer.save_pretrained(tmp_path)
     assert end != tokenizer.eos_token_id
-    assert engines.turn_end(tokenizer) == end
-    assert engines.stop_ids(tokenizer, tmp_path) == sorted([end, tokenizer.eos_token_id])
+    assert load.turn_end(tokenizer) == end
+    assert load.stop_ids(tokenizer, tmp_path) == sorted([end, tokenizer.eos_token_id])
 
 
 def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_template_that_refuses_the_prompt_is_named(tiny_model: Path) -> None:
     with pytest.raises(
         UserError, match=r"refuses the prompt: System role not supported; change prompt\.system"
     ):
-        engines.prompt_ids(tokenizer, [{"role": "system", "content": "Be right."}])
+        load.prompt_ids(tokenizer, [{"role": "system", "content": "Be right."}])
 
 
 # --- vLLM ---------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_vllm_requests_and_responses_are_mapped(tiny_model: Path, fake_vllm: Non
     completions = engine.generate(asked)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     for request, completion in zip(asked, completions, strict=True):
-        prompt = engines.prompt_ids(tokenizer, request.messages)
+        prompt = load.prompt_ids(tokenizer, request.messages)
         assert completion.token_ids == prompt[:25]
         assert completion.prompt_tokens == len(prompt)
         assert completion.finish_reason == ("stop" if len(prompt) < 25 else "length")

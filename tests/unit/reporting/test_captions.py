@@ -1,9 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 from fabricated import World, document
 
 from glow.config import Experiment
 from glow.experiment import load
-from glow.reporting import captions, statistics
 from glow.reporting.captions import caption, figure_names, student_text, table_names
 from glow.reporting.figures import DRAWERS
 from glow.reporting.tables import BUILDERS
@@ -68,8 +70,14 @@ def test_captions_name_what_the_errors_are_over() -> None:
     assert "fewer than" not in many
 
 
-def test_few_seeds_are_the_same_everywhere() -> None:
-    assert captions.FEW_SEEDS == statistics.FEW_SEEDS
+def test_captions_are_light() -> None:
+    code = (
+        "import sys, glow.reporting.captions\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'matplotlib', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from glow.data.ngrams import SHORTEST
 from glow.errors import UserError
 from glow.files.jsonl import write_json
 from glow.reporting.cells import markdown
-from glow.reporting.contamination import contamination_table
+from glow.reporting.contamination_table import contamination_table
 
 
 def test_one_row_a_domain_and_suite(world: World) -> None:

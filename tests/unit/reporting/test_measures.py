@@ -82,6 +82,7 @@ def test_no_reference_arm_no_gain(tmp_path: Path) -> None:
     world = World(tmp_path, document(arms=arms, grpo=None)).write()
     assert world.results.experiment.reference_arm is None
     assert measures.gain(world.results, "arithmetic", "glow", OOD) is None
+    assert measures.gain_bootstrap(world.results, "arithmetic", "glow", OOD) is None
     assert measures.gains(world.results) == {}
     assert measures.entropy_changes(world.results) == {}
 
@@ -122,8 +123,9 @@ def test_mean_is_over_seeds_and_questions(fabricated: World) -> None:
 
 
 def test_mean_of_what_was_not_sampled(fabricated: World) -> None:
-    assert measures.mean(fabricated.results, "sft", "arithmetic", "glow", "suite:lists", "pass@2") is None
-    found = measures.mean(fabricated.results, "sft", "arithmetic", "glow", OOD, "tokens", scale=1)
+    several, tokens = measures.Quantity("pass@2"), measures.Quantity("tokens", scale=1)
+    assert measures.mean(fabricated.results, "sft", "arithmetic", "glow", "suite:lists", several) is None
+    found = measures.mean(fabricated.results, "sft", "arithmetic", "glow", OOD, tokens)
     assert (found.mean, found.error) == (30, None)  # all alike: nothing to estimate an error from
 
 

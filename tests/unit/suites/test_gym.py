@@ -38,8 +38,8 @@ def test_twelve_families_at_three_levels() -> None:
 
 def test_its_own_answers_are_right_and_others_are_not() -> None:
     rows = [json.loads(json.dumps(row)) for row in gym.draw(None, 2)]
-    assert all(gym.score(row["answer"], row) == 1 for row in rows)
-    assert sum(gym.score("no such answer", row) == 1 for row in rows) == 0
+    assert all(gym.gym_score(row["answer"], row) == 1 for row in rows)
+    assert sum(gym.gym_score("no such answer", row) == 1 for row in rows) == 0
 
 
 def test_another_seed_gives_other_problems() -> None:

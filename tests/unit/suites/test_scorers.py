@@ -82,7 +82,7 @@ def test_a_scorer_that_fails_gives_an_error(cipher: Record, monkeypatch: pytest.
     def fail(answer: str, row: Record) -> float:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("glow.suites.scorers.score", fail)
+    monkeypatch.setattr("glow.suites.scorers.gym_score", fail)
     found = judged(cipher, "\\boxed{a}")
     assert (found.verdict, found.reason) == ("error", "reasoning-gym's scorer: ZeroDivisionError")
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from glow.config import Grpo, Prompt, Verification
+from glow.config import Grpo, GrpoSettings, Prompt, Verification
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.training import grpo as stage
@@ -69,7 +69,8 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _train(problems: Path, model: Path, output: Path, settings: Grpo = SETTINGS, seed: int = 3) -> None:
-    stage.train(problems, model, output, settings, Verification(), Prompt(instruction="Go."), seed)
+    whole = GrpoSettings(prompt=Prompt(instruction="Go."), grpo=settings, seed=seed)
+    stage.train(problems, model, output, whole)
 
 
 @pytest.fixture(scope="module")
@@ -278,5 +279,5 @@ def test_mistakes_are_named(
     monkeypatch.setattr(stage.importlib.util, "find_spec", lambda name: None)
     refused("vLLM is not installed", SETTINGS.model_copy(update={"vllm": True}))
     problems.write_text('{"question": "q", "answer": "a"}\n{"question": "q", "answer": 3}\n')
-    refused(r"problems\.jsonl:2: no text under 'answer'", SETTINGS)
+    refused(r"problems\.jsonl:2: 'answer': input should be a valid string", SETTINGS)
     assert not (tmp_path / "run").exists()

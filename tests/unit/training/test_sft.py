@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from glow.config import Objective, Prompt, Sft
+from glow.config import ObjectiveSettings, Sft, SftSettings
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.training.sft import _optimiser_steps, fine_tune
@@ -26,7 +26,7 @@ SETTINGS = Sft(
     gradient_checkpointing=False,
     checkpoints=2,
 )
-GLOW = Objective(objective="glow", alpha=1.0, beta=10.0)
+GLOW = ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0)
 
 
 def trajectories(path: Path, count: int) -> Path:
@@ -46,8 +46,10 @@ def trajectories(path: Path, count: int) -> Path:
     return path
 
 
-def run(data: Path, model: Path, output: Path, objective: Objective = GLOW, sft: Sft = SETTINGS) -> None:
-    fine_tune(data, data, model, output, objective, sft, Prompt(), seed=0)
+def run(
+    data: Path, model: Path, output: Path, objective: ObjectiveSettings = GLOW, sft: Sft = SETTINGS
+) -> None:
+    fine_tune(data, data, model, output, SftSettings(objective=objective, sft=sft, seed=0))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_leaves_model_history_and_log(tiny_model: Path, tmp_path: Path) -> None:
 def test_glow_and_all_meet_the_same_samples_in_the_same_order(tiny_model: Path, tmp_path: Path) -> None:
     data = trajectories(tmp_path / "data.jsonl", 10)
     run(data, tiny_model, tmp_path / "glow")
-    run(data, tiny_model, tmp_path / "all", Objective(objective="plain"))
+    run(data, tiny_model, tmp_path / "all", ObjectiveSettings(objective="plain"))
     first = [
         pd.read_parquet(tmp_path / name / "history.parquet").query("epoch == 1").reset_index(drop=True)
         for name in ("glow", "all")
@@ -105,7 +107,8 @@ def test_a_killed_run_resumes_and_ends_in_the_same_weights(tiny_model: Path, tmp
         "from glow.training.sft import fine_tune\n"
         "data, model, output, sft, objective = sys.argv[1:]\n"
         "fine_tune(Path(data), Path(data), Path(model), Path(output),"
-        " Objective.model_validate_json(objective), Sft.model_validate_json(sft), Prompt(), seed=0)"
+        " SftSettings(objective=ObjectiveSettings.model_validate_json(objective),"
+        " sft=Sft.model_validate_json(sft), seed=0))"
     )
     arguments = [str(data), str(tiny_model), str(tmp_path / "cut"), settings.model_dump_json()]
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from glow.config import Verification
+from glow.config import VerdictSettings, Verification
 from glow.data.verdicts import verify_files
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.verifier import verify
@@ -159,10 +159,8 @@ def test_times_are_told_but_not_written(verifier: Verifier, tmp_path: Path) -> N
     assert judgement.milliseconds > 0
     assert judgement.answer_type == "expression"
     write_jsonl(tmp_path / "a.jsonl", [{"response": r"\boxed{7+z}", "answer": "z+7"}])
-    verify_files(
-        [tmp_path / "a.jsonl"], tmp_path / "b.jsonl", SETTINGS,
-        response_field="response", answer_field="answer", workers=1,
-    )  # fmt: skip
+    settings = VerdictSettings(verification=SETTINGS)
+    verify_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", settings, workers=1)
     [row] = read_jsonl(tmp_path / "b.jsonl")
     assert set(row) == {"response", "answer", "verdict", "extracted", "extracted_from", "reason"}
 

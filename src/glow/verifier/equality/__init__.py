@@ -29,8 +29,8 @@ def decide(stated: str, gold: str | Gold) -> Decision | None:
     """Compare two answers by the rules of their kind; None where that settles nothing."""
     gold = gold if isinstance(gold, Gold) else Gold(gold)
     if max(len(stated), len(gold.answer)) > LONGEST:
-        return _long(stated, gold.answer)
-    if (decision := _at_once(stated, gold)) is not None:
+        return _decide_long(stated, gold.answer)
+    if (decision := _decide_at_once(stated, gold)) is not None:
         return decision
     stated, answer = respell(stated), respell(gold.answer)
     for rule in _OF_TYPE.get(gold.type, _RULES):
@@ -39,23 +39,27 @@ def decide(stated: str, gold: str | Gold) -> Decision | None:
     return Decision(False, f"not the same {gold.type}") if gold.type in _WORDY else None
 
 
-def _at_once(stated: str, gold: Gold) -> Decision | None:
+def _decide_at_once(stated: str, gold: Gold) -> Decision | None:
     """Most of real traffic, and what must be seen before anything is respelt."""
     if gold.choices and (decision := by_choices(stated, gold)) is not None:
         return decision
     if stated == gold.answer:
         return Decision(True, "same text")
-    if gold.type in (None, "number") and _PLAIN.fullmatch(stated) and _PLAIN.fullmatch(gold.answer):
+    if (
+        gold.type in (None, "number")
+        and _PLAIN_INTEGER.fullmatch(stated)
+        and _PLAIN_INTEGER.fullmatch(gold.answer)
+    ):
         return Decision(False, "different numbers")
     return brackets(stated, gold.answer) if is_bracket_row(gold) else None
 
 
-_PLAIN = re.compile(r"-?[1-9]\d*|0")
+_PLAIN_INTEGER = re.compile(r"-?[1-9]\d*|0")
 """Whole numbers in the one form in which they are equal only when their texts are."""
 _PLAIN_DIGITS = re.compile(r"[+-]?\d+")
 
 
-def _long(stated: str, gold: str) -> Decision:
+def _decide_long(stated: str, gold: str) -> Decision:
     """What can be said in linear time: the same text, two whole numbers, a set with the same members."""
     ours, theirs = ("".join(text.split()) for text in (stated, gold))
     if ours == theirs:
@@ -116,7 +120,7 @@ def _is_interval(bare: str) -> bool:
 # --- members --------------------------------------------------------------------------------------
 
 
-def _ordered(stated: str, gold: str) -> Decision | None:
+def _sequences(stated: str, gold: str) -> Decision | None:
     """For answers known to be lists or tuples: member by member, whatever brackets enclose them."""
     ours, theirs = _members(stated), _members(gold)
     if len(ours) != len(theirs):
@@ -127,14 +131,14 @@ def _ordered(stated: str, gold: str) -> Decision | None:
     return Decision(True, "same members, in order") if None not in decisions else None
 
 
-def _unordered(stated: str, gold: str) -> Decision | None:
+def _sets(stated: str, gold: str) -> Decision | None:
     """For answers known to be sets: each member has its like on the other side."""
     ours, theirs = (dict.fromkeys(_members(text)) for text in (stated, gold))
     own = [(member, right) for member in ours if member not in theirs for right in theirs]
     right = [(member, right) for right in theirs if right not in ours for member in ours]
     if len(own) + len(right) > _MOST_PAIRS:
         return None
-    alike = [*_with_a_like(own, 0).values(), *_with_a_like(right, 1).values()]
+    alike = [*_matches(own, 0).values(), *_matches(right, 1).values()]
     if False in alike:
         return Decision(False, "different members")
     return Decision(True, "same members") if None not in alike else None
@@ -144,7 +148,7 @@ _MOST_PAIRS = 1000
 """Pairs of members, one of each side, that are compared."""
 
 
-def _with_a_like(pairs: list[tuple[str, str]], side: int) -> dict[str, bool | None]:
+def _matches(pairs: list[tuple[str, str]], side: int) -> dict[str, bool | None]:
     """Whether the member on that side of the pairs equals one of those on the other; None if undecided."""
     alike: dict[str, bool | None] = {}
     for pair in pairs:
@@ -190,9 +194,9 @@ _OF_TYPE: dict[AnswerType | None, tuple[Rule, ...]] = {
     "choice": (letters, same_text),
     "boolean": (booleans, same_text),
     "brackets": (brackets,),
-    "list": (same_text, _ordered),
-    "tuple": (same_text, _ordered),
-    "set": (same_text, _unordered),
+    "list": (same_text, _sequences),
+    "tuple": (same_text, _sequences),
+    "set": (same_text, _sets),
     "interval": (same_text, brackets_of_pairs, set_for_tuple, _values),
     "expression": (same_text, numbers, _values),
     "complex": (same_text, numbers, _values),

@@ -12,7 +12,7 @@ _LETTER = re.compile(_PREFIX + r"[(\[<]?\s*([A-Za-z])\s*[)\]>]?[.:]?")
 _OPTION = re.compile(
     _PREFIX + r"(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*(?:[.):]|-(?=\s)))[\s\\:~]*\S.*", re.DOTALL
 )
-_BRACKETED = re.compile(r"[(\[]\s*([A-Z])\s*[)\]]")
+_BRACKETED_LETTER = re.compile(r"[(\[]\s*([A-Z])\s*[)\]]")
 _BETWEEN_LETTERS = re.compile(r"[\s,;/&+()\[\]]+")
 
 
@@ -32,7 +32,7 @@ def letters(stated: str, gold: str) -> Decision | None:
     bare = unmarked(stated)
     own = choice_letter(stated)
     if own is None and right.isupper():
-        if _are_letters(bare) or len(set(_BRACKETED.findall(stated))) > 1:
+        if _are_letters(bare) or len(set(_BRACKETED_LETTER.findall(stated))) > 1:
             return Decision(False, "several choice letters")
         if option := _OPTION.fullmatch(bare):
             own = option[1] or option[2]

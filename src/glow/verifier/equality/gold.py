@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
+
+from glow.files.records import AnswerType
 
 LONGEST = 2000
 """Characters of an answer that is looked at as more than a string of characters."""
 
-AnswerType = Literal[
-    "number", "expression", "relation", "interval", "set", "tuple", "list", "matrix", "complex",
-    "text", "date", "time", "choice", "boolean", "brackets",
-]  # fmt: skip
 ANSWER_TYPES: tuple[str, ...] = get_args(AnswerType)
 
 

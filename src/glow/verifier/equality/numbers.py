@@ -27,7 +27,7 @@ _COMMA_DECIMAL = re.compile(r"([+-]?0),(\d{3})")
 _SCIENTIFIC = re.compile(
     r"([+-]?)(?:(\d{1,20}(?:\.\d{1,20})?)(?:\\times|\\cdot|(?=[eE])))?(?:10\^|[eE](?=[+-]?\d))\{?([+-]?\d{1,3})\}?"
 )
-_REPEATING = re.compile(r"([+-]?)(\d{0,20})\.(\d{0,20})\\overline\{(\d{1,20})\}")
+_REPEATING_DECIMAL = re.compile(r"([+-]?)(\d{0,20})\.(\d{0,20})\\overline\{(\d{1,20})\}")
 _LONGEST_NUMBER = 64
 
 
@@ -61,7 +61,7 @@ def _read_scientific(text: str) -> Number | None:
 
 def _read_repeating(text: str) -> Number | None:
     r"""`0.1\overline{6}`, exactly."""
-    found = _REPEATING.fullmatch(text)
+    found = _REPEATING_DECIMAL.fullmatch(text)
     if found is None:
         return None
     once, period = found[2] + found[3], found[4]
@@ -99,7 +99,7 @@ _NUMERALS = (
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
 PERCENT = re.compile(r"(?i)\s*\b(?:percent|percentage|pct|per\s+cent)\b\.?")
-_PREFIXED = re.compile(r"([+-]?)(\\\$|\$|€|£|¥|\\pounds|\\euro)\s*(.*)", re.DOTALL)
+_CURRENCY_AMOUNT = re.compile(r"([+-]?)(\\\$|\$|€|£|¥|\\pounds|\\euro)\s*(.*)", re.DOTALL)
 _SYMBOLS = {r"\$": "$", r"\pounds": "£", r"\euro": "€"}
 _UNIT_MACRO = re.compile(r"[\\{}]|text|mathrm")
 
@@ -132,7 +132,7 @@ def read_measure(text: str) -> Measure | None:
     if bare.lower() in _NUMERALS:
         return Measure(Number(Fraction(_NUMERALS.index(bare.lower())), False, False), None)
     symbol = None
-    if found := _PREFIXED.fullmatch(bare):
+    if found := _CURRENCY_AMOUNT.fullmatch(bare):
         bare, symbol = found[1] + found[3], _SYMBOLS.get(found[2], found[2])
     if number := read_number(normalise(bare)):
         return Measure(number, read_unit(symbol) if symbol else None)
@@ -179,7 +179,7 @@ def numbers(stated: str, gold: str) -> Decision | None:
 def _near(value: Fraction, right: Fraction) -> bool:
     """Whether one may be the other, rounded; 2e-19 is not 3e-19, though they agree in six places."""
     gap = abs(value - right)
-    return gap < Fraction(1, 10**4) * max(1, abs(right)) and gap <= abs(right) / 1000
+    return gap < Fraction(1, 10**4) * max(Fraction(1), abs(right)) and gap <= abs(right) / 1000
 
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -194,7 +194,7 @@ def decimal_commas(stated: str, gold: str) -> Decision | None:
     return None
 
 
-_BASED = re.compile(r"([+-]?)(?=[0-9A-Za-z])0*+([0-9A-Za-z]*?)(?:_(\d+))?")
+_NUMERAL = re.compile(r"([+-]?)(?=[0-9A-Za-z])0*+([0-9A-Za-z]*?)(?:_(\d+))?")
 
 
 def bases(stated: str, gold: str) -> Decision | None:
@@ -202,7 +202,7 @@ def bases(stated: str, gold: str) -> Decision | None:
 
     Where only one side names it, the digits are compared: the question has named the base.
     """
-    ours, theirs = _BASED.fullmatch(normalise(stated)), _BASED.fullmatch(normalise(gold))
+    ours, theirs = _NUMERAL.fullmatch(normalise(stated)), _NUMERAL.fullmatch(normalise(gold))
     if not (ours and theirs and (ours[3] or theirs[3])):
         return None
     if ours.group(1, 2) != theirs.group(1, 2) or (ours[3] and theirs[3] and ours[3] != theirs[3]):

@@ -46,7 +46,7 @@ _CHARACTERS = str.maketrans(
         "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2007": " ", "\u200b": None, "\ufeff": None,
     }
 )  # fmt: skip
-_GROUPED = r"\d{1,3}(?:,\d{3})+"
+_GROUPED_DIGITS = r"\d{1,3}(?:,\d{3})+"
 _SPELLINGS = (
     # $125$ miles
     (re.compile(r"(?<!\\)\$([^$]+)(?<!\\)\$"), r" \1 "),
@@ -73,7 +73,7 @@ _SPELLINGS = (
     # 2 1/2 and 2\ 1/2 are mixed numbers.
     (re.compile(r"(?<![\d.^}])(\d+)(?:\s|\\[ ,;])+(\d+)/(\d+)(?!\d)"), r"\1\\frac{\2}{\3}"),
     # A thousands separator before a factor: 4,466\pi. In a list or a tuple a comma separates.
-    (re.compile(rf"([+-]?)({_GROUPED})(?=\s*(?:\\pi|\\sqrt|[A-Za-z]|\\text|\\mathrm)[^,]*$)"), None),
+    (re.compile(rf"([+-]?)({_GROUPED_DIGITS})(?=\s*(?:\\pi|\\sqrt|[A-Za-z]|\\text|\\mathrm)[^,]*$)"), None),
     # 6, 8\text{, and }10
     (re.compile(TEXT_MACRO + r"\s?\{\s?,\s?(and|or)\s?\}"), r", \\text{ \1 }"),
     # ]1,2[ is the open interval of French and German schools.

@@ -55,7 +55,7 @@ _CLOSING = {"(": ")", "[": "]", r"\{": r"\}"}
 def differ(first: str, second: str) -> bool:
     """Whether the two are certainly different; False where that is not certain."""
     ours, theirs = _read(first), _read(second)
-    return ours is not None and theirs is not None and _apart(ours, theirs)
+    return ours is not None and theirs is not None and _values_differ(ours, theirs)
 
 
 @dataclass(frozen=True)
@@ -88,29 +88,29 @@ def _ends(value: _Value) -> tuple[complex, complex] | None:
     return None
 
 
-def _apart(first: _Value, second: _Value) -> bool:
+def _values_differ(first: _Value, second: _Value) -> bool:
     if isinstance(first, _Union) or isinstance(second, _Union):
         if isinstance(first, complex) or isinstance(second, complex):
             return True
         ours, theirs = _ends(first), _ends(second)
-        return ours is not None and theirs is not None and any(map(_apart, ours, theirs))
+        return ours is not None and theirs is not None and any(map(_values_differ, ours, theirs))
     if isinstance(first, _Group) and isinstance(second, _Group) and (first.ordered or second.ordered):
         if len(first.members) != len(second.members):
             return first.ordered and second.ordered
         # One of them may be a set in all but name: then only members without a partner tell.
         if first.ordered and second.ordered:
-            return any(_apart(*pair) for pair in zip(first.members, second.members, strict=True))
+            return any(_values_differ(*pair) for pair in zip(first.members, second.members, strict=True))
     if isinstance(first, _Group) or isinstance(second, _Group):
         left = first.members if isinstance(first, _Group) else (first,)
         right = second.members if isinstance(second, _Group) else (second,)
-        return _alone(left, right) or _alone(right, left)
+        return _has_no_partner(left, right) or _has_no_partner(right, left)
     scale = max(1.0, abs(first), abs(second))
     return abs(first - second) > _TOLERANCE * scale
 
 
-def _alone(members: tuple[_Value, ...], others: tuple[_Value, ...]) -> bool:
+def _has_no_partner(members: tuple[_Value, ...], others: tuple[_Value, ...]) -> bool:
     """Whether one of `members` differs from all `others`."""
-    return any(all(_apart(member, other) for other in others) for member in members)
+    return any(all(_values_differ(member, other) for other in others) for member in members)
 
 
 class _NoValueError(Exception):
@@ -232,7 +232,7 @@ class _Reader:
             sign = -1 if self._next() == "-" else 1
             value += sign * self._product()
         self._depth -= 1
-        return _bounded(value)
+        return _check_size(value)
 
     def _product(self) -> complex:
         value, divided = self._power(), False
@@ -246,11 +246,11 @@ class _Reader:
                 raise _NoValueError  # 1/2x, x2: read in more than one way
             else:
                 value *= self._power()
-            value = _bounded(value)
+            value = _check_size(value)
         return value
 
     def _power(self) -> complex:
-        if mixed := self._mixed():
+        if mixed := self._mixed_number():
             return mixed
         base = self._atom()
         if self._peek() == "^":
@@ -260,10 +260,10 @@ class _Reader:
                 raise _NoValueError  # a root of a negative number: real or principal?
             if abs(exponent) > 100:
                 raise _NoValueError
-            return _bounded(base**exponent)
+            return _check_size(base**exponent)
         return base
 
-    def _mixed(self) -> complex | None:
+    def _mixed_number(self) -> complex | None:
         r"""`2\frac{1}{2}`, a mixed number: only before a fraction of plain whole numbers."""
         part = self._tokens[self._at : self._at + 8]
         if len(part) < 8 or not part[0].isdigit() or part[1] != r"\frac":
@@ -275,12 +275,12 @@ class _Reader:
         if self._tokens[self._at + 8 : self._at + 9] not in ([], [","], [")"], ["]"]):
             raise _NoValueError
         self._at += 8
-        return _bounded(complex(float(part[0]) + float(part[3]) / float(part[6])))
+        return _check_size(complex(float(part[0]) + float(part[3]) / float(part[6])))
 
     def _atom(self) -> complex:
         token = self._next()
         if token[0].isdigit() or token[0] == ".":
-            return _bounded(complex(float(token)))
+            return _check_size(complex(float(token)))
         if token.lower() in _LETTERS or token in _GREEK:
             return complex(_GREEK.get(token) or _LETTERS[token.lower()])
         if token in ("(", "{"):
@@ -315,12 +315,12 @@ class _Reader:
             while (token := self._peek()) is not None and (
                 token in _GREEK or token.lower() in _LETTERS or token[0].isdigit()
             ):
-                angle = _bounded(angle * self._atom())
+                angle = _check_size(angle * self._atom())
         angle *= self._degrees()
         following = self._peek()
         if following in ("/", "^", "(", "[") or (following or "")[:1].isalnum() or following in _GREEK:
             raise _NoValueError
-        return _bounded(_FUNCTIONS[name](angle) ** power)
+        return _check_size(_FUNCTIONS[name](angle) ** power)
 
     def _degrees(self) -> float:
         """What an angle's number is to be multiplied by."""
@@ -370,10 +370,10 @@ class _Reader:
 def _quotient(above: complex, below: complex) -> complex:
     if abs(below) < 1e-4:
         raise _NoValueError
-    return _bounded(above / below)
+    return _check_size(above / below)
 
 
-def _bounded(value: complex) -> complex:
+def _check_size(value: complex) -> complex:
     if not abs(value) < _LARGEST:
         raise _NoValueError
     return value

@@ -10,8 +10,6 @@ COLUMNS = {
     "domain": "Domain", "suite": "Suite", "questions": "Questions", "short": "Short", "exact": "Whole",
     "any_ngram": "Any n-gram", "overlapping": "Overlapping", "share": "Overlapping %",
 }  # fmt: skip
-
-
 _COUNTS = ("questions", "short", "exact", "any_ngram", "overlapping")
 
 

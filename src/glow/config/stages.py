@@ -1,0 +1,76 @@
+"""What a stage is told beside its files: the sections that its command takes, together.
+
+Each is one argument of the stage's function, the settings in its manifest, and the options of its command
+(`glow.config.options`). Where one section is all that a stage takes, that section itself is used.
+"""
+
+from pydantic import Field
+
+from glow.config.data import Fields, Sampling, Selection, Verification
+from glow.config.evaluation import Evaluation
+from glow.config.models import Prompt
+from glow.config.section import Section
+from glow.config.training import Grpo, ObjectiveSettings, Sft
+
+
+class GenerateSettings(Section):
+    """Sampling a teacher's trajectories."""
+
+    prompt: Prompt = Prompt()
+    sampling: Sampling
+
+
+class ImportSettings(Section):
+    """Reading the users' own trajectories."""
+
+    fields: Fields = Fields()
+    limit: int | None = Field(None, description="use this many rows, drawn by content hash", gt=0)
+    grpo: int = Field(0, description="questions kept out of the output, as GRPO prompts", ge=0)
+
+
+class VerdictSettings(Section):
+    """Judging a file's responses."""
+
+    verification: Verification = Verification()
+    response_field: str = Field("response", description="key of the response")
+    answer_field: str = Field("answer", description="key of the gold answer")
+    answer_type_field: str | None = Field(
+        None,
+        description="key of the gold answer's type, null where it is to be inferred (default: all are "
+        "inferred); of type choice, the texts under `choices` count as answers too. Rows of glow's own: "
+        "answer_type",
+    )
+
+
+class ArmSettings(Section):
+    """Drawing the selections of one replicate."""
+
+    selection: Selection = Selection()
+    seed: int = Field(description="seed of the draw and of the order", ge=0)
+
+
+class SftSettings(Section):
+    """One run of supervised fine-tuning."""
+
+    prompt: Prompt = Prompt()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    sft: Sft = Sft()
+    seed: int = Field(description="seed of order and dropout", ge=0)
+
+
+class GrpoSettings(Section):
+    """One run of GRPO."""
+
+    prompt: Prompt = Prompt()
+    verification: Verification = Verification()
+    grpo: Grpo
+    seed: int = Field(description="seed of order and rollouts", ge=0)
+
+
+class EvaluationSettings(Section):
+    """One evaluation of a model."""
+
+    prompt: Prompt = Prompt()
+    verification: Verification = Verification()
+    evaluation: Evaluation
+    seed: int = Field(description="seed of the sampled responses", ge=0)

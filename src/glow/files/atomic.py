@@ -1,0 +1,40 @@
+"""Files and folders that are whole or absent: written beside their place, then moved into it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; move it into place only when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new sibling of `folder`; put it in the folder's place only when the block succeeds."""
+    partial = partial_folder(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    put_in_place(partial, folder)
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a folder is made before it is moved into its place."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Let the folder `partial` be `folder`, instead of what may be there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

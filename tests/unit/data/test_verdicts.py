@@ -1,0 +1,136 @@
+"""The verdicts stage: every row judged, counted, compared with its label, and refused by place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glow.config import VerdictSettings, Verification
+from glow.data.verdicts import verify_files
+from glow.errors import UserError
+from glow.files.jsonl import read_jsonl, write_jsonl
+
+ROWS = [
+    {"trajectory_id": "t-1", "response": r"\boxed{5}", "answer": "5", "label": True, "kept": [1, "ü"]},
+    {"trajectory_id": "t-2", "response": r"\boxed{6}", "answer": "5", "label": False},
+    {"trajectory_id": "t-3", "response": r"\boxed{x+1}", "answer": "1+x", "label": False},
+    {"trajectory_id": "t-4", "response": "", "answer": "5", "label": None},
+    {
+        "trajectory_id": "t-5",
+        "response": r"\boxed{5}",
+        "answer": "5",
+        "finish_reason": "length",
+        "label": True,
+    },
+]
+
+
+def run_stage(inputs: list[Path], output: Path, **options: Any) -> None:
+    workers = options.pop("workers", 1)
+    verify_files(inputs, output, VerdictSettings.model_validate(options), workers=workers)
+
+
+def test_every_row_gets_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jsonl(tmp_path / "a.jsonl", ROWS[:3])
+    write_jsonl(tmp_path / "b.jsonl.gz", ROWS[3:])
+    output = tmp_path / "out" / "verdicts.jsonl.gz"
+    run_stage([tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"], output)
+    written = list(read_jsonl(output))
+    assert [row["verdict"] for row in written] == ["correct", "wrong", "correct", "unparsed", "truncated"]
+    assert [row["extracted"] for row in written] == ["5", "6", "x+1", None, "5"]
+    for before, after in zip(ROWS, written, strict=True):
+        assert before.items() <= after.items()
+        assert after["reason"]
+    facts = json.loads((tmp_path / "out" / "verdicts.jsonl.gz.manifest.json").read_text())["facts"]
+    assert facts["rows"] == 5
+    assert facts["verdicts"] == {
+        "correct": 2, "wrong": 1, "unparsed": 1, "truncated": 1, "timeout": 0, "error": 0,
+    }  # fmt: skip
+    assert facts["label"] == {
+        "labelled": 4, "compared": 3, "agree": 2,
+        "label_true_verdict_wrong": 0, "label_false_verdict_correct": 1,
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "5 rows: 2 correct, 1 wrong, 1 unparsed, 1 truncated; of 4 labelled, 3 judged" in said
+    assert "66.67% as labelled" in said
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", ROWS)
+    for name, workers in (("one", 1), ("two", 2)):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / f"{name}.jsonl.gz", workers=workers)
+    assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
+
+
+def test_fields_can_be_mapped(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"output": r"\boxed{5}", "gold": "5"}])
+    run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", response_field="output", answer_field="gold")
+    assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == ["correct"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROWS[0], {"response": "x"}], "a.jsonl:2: no key 'answer'; map it with --answer-field"),
+        ([{"answer": "5"}], "a.jsonl:1: no key 'response'; map it with --response-field"),
+        ([{"response": None, "answer": "5"}], "a.jsonl:1: 'response' holds no text but null"),
+        ([ROWS[0], ROWS[0]], "a.jsonl:2: trajectory_id 't-1' is that of .*a.jsonl:1 too"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, rows: list[dict[str, object]], message: str) -> None:
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(UserError, match=message):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
+    assert not (tmp_path / "b.jsonl").exists()
+
+
+def test_duplicates_are_seen_across_files(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        write_jsonl(tmp_path / name, ROWS[:1])
+    with pytest.raises(UserError, match=r"b.jsonl:1: trajectory_id 't-1' is that of .*a.jsonl:1 too"):
+        run_stage([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "out.jsonl")
+
+
+def test_numbers_count_as_text(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"response": "\\\\boxed{5}", "answer": 5}\n')
+    run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
+    assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == ["correct"]
+
+
+def test_types_are_inferred_or_read_from_a_field(tmp_path: Path) -> None:
+    # As an inferred set 2, 1 is 1, 2; as a list it is not. `answer_type` counts only where it is asked for.
+    pair = {"response": r"\boxed{2, 1}", "answer": "1, 2"}
+    choice = {"answer": "B", "answer_type": "choice", "choices": ["red", "green"]}
+    rows = [
+        pair | {"answer_type": "list"},
+        pair | {"answer_type": None},
+        pair,
+        choice | {"response": r"\boxed{green}"},
+        choice | {"response": r"\boxed{red}"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for field, verdicts in (
+        ("answer_type", ["wrong", "correct", "correct", "correct", "wrong"]),
+        (None, ["correct", "correct", "correct", "wrong", "wrong"]),
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", answer_type_field=field)
+        assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == verdicts
+    write_jsonl(tmp_path / "a.jsonl", [pair | {"answer_type": "integer"}])
+    with pytest.raises(UserError, match=r"a.jsonl:1: 'answer_type' is 'integer'; it must be one of number"):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", answer_type_field="answer_type")
+
+
+def test_answers_read_from_phrases_are_counted_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = [r"\boxed{5}", "The answer is 5.", "Five."]
+    write_jsonl(tmp_path / "a.jsonl", [{"response": response, "answer": "5"} for response in responses])
+    for mode, places in (("lenient", ["box", "phrase", None]), ("strict", ["box", None, None])):
+        settings = VerdictSettings(verification=Verification(extraction=mode))
+        verify_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", settings, workers=1)
+        assert [row["extracted_from"] for row in read_jsonl(tmp_path / "b.jsonl")] == places
+        facts = json.loads((tmp_path / "b.jsonl.manifest.json").read_text())["facts"]
+        assert facts["extracted_from"] == {place: places.count(place) for place in ("box", "phrase")}
+    said = capsys.readouterr().out
+    assert said.count("1 answers read from phrases, not boxes") == 1

@@ -1,0 +1,115 @@
+"""An experiment as files and resources: what the rules name, typed and importable without Snakemake."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from glow.config import Experiment, Model, ObjectiveSettings, Section, Suite
+from glow.config.options import flags
+
+Amount = TypeVar("Amount", int, float)
+
+
+def options(*sections: Section) -> str:
+    """The sections as command-line options."""
+    return " ".join(filter(None, map(flags, sections)))
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard constraint: any of the names, and nothing else."""
+    return "|".join(map(re.escape, names))
+
+
+class Study:
+    """The files of an experiment, below results/<name>, and what its jobs ask for.
+
+    Args:
+        experiment: the configuration, checked.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.results = f"results/{experiment.name}"
+        self.logs = f"{self.results}/logs"
+        self.benchmarks = f"{self.results}/benchmarks"
+        self.models: dict[str, Model] = {"base": experiment.student}
+        if experiment.domains and experiment.teacher is not None:
+            self.models["teacher"] = experiment.teacher
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def roles(self, source: str) -> str:
+        """A wildcard constraint: the roles whose model comes from `source` (a key of config.Model)."""
+        return "|".join(role for role, model in self.models.items() if getattr(model, source)) or "none"
+
+    def model(self, role: str) -> str:
+        """Where the model of a role is: the user's own directory, or one made here."""
+        return str(self.models[role].path or f"{self.results}/models/{role}")
+
+    def made_models(self) -> list[str]:
+        """The models made here: all but those used in place."""
+        return [self.model(role) for role, model in self.models.items() if model.path is None]
+
+    def at_scale(self, role: str, small: Amount, large: Amount) -> Amount:
+        """A resource by the size of the model of `role`; the experiment's own is set in a profile."""
+        return large if _is_large(self.models[role]) else small
+
+    # --- data -----------------------------------------------------------------------------------
+
+    def suites(self) -> list[str]:
+        """The problem files of all suites."""
+        return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.suites]
+
+    def trajectories(self, domain: str) -> list[str]:
+        """The trajectory files of a domain (one, when the user brings them)."""
+        count = self.experiment.shards if self.experiment.trajectories is None else 1
+        return [f"{self.results}/trajectories/{domain}/shard-{shard}.jsonl.gz" for shard in range(count)]
+
+    def training_data(self, domain: str) -> list[str]:
+        """What a domain's models may be trained on: trajectories, and problems for the teacher and GRPO."""
+        names = ["grpo.jsonl"] if self.experiment.trajectories is not None else ["train.jsonl", "grpo.jsonl"]
+        return [*self.trajectories(domain), *(f"{self.results}/problems/{domain}/{name}" for name in names)]
+
+    # --- training and evaluation ------------------------------------------------------------------
+
+    def selection(self, domain: str, arm: str, seed: str) -> str:
+        """The trajectories that an arm trains on."""
+        return f"{self.results}/arms/{domain}/seed-{seed}/{self.experiment.arms[arm].trajectories}.jsonl"
+
+    def objective(self, arm: str) -> ObjectiveSettings:
+        """How an arm weights them."""
+        return self.experiment.objectives[self.experiment.arms[arm].objective]
+
+    def initialisations(self) -> list[str]:
+        """What GRPO starts from: the base and every arm; nothing when the experiment has no GRPO."""
+        return ["base", *self.experiment.arms] if self.experiment.grpo else []
+
+    def initialisation(self, domain: str, name: str, seed: str) -> str:
+        """The model that GRPO starts from."""
+        return self.trained_model("base" if name == "base" else f"sft/{domain}/{name}", seed)
+
+    def trained_models(self) -> list[str]:
+        """The models to evaluate, as they are named below results/<name>/evaluation."""
+        domains, arms = self.experiment.domain_names, self.experiment.arms
+        return [
+            "base",
+            *(f"sft/{domain}/{arm}" for domain in domains for arm in arms),
+            *(f"grpo/{domain}/{name}" for domain in domains for name in self.initialisations()),
+        ]
+
+    def trained_model(self, name: str, seed: str) -> str:
+        """The directory of a model named as in `trained_models`."""
+        return self.model("base") if name == "base" else f"{self.results}/{name}/seed-{seed}/model"
+
+
+def local_rows(suite: Suite) -> list[Path]:
+    """The local files that a suite is made from; none for families and for the hub."""
+    return [file for file in (suite.file, suite.shots_file) if file is not None]
+
+
+def _is_large(model: Model) -> bool:
+    """Whether a model wants a GPU: fetched ones, and your own of 2 GB and more."""
+    if model.path is None:
+        return model.hub is not None
+    return sum(file.stat().st_size for file in model.path.glob("*.safetensors")) >= 2e9
