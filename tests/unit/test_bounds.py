@@ -1,0 +1,53 @@
+"""Libraries whose insides are used have an upper bound, and what is installed and pinned lies within it."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PRIVATE = ("trl", "transformers", "lm-eval")
+"""The trainer, the decoding loop and the harness reach into these: a new release may break them silently."""
+
+PINS = ("constraints.txt", "constraints-vllm.txt")
+
+
+def requirements(lines: list[str]) -> dict[str, Requirement]:
+    """Requirements by the normal form of their names (lm_eval and lm-eval are one)."""
+    found = map(Requirement, lines)
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def bound(library: str) -> Requirement:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return requirements(project["dependencies"])[canonicalize_name(library)]
+
+
+def pinned(file: str, library: str) -> str:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    stated = [line for line in lines if line.strip() and not line.startswith("#")]
+    (pin,) = requirements(stated)[canonicalize_name(library)].specifier
+    assert pin.operator == "=="
+    return pin.version
+
+
+@pytest.mark.parametrize("library", PRIVATE)
+def test_a_library_whose_insides_are_used_is_bounded_on_both_sides(library: str) -> None:
+    operators = {specifier.operator for specifier in bound(library).specifier}
+    assert operators & {"<", "<=", "~=", "=="}, f"pyproject.toml: {library} has no upper bound"
+    assert operators & {">=", ">", "~=", "=="}, f"pyproject.toml: {library} has no lower bound"
+
+
+@pytest.mark.parametrize("library", PRIVATE)
+def test_what_is_installed_lies_within_the_bounds(library: str) -> None:
+    assert version(library) in bound(library).specifier
+
+
+@pytest.mark.parametrize("library", PRIVATE)
+@pytest.mark.parametrize("file", PINS)
+def test_what_is_pinned_lies_within_the_bounds(file: str, library: str) -> None:
+    assert pinned(file, library) in bound(library).specifier
