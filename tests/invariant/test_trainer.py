@@ -322,6 +322,7 @@ def test_duplicate_and_missing_ids_are_refused(tiny_model: Path, dataset: Datase
     ("settings", "message"),
     [
         ({"packing": True, "packing_strategy": "wrapped", "max_length": 64}, "cuts samples apart"),
+        ({"packing": True, "max_length": None}, "packing fills rows of max_length tokens"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
         ({"auto_find_batch_size": True}, "auto_find_batch_size"),
         ({"accelerator_config": {"split_batches": True}}, "split_batches"),

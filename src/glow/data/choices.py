@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterable
 
 from glow.errors import UserError
-from glow.files.rows import Row
+from glow.files.user_rows import Row
 
 LETTERS = string.ascii_uppercase
 

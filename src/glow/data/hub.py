@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from glow.errors import UserError
-from glow.files.rows import Row
+from glow.files.user_rows import Row
 
 
 def hub_rows(dataset: str, revision: str, config: str | None, split: str) -> Iterator[Row]:

@@ -22,7 +22,7 @@ import numpy as np
 from glow.data.ngrams import SuiteIndex
 from glow.data.wording import row_name, stem_and_choices, texts, words
 from glow.files.progress import progress_bar
-from glow.files.rows import Row, read_rows
+from glow.files.user_rows import Row, read_rows
 
 _BATCH_WORDS = 200_000
 """Training words that are looked up together."""

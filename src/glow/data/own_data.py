@@ -17,7 +17,7 @@ from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
-from glow.files.rows import Row, label, read_rows, text
+from glow.files.user_rows import Row, label, read_rows, text
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""

@@ -14,7 +14,7 @@ from typing import Literal
 from glow.errors import UserError
 from glow.files.jsonl import refuse_duplicates
 from glow.files.records import AnswerType, Asked, GoldFacts, Problem, problem_id, read_records
-from glow.files.rows import Row, shown, text
+from glow.files.user_rows import Row, shown, text
 from glow.verifier.equality import ANSWER_TYPES, Gold
 
 _BOXED = re.compile(r"\s*\\boxed\{([^{}]*)\}\s*")

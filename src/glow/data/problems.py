@@ -19,7 +19,7 @@ from glow.files.hashing import keyed_order
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Problem
-from glow.files.rows import Row, read_rows, text
+from glow.files.user_rows import Row, read_rows, text
 from glow.miniature.families import draw_problems
 
 

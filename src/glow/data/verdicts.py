@@ -12,7 +12,7 @@ from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import VERDICTS
-from glow.files.rows import Row, read_rows, text
+from glow.files.user_rows import Row, read_rows, text
 from glow.verifier import answers
 from glow.verifier.equality import Gold
 from glow.verifier.verify import Item, Judgement, Verifier

@@ -17,7 +17,7 @@ from glow.data.choices import with_choices
 from glow.data.problem_rows import suite_name
 from glow.errors import UserError
 from glow.files.jsonl import Record
-from glow.files.rows import Row, read_rows, text
+from glow.files.user_rows import Row, read_rows, text
 
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys(".,;:!?'\"`$|_\\~‘’“”«»…", " ") | dict.fromkeys("‐‑‒–—−", "-")  # noqa: RUF001

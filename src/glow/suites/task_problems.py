@@ -19,7 +19,7 @@ from glow.data.problem_rows import problem, repeats, stated
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
 from glow.files.records import Problem, problem_id
-from glow.files.rows import Row, read_rows, text
+from glow.files.user_rows import Row, read_rows, text
 from glow.suites.gym import draw, library_version
 from glow.suites.tasks import HubRows, Shots, Task, located, read_task
 

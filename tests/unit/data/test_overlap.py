@@ -15,7 +15,7 @@ from glow.data.overlap import Found, scan
 from glow.data.wording import read_suites, words
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
-from glow.files.rows import read_rows
+from glow.files.user_rows import read_rows
 
 LONG = "A train leaves Aachen at nine and reaches Basel at noon; how many hours does it take to arrive?"
 SHORT = "What is 2 + 3?"

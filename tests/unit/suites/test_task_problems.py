@@ -12,7 +12,7 @@ from glow.data.choices import listed_choices
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
-from glow.files.rows import Row
+from glow.files.user_rows import Row
 from glow.suites.task_problems import _task_problem, task_problems
 from glow.suites.tasks import read_task
 

@@ -10,7 +10,7 @@ from glow.data.disjoint import SuiteQuestions, folded
 from glow.data.problem_rows import answer_type
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
-from glow.files.rows import Row, label, read_rows, text
+from glow.files.user_rows import Row, label, read_rows, text
 
 HERE = "rows.jsonl:7"
 
