@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
     """
     is_whole = any(_section_class(field.annotation) for field in section.model_fields.values())
     title = "run" if is_whole else section.__name__.removesuffix("Settings").lower() + " settings"
-    group = parser.add_argument_group(title, _escaped(section.__doc__ or ""))
+    group = parser.add_argument_group(title, section.__doc__)
     for key, field in section.model_fields.items():
         if field.exclude:
             continue

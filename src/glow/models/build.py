@@ -21,8 +21,8 @@ from transformers.utils import logging as transformers_logging
 from glow.config import Hub, Pretrain, Scratch
 from glow.errors import UserError
 from glow.files.atomic import atomic_folder, put_in_place
-from glow.files.jsonl import read_numbered_jsonl
 from glow.files.manifest import Manifest
+from glow.files.records import Trajectory, read_records
 from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
@@ -171,13 +171,10 @@ def random_qwen2(
 def _texts(path: Path) -> Iterator[str]:
     """Roles of the chat template, then every question (once while it repeats) and response."""
     yield from (f"{role}\n" for role in ROLES)
-    number, last = 0, None
-    for number, row in read_numbered_jsonl(path):
-        for key in ("question", "response"):
-            if not isinstance(row.get(key), str):
-                raise UserError(f"{path}:{number}: no text under {key!r}; every trajectory has one")
+    last = None
+    for _, row in read_records(path, Trajectory, ("question", "response")):
         if row["question"] != last:
             yield (last := row["question"])
         yield row["response"]
-    if number == 0:
+    if last is None:
         raise UserError(f"{path}: no trajectories to train a tokenizer on")

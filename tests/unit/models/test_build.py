@@ -198,9 +198,12 @@ def test_vocabulary_is_what_the_text_yields_where_it_is_little(tmp_path: Path) -
         ("", "no trajectories to train a tokenizer on"),
         (
             '{"question": "q", "response": "r"}\n{"question": "q"}\n',
-            r"text.jsonl:2: no text under 'response'",
+            r"text.jsonl:2: no key 'response'",
         ),
-        ('{"question": null, "response": "r"}\n', r"text.jsonl:1: no text under 'question'"),
+        (
+            '{"question": null, "response": "r"}\n',
+            r"text.jsonl:1: 'question': input should be a valid string",
+        ),
     ],
 )
 def test_rows_without_text_are_named(content: str, pattern: str, tmp_path: Path) -> None:
