@@ -43,13 +43,13 @@ class Study:
         """A wildcard constraint: the roles whose model comes from `source` (a key of config.Model)."""
         return "|".join(role for role, model in self.models.items() if getattr(model, source)) or "none"
 
-    def model(self, role: str) -> str:
+    def model_path(self, role: str) -> str:
         """Where the model of a role is: the user's own directory, or one made here."""
         return str(self.models[role].path or f"{self.results}/models/{role}")
 
     def made_models(self) -> list[str]:
         """The models made here: all but those used in place."""
-        return [self.model(role) for role, model in self.models.items() if model.path is None]
+        return [self.model_path(role) for role, model in self.models.items() if model.path is None]
 
     def at_scale(self, role: str, small: Amount, large: Amount) -> Amount:
         """A resource by the size of the model of `role`; the experiment's own is set in a profile."""
@@ -57,7 +57,7 @@ class Study:
 
     # --- data -----------------------------------------------------------------------------------
 
-    def suites(self) -> list[str]:
+    def suite_files(self) -> list[str]:
         """The problem files of all suites."""
         return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.suites]
 
@@ -100,7 +100,7 @@ class Study:
 
     def trained_model(self, name: str, seed: str) -> str:
         """The directory of a model named as in `trained_models`."""
-        return self.model("base") if name == "base" else f"{self.results}/{name}/seed-{seed}/model"
+        return self.model_path("base") if name == "base" else f"{self.results}/{name}/seed-{seed}/model"
 
 
 def local_rows(suite: Suite) -> list[Path]:

@@ -75,10 +75,10 @@ def _function(name: str) -> Callable[..., None]:
 # --- what stages are of the whole experiment ------------------------------------------------------
 
 
-def _check(config: list[Path]) -> None:
-    checked = experiment.read(*config)
+def _check(files: list[Path]) -> None:
+    checked = experiment.read(*files)
     print(
-        f"{' + '.join(map(str, config))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
+        f"{' + '.join(map(str, files))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{'GRPO' if checked.grpo else 'no GRPO'}; report: results/{checked.name}/report.html"
     )
@@ -90,8 +90,8 @@ def _check(config: list[Path]) -> None:
 def _on_results(function: str) -> Callable[..., None]:
     """A stage that shows the results of an experiment."""
 
-    def run(config: Path, results: Path | None) -> None:
-        shown = experiment.read(config)
+    def run(file: Path, results: Path | None) -> None:
+        shown = experiment.read(file)
         _function(function)(shown, results or Path("results") / shown.name)
 
     return run
@@ -108,14 +108,15 @@ _FILES = {"type": Path, "nargs": "+", "required": True, "metavar": "PATH"}
 _DISJOINT = {"--suites": _FILES | {"nargs": "*", "required": False, "default": [],
                                    "help": "suite files to be disjoint from"}}
 _EXPERIMENT = {
-    "config": {"type": Path, "help": "YAML or JSON configuration of the experiment"},
+    "file": {"type": Path, "metavar": "config", "help": "YAML or JSON configuration of the experiment"},
     "--results": {"type": Path, "help": "its results (default: results/<name>)", "metavar": "PATH"},
 }
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 
 STAGES = (
     Stage("check", "validate a configuration file and say what it would run", _check, options={
-        "config": {"type": Path, "nargs": "+", "help": "YAML configuration file, and overlays over it"},
+        "files": {"type": Path, "nargs": "+", "metavar": "config",
+                  "help": "YAML configuration file, and overlays laid over it in turn"},
     }),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
           "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),

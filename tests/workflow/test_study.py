@@ -22,7 +22,10 @@ def study() -> Study:
 def test_the_files_of_the_tiny_study() -> None:
     assert study().models.keys() == {"base", "teacher"}
     assert study().made_models() == ["results/tiny/models/base", "results/tiny/models/teacher"]
-    assert study().suites() == ["results/tiny/suites/boolean.jsonl", "results/tiny/suites/brackets.jsonl"]
+    assert study().suite_files() == [
+        "results/tiny/suites/boolean.jsonl",
+        "results/tiny/suites/brackets.jsonl",
+    ]
     assert study().training_data("logic") == [
         "results/tiny/trajectories/logic/shard-0.jsonl.gz",
         "results/tiny/trajectories/logic/shard-1.jsonl.gz",

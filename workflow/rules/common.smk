@@ -1,4 +1,4 @@
-"""The experiment, checked before anything runs, and what rules name together (`study.py` names single files)."""
+"""The experiment, checked before anything runs, and lists of what rules make (`study.py` names all other files)."""
 
 import json
 import sys

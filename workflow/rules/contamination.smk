@@ -8,7 +8,7 @@ declared, since Snakemake deletes the outputs of a job that fails.
 rule contamination:
     input:
         training=lambda wildcards: study.training_data(wildcards.domain),
-        suites=study.suites(),
+        suites=study.suite_files(),
     output:
         report=f"{RESULTS}/contamination/{{domain}}/report.json",
         page=f"{RESULTS}/contamination/{{domain}}/report.md",

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         model=lambda wildcards: study.trained_model(wildcards.model, wildcards.seed),
-        suites=study.suites(),
+        suites=study.suite_files(),
     output:
         scores=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/scores.json",
         samples=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",

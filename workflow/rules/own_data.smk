@@ -4,7 +4,7 @@
 rule import_trajectories:
     input:
         files=experiment.trajectories.files,
-        suites=study.suites(),
+        suites=study.suite_files(),
     output:
         trajectories=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz.manifest.json",

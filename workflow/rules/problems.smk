@@ -3,7 +3,7 @@
 
 rule problems:
     input:
-        suites=study.suites(),
+        suites=study.suite_files(),
         file=lambda wildcards: experiment.domains[wildcards.domain].problems.file or [],
     output:
         train=f"{RESULTS}/problems/{{domain}}/train.jsonl",

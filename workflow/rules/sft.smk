@@ -5,7 +5,7 @@ rule sft:
     input:
         data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
-        model=study.model("base"),
+        model=study.model_path("base"),
         # It has to pass first; but nothing is trained again for a check made again, with another threshold.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:

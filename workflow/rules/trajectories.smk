@@ -4,7 +4,7 @@
 rule generate:
     input:
         problems=rules.problems.output.train,
-        model=study.model("teacher"),
+        model=study.model_path("teacher"),
     output:
         trajectories=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz.manifest.json",

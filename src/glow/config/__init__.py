@@ -13,8 +13,8 @@ from glow.config.data import (
 )
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
-from glow.config.models import Decoding, EngineName, Hub, Model, Pretrain, Prompt, Scratch
-from glow.config.section import Section, distinct_families, existing, existing_folder, unknown
+from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
+from glow.config.section import Section, unknown
 from glow.config.stages import (
     ArmSettings,
     EvaluationSettings,
@@ -34,7 +34,6 @@ __all__ = [
     "Contamination",
     "Decoding",
     "Domain",
-    "EngineName",
     "Evaluation",
     "EvaluationSettings",
     "Experiment",
@@ -61,9 +60,6 @@ __all__ = [
     "SuiteFormat",
     "VerdictSettings",
     "Verification",
-    "distinct_families",
-    "existing",
-    "existing_folder",
     "load",
     "read_document",
     "unknown",

@@ -1,14 +1,13 @@
 """Settings of evaluation: suites, and how models answer them."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from glow.config.models import Decoding
 from glow.config.section import Section, distinct_families, existing, existing_folder
-
-SuiteFormat = Literal["boxed", "choice"]
+from glow.files.records import SuiteFormat
 
 
 class Suite(Section):

@@ -45,15 +45,16 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
 
     The options of a section within the section stand in a group of their own.
     """
-    is_whole = any(_section_class(field.annotation) for field in section.model_fields.values())
-    title = "run" if is_whole else section.__name__.removesuffix("Settings").lower() + " settings"
+    fields = {key: field for key, field in section.model_fields.items() if not field.exclude}
+    inner = {key: found for key, field in fields.items() if (found := _section_class(field.annotation))}
+    for within in inner.values():
+        add_options(parser, within)
+    own = {key: field for key, field in fields.items() if key not in inner}
+    if not own:
+        return
+    title = "run" if inner else section.__name__.removesuffix("Settings").lower() + " settings"
     group = parser.add_argument_group(title, section.__doc__)
-    for key, field in section.model_fields.items():
-        if field.exclude:
-            continue
-        if inner := _section_class(field.annotation):
-            add_options(parser, inner)
-            continue
+    for key, field in own.items():
         options: dict[str, Any] = {"help": _help(field), "required": field.is_required()}
         if not field.is_required():
             options["default"] = field.default

@@ -1,7 +1,7 @@
 """What a stage is told beside its files: the sections that its command takes, together.
 
-Each is one argument of the stage's function, the settings in its manifest, and the options of its command
-(`glow.config.options`). Where one section is all that a stage takes, that section itself is used.
+Each is one argument of the stage's function, stands in its manifest as its settings, and is the options
+of its command (`glow.config.options`). Where one section is all that a stage takes, that section is used.
 """
 
 from pydantic import Field

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from glow.errors import UserError
-from glow.files.jsonl import read_jsonl
+from glow.files.records import Problem, read_records
 
 
 class SuiteQuestions:
@@ -14,8 +14,8 @@ class SuiteQuestions:
         self.texts: list[str] = []
         self._suite_of: dict[str, str] = {}
         for path in suites:
-            for problem in read_jsonl(path):
-                question: str = problem.get("stem") or problem["question"]
+            for _, problem in read_records(path, Problem, ("question", "stem")):
+                question = problem.get("stem", problem["question"])
                 self.texts.append(question)
                 self._suite_of.setdefault(folded(question), path.stem)
 

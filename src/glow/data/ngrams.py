@@ -1,7 +1,8 @@
 """The suites' n-grams in arrays: which runs of words of many texts are in which questions.
 
 The words of many texts are laid end to end, the runs that begin at each word are hashed, and the hashes
-are looked up together. What the words of a text are, and what is made of an overlap, is `glow.data.overlap`.
+are looked up together. What the words of a text are is `glow.data.wording`; what is made of an overlap
+is `glow.data.contamination`.
 """
 
 import re

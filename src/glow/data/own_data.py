@@ -10,14 +10,14 @@ from pathlib import Path
 from glow.config import Fields, ImportSettings
 from glow.data.choices import choices_of, listed_choices, with_choices
 from glow.data.disjoint import SuiteQuestions
-from glow.data.problem_rows import answer_type, gold_facts, problem
+from glow.data.problem_rows import gold_facts, problem
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
-from glow.files.user_rows import Row, label, read_rows, text
+from glow.files.user_rows import Row, answer_type, label, read_rows, text
 
 SOURCE = "own"
 """The source of every imported problem, whatever its domain: the same question is the same problem."""

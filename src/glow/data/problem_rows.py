@@ -9,13 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-from glow.errors import UserError
 from glow.files.jsonl import refuse_duplicates
-from glow.files.records import AnswerType, Asked, GoldFacts, Problem, problem_id, read_records
-from glow.files.user_rows import Row, shown, text
-from glow.verifier.equality import ANSWER_TYPES, Gold
+from glow.files.records import Asked, GoldFacts, Problem, SuiteFormat, problem_id, read_records
+from glow.files.user_rows import Row, text
+from glow.verifier.equality import Gold
 
 _BOXED = re.compile(r"\s*\\boxed\{([^{}]*)\}\s*")
 
@@ -27,7 +25,7 @@ def problem(
     *,
     family: str | None = None,
     choices: list[str] | None = None,
-    format: Literal["boxed", "choice"] = "boxed",
+    format: SuiteFormat = "boxed",
 ) -> Problem:
     """A Problem row.
 
@@ -100,18 +98,3 @@ def gold_facts(row: Asked) -> GoldFacts:
 def gold_of(row: Asked) -> Gold:
     """The gold answer of a boxed problem, with what its row says of it: its type, and the choices' texts."""
     return Gold(row["answer"], row.get("answer_type"), tuple(row.get("choices") or ()))
-
-
-def answer_type(row: Row, key: str) -> AnswerType | None:
-    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
-
-    Raises:
-        UserError: it is no type that the verifier knows.
-    """
-    kind = row.record.get(key)
-    if kind not in (None, *ANSWER_TYPES):
-        raise UserError(
-            f"{row.place}: {key!r} is {shown(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, or null, "
-            "for a type that is inferred"
-        )
-    return kind

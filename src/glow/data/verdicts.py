@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glow.config import VerdictSettings
-from glow.data.problem_rows import answer_type
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
-from glow.files.records import VERDICTS
-from glow.files.user_rows import Row, read_rows, text
-from glow.verifier import answers
+from glow.files.records import ANSWER_PLACES, VERDICTS
+from glow.files.user_rows import Row, answer_type, read_rows, text
 from glow.verifier.equality import Gold
 from glow.verifier.verify import Item, Judgement, Verifier
 
@@ -106,7 +104,7 @@ class _Tally:
         facts: dict[str, object] = {
             "rows": self.verdicts.total(),
             "verdicts": {verdict: self.verdicts[verdict] for verdict in VERDICTS},
-            "extracted_from": {place: self.places[place] for place in answers.PLACES},
+            "extracted_from": {place: self.places[place] for place in ANSWER_PLACES},
         }
         return facts | ({"label": self.agreement()} if self.labelled else {})
 

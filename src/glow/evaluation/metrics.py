@@ -18,7 +18,7 @@ from typing import Any
 
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_json
-from glow.files.records import Outcome, read_records
+from glow.files.records import ScoredRow, read_records
 
 NO_VOTE = -1
 """`answer_class` of a sample that states no answer."""
@@ -123,14 +123,14 @@ def _ways(others: tuple[int, ...], silent: int, votes: int, places: int) -> dict
 # --- questions ------------------------------------------------------------------------------------
 
 
-def questions(rows: Iterable[Outcome], archive: Path) -> list[QuestionResult]:
+def questions(rows: Iterable[ScoredRow], archive: Path) -> list[QuestionResult]:
     """The questions of an archive, in its order; `archive` names it in messages.
 
     Raises:
         UserError: questions of one suite have different numbers of samples, or a row of several samples
             has no `answer_class`.
     """
-    grouped: dict[tuple[str, str], list[Outcome]] = {}
+    grouped: dict[tuple[str, str], list[ScoredRow]] = {}
     for row in rows:
         grouped.setdefault((row["suite"], row["problem_id"]), []).append(row)
     found = [_question(suite, problem, own, archive) for (suite, problem), own in grouped.items()]
@@ -144,7 +144,7 @@ def questions(rows: Iterable[Outcome], archive: Path) -> list[QuestionResult]:
     return found
 
 
-def _question(suite: str, problem_id: str, rows: list[Outcome], archive: Path) -> QuestionResult:
+def _question(suite: str, problem_id: str, rows: list[ScoredRow], archive: Path) -> QuestionResult:
     n = len(rows)
     verdicts = Counter(row["verdict"] for row in rows)
     correct = [row["verdict"] == "correct" for row in rows]
@@ -169,12 +169,12 @@ def _question(suite: str, problem_id: str, rows: list[Outcome], archive: Path) -
     )
 
 
-def _lengths(rows: list[Outcome]) -> list[int]:
+def _lengths(rows: list[ScoredRow]) -> list[int]:
     """Tokens of each sampled response."""
     return [tokens for row in rows if (tokens := row.get("response_tokens")) is not None]
 
 
-def _votes(rows: list[Outcome], place: str) -> list[int]:
+def _votes(rows: list[ScoredRow], place: str) -> list[int]:
     if len(rows) == 1:  # one vote wins whatever it is called
         return [0]
     votes = [vote for row in rows if (vote := row.get("answer_class")) is not None]
@@ -183,17 +183,17 @@ def _votes(rows: list[Outcome], place: str) -> list[int]:
     return votes
 
 
-def _scored_tokens(row: Outcome) -> int:
+def _scored_tokens(row: ScoredRow) -> int:
     """Tokens whose entropy was scored: the response's, and the end of the turn where it was reached."""
     tokens = row.get("response_tokens")
-    assert tokens is not None  # `read_outcomes` refuses an entropy without them.
+    assert tokens is not None  # `read_scored_rows` refuses an entropy without them.
     return tokens + (row.get("finish_reason") != "length")
 
 
 # --- scores ---------------------------------------------------------------------------------------
 
 
-def archive_scores(rows: Iterable[Outcome], archive: Path) -> dict[str, Any]:
+def archive_scores(rows: Iterable[ScoredRow], archive: Path) -> dict[str, Any]:
     """What scores.json holds, from the rows of samples.jsonl.gz.
 
     `suites`: for each its format, `n` questions, `samples` in all, `accuracy` (mean over questions of the
@@ -207,7 +207,7 @@ def archive_scores(rows: Iterable[Outcome], archive: Path) -> dict[str, Any]:
     by_suite: dict[str, list[QuestionResult]] = {}
     for question in questions(rows, archive):
         by_suite.setdefault(question.suite, []).append(question)
-    own_rows: dict[str, list[Outcome]] = {name: [] for name in by_suite}
+    own_rows: dict[str, list[ScoredRow]] = {name: [] for name in by_suite}
     for row in rows:
         own_rows[row["suite"]].append(row)
     return {
@@ -216,7 +216,7 @@ def archive_scores(rows: Iterable[Outcome], archive: Path) -> dict[str, Any]:
     }
 
 
-def _suite(found: list[QuestionResult], rows: list[Outcome]) -> Record:
+def _suite(found: list[QuestionResult], rows: list[ScoredRow]) -> Record:
     def mean(values: Iterable[float]) -> float:
         return fsum(values) / len(found)
 
@@ -237,7 +237,7 @@ def _suite(found: list[QuestionResult], rows: list[Outcome]) -> Record:
     }
 
 
-def _entropy(rows: list[Outcome], suites: list[list[QuestionResult]]) -> Record | None:
+def _entropy(rows: list[ScoredRow], suites: list[list[QuestionResult]]) -> Record | None:
     everything = [question for found in suites for question in found]
     tokens = sum(question.entropy_tokens for question in everything)
     if tokens == 0:
@@ -250,25 +250,25 @@ def _entropy(rows: list[Outcome], suites: list[list[QuestionResult]]) -> Record 
     }
 
 
-def read_outcomes(archive: Path) -> list[Outcome]:
+def read_scored_rows(archive: Path) -> list[ScoredRow]:
     """The rows of an archive (samples.jsonl.gz), without their questions and responses.
 
     Raises:
         UserError: the archive is missing or empty, holds a sample twice, or a row of it is no sample.
     """
-    outcomes: list[Outcome] = []
+    rows: list[ScoredRow] = []
     seen = set()
-    for place, row in read_records(archive, Outcome):
+    for place, row in read_records(archive, ScoredRow):
         if row.get("entropy") is not None and row.get("response_tokens") is None:
             raise UserError(f"{place}: an entropy without response_tokens; evaluate this model again")
         identity = (row["suite"], row["problem_id"], row["sample_index"])
         if identity in seen:
             raise UserError(f"{place}: a second sample {row['sample_index']} of its question")
         seen.add(identity)
-        outcomes.append(row)
-    if not outcomes:
+        rows.append(row)
+    if not rows:
         raise UserError(f"{archive}: no samples; evaluate this model again")
-    return outcomes
+    return rows
 
 
 def rescore(samples: Path, output: Path) -> None:
@@ -280,7 +280,7 @@ def rescore(samples: Path, output: Path) -> None:
     """
     if output.resolve() == samples.resolve():
         raise UserError(f"--output {output}: that is the archive itself; give another file")
-    rows = read_outcomes(samples)
+    rows = read_scored_rows(samples)
     scores = archive_scores(rows, samples)
     write_json(output, scores)
     print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites, rescored from {samples}")

@@ -25,8 +25,11 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     partial = partial_folder(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
-    put_in_place(partial, folder)
+    try:
+        yield partial
+        put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def partial_folder(folder: Path) -> Path:
@@ -36,5 +39,9 @@ def partial_folder(folder: Path) -> Path:
 
 def put_in_place(partial: Path, folder: Path) -> None:
     """Let the folder `partial` be `folder`, instead of what may be there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    replaced = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
     partial.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Hashes: content-hash ids, digests of documents and paths."""
+"""Hashes: digests of documents and paths, and orders drawn by them."""
 
 import hashlib
 import json

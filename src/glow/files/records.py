@@ -25,6 +25,14 @@ AnswerType = Literal[
     "text", "date", "time", "choice", "boolean", "brackets",
 ]  # fmt: skip
 """The kinds of a gold answer."""
+ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
+
+AnswerPlace = Literal["box", "phrase"]
+"""Where a response states its answer."""
+ANSWER_PLACES: tuple[AnswerPlace, ...] = get_args(AnswerPlace)
+
+SuiteFormat = Literal["boxed", "choice"]
+"""How a question is answered: in a box that the model writes, or by the likeliest of its choices."""
 
 FinishReason = Literal["stop", "length"]
 """Why a response ended: at a stop token, or at the token limit."""
@@ -58,7 +66,7 @@ class Problem(Asked):
     family: NotRequired[str | None]
     subject: NotRequired[str | None]
     task: NotRequired[str | None]
-    format: NotRequired[Literal["boxed", "choice"]]
+    format: NotRequired[SuiteFormat]
     solution: NotRequired[str]
     prompt: NotRequired[str]
     instruction: NotRequired[bool]
@@ -87,7 +95,7 @@ class Judged(Trajectory):
 
     verdict: Verdict
     extracted: str | None
-    extracted_from: Literal["box", "phrase"] | None
+    extracted_from: AnswerPlace | None
     reason: str
 
 
@@ -98,7 +106,7 @@ class Attempt(Asked):
     problem_id: str
     family: str | None
     sample_index: int
-    format: Literal["boxed", "choice"]
+    format: SuiteFormat
     scorer: NotRequired[str | None]
     scorer_data: NotRequired[dict[str, Any]]
 
@@ -111,7 +119,7 @@ class Sample(Attempt):
     reason: str
     correct: bool
     response: NotRequired[str]
-    extracted_from: NotRequired[Literal["box", "phrase"] | None]
+    extracted_from: NotRequired[AnswerPlace | None]
     finish_reason: NotRequired[FinishReason | None]
     response_tokens: NotRequired[int | None]
     entropy: NotRequired[float | None]
@@ -119,16 +127,16 @@ class Sample(Attempt):
     loglikelihoods: NotRequired[list[float]]
 
 
-class Outcome(TypedDict):
+class ScoredRow(TypedDict):
     """What scores are made of: the part of a `Sample` that is small, however long its response."""
 
     suite: str
     problem_id: str
     sample_index: int
-    format: Literal["boxed", "choice"]
+    format: SuiteFormat
     verdict: Verdict
     scorer: NotRequired[str | None]
-    extracted_from: NotRequired[Literal["box", "phrase"] | None]
+    extracted_from: NotRequired[AnswerPlace | None]
     finish_reason: NotRequired[FinishReason | None]
     response_tokens: NotRequired[int | None]
     entropy: NotRequired[float | None]
@@ -137,22 +145,21 @@ class Outcome(TypedDict):
 
 # --- reading ------------------------------------------------------------------------------------
 
-Kind = TypeVar("Kind", Asked, Problem, Trajectory, Judged, Sample, Outcome)
+RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, ScoredRow)
 
 _MEND = {
     "Asked": "mend or remove the row: each has a question and an answer",
     "Problem": "mend or remove the row, or give the output of `glow problems` or `glow suite`",
     "Trajectory": "mend or remove the row, or give the output of `glow generate` or `glow import`",
-    "Judged": "give the output of `glow verify`",
-    "Sample": "give the samples.jsonl.gz of an evaluation",
-    "Outcome": "give the samples.jsonl.gz of an evaluation",
+    "Judged": "give the output of `glow verify` or `glow arms`",
+    "ScoredRow": "give the samples.jsonl.gz of an evaluation",
 }
 """What to do about a row that is none of a kind."""
 
 
 def read_records(
-    path: Path, kind: type[Kind], keys: Collection[str] | None = None
-) -> Iterator[tuple[str, Kind]]:
+    path: Path, kind: type[RowKind], keys: Collection[str] | None = None
+) -> Iterator[tuple[str, RowKind]]:
     """The rows of a JSON Lines file, each with its place (file:line), as rows of `kind`.
 
     Args:
@@ -167,10 +174,10 @@ def read_records(
         place = f"{path}:{number}"
         _check(record, kind, names if keys is None else keys, place)
         kept = record if keys is not None else {name: record[name] for name in names if name in record}
-        yield place, cast(Kind, kept)
+        yield place, cast(RowKind, kept)
 
 
-def _check(record: Record, kind: type[Kind], keys: Collection[str], place: str) -> None:
+def _check(record: Record, kind: type[RowKind], keys: Collection[str], place: str) -> None:
     """Refuse a record of which a key does not hold what the kind says, or is required and absent."""
     required: frozenset[str] = vars(kind)["__required_keys__"]
     for key in keys:

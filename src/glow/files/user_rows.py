@@ -1,7 +1,7 @@
 """Rows that users bring: read from JSON Lines or Parquet, and checked key by key.
 
 Every function here names the place of a mistake (file:line) and the option that mends it. Rows that
-stages hand to one another are not checked again.
+stages hand to one another are `glow.files.records`.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from glow.errors import UserError
 from glow.files.jsonl import Record, read_numbered_jsonl
+from glow.files.records import ANSWER_TYPES, AnswerType
 
 
 class Row(NamedTuple):
@@ -79,15 +80,30 @@ def label(row: Row, key: str, remedy: str) -> bool | None:
         return None
     if value not in (0, 1) or isinstance(value, float):
         raise UserError(
-            f"{row.place}: label {key!r} is {shown(value)}; it must be true or false (or 1, 0, null)"
+            f"{row.place}: label {key!r} is {_abbreviated(value)}; it must be true or false (or 1, 0, null)"
         )
     return bool(value)
+
+
+def answer_type(row: Row, key: str) -> AnswerType | None:
+    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
+
+    Raises:
+        UserError: it is no type that the verifier knows.
+    """
+    kind = row.record.get(key)
+    if kind not in (None, *ANSWER_TYPES):
+        raise UserError(
+            f"{row.place}: {key!r} is {_abbreviated(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, "
+            "or null, for a type that is inferred"
+        )
+    return kind
 
 
 def _kind(value: Any) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) < 40 else shown[:37] + "..."
+def _abbreviated(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 40 else text[:37] + "..."

@@ -35,7 +35,9 @@ class Corpus:
 
     def __init__(self, settings: Pretrain) -> None:
         self._families = [family_named(name) for name in settings.families]
-        self._minor_families = [family_named(name) for name in settings.minor_families or ()]
+        self._minor_families = [
+            family_named(name, "--minor-families") for name in settings.minor_families or ()
+        ]
         self._minor_share = settings.minor_share
         self._direct_share = settings.direct_share
         self._seed = f"{settings.role}/{settings.seed}"

@@ -54,14 +54,14 @@ def draw_problems(
     return [record for record in chain(*zip_longest(*columns)) if record is not None], overlaps
 
 
-def family_named(name: str) -> Family:
-    """The family of that name.
+def family_named(name: str, option: str = "--families") -> Family:
+    """The family of that name; `option` is where a message says that it stands.
 
     Raises:
         UserError: there is none; the message suggests the nearest.
     """
     if name not in FAMILIES:
-        raise UserError(f"--families: {unknown(name, FAMILIES)}")
+        raise UserError(f"{option}: {unknown(name, FAMILIES)}")
     return FAMILIES[name]
 
 

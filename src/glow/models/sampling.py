@@ -1,4 +1,4 @@
-"""What runs a model: one interface for sampling responses, with a transformers and a vLLM engine.
+"""From requests to completions: what both engines share, and the randomness of a sample.
 
 The randomness of a sample is a function of its key (seed, problem, sample index) alone, so batch
 size, order and sharding do not choose what is sampled. Generation, evaluation and nothing else
@@ -17,7 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -25,12 +25,11 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from glow.config import Decoding
 from glow.files.progress import progress_bar
+from glow.files.records import FinishReason
 from glow.models.load import prompt_ids
 from glow.models.prompts import Message
 
 Key = tuple[int, str, int]
-
-FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from glow.config import Experiment
 from glow.errors import UserError
-from glow.evaluation.metrics import QuestionResult, questions, read_outcomes
+from glow.evaluation.metrics import QuestionResult, questions, read_scored_rows
 from glow.files.jsonl import read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
@@ -164,7 +164,7 @@ class Results:
     def _read_questions(self, run: Run) -> pd.DataFrame:
         path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
         suites = _read_json(path)["suites"]
-        rows = [_question_row(question) for question in questions(read_outcomes(archive), archive)]
+        rows = [_question_row(question) for question in questions(read_scored_rows(archive), archive)]
         frame = pd.DataFrame(rows).set_index(["suite", "problem_id"])
         accuracy = frame["correct"].groupby(level="suite").mean()
         for suite in self.experiment.suites:

@@ -5,7 +5,7 @@ A suite is all boxed or all multiple choice. What its rows are made from is `glo
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from glow.config import Suite, unknown
 from glow.data.choices import LETTERS
@@ -13,7 +13,7 @@ from glow.data.problem_rows import read_problems
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
-from glow.files.records import Problem
+from glow.files.records import Problem, SuiteFormat
 from glow.miniature.families import as_choice, draw_problems
 from glow.suites.gym import LEVELS, RECIPE
 from glow.suites.scorers import require_scorers
@@ -22,7 +22,7 @@ from glow.suites.task_problems import task_problems
 FAMILY_SUITE_SIZE = 200
 """Problems in a suite of families, unless the configuration says how many."""
 
-FORMATS = ("boxed", "choice")
+FORMATS = get_args(SuiteFormat)
 
 SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
 """What may judge a boxed answer in place of the verifier (`glow.suites.scorers`), and what its `scorer_data`

@@ -1,7 +1,8 @@
 """The problems of a built-in task: its rows (local file, hub, or reasoning-gym) as Problem rows.
 
 Every row of the source is kept, repeats too, so that a score is over the rows that published figures
-are over; repeats are counted, and get ids of their own. What a row says beyond `sources.problem`:
+are over; repeats are counted, and get ids of their own. What a row says beyond
+`glow.data.problem_rows.problem`:
 `instruction` false where the prompt's instruction is left out, `scorer` and `scorer_data` where our
 verifier does not judge, `stem` the question before its choices, and `prompt` the raw text that a choice's
 letter is scored after.

@@ -2,7 +2,7 @@
 
 Each file is a task file of lm-evaluation-harness, which `lm_eval --include_path` and its TaskManager
 load; here the same file is read for its facts, without importing the harness. How a task's rows become
-problems is `glow.data.problems`; what its `!function` hooks do is `glow.suites.task_hooks`.
+problems is `glow.suites.task_problems`; what its `!function` hooks do is `glow.suites.task_hooks`.
 """
 
 from pathlib import Path

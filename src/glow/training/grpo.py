@@ -105,7 +105,7 @@ def train(problems: Path, model: Path, output: Path, settings: GrpoSettings) -> 
 
 
 def _read_problems(path: Path, needed: int) -> list[Asked]:
-    rows = [row for _, row in read_records(path, Asked, ("question", "answer"))]
+    rows = [row for _, row in read_records(path, Asked, ("question", "answer", "answer_type", "choices"))]
     if len(rows) < needed:
         raise UserError(
             f"{path}: {len(rows)} problem(s), but a step draws {needed} different ones; "

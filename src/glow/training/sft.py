@@ -52,7 +52,9 @@ def fine_tune(
         raise UserError(f"--objective: {unknown(settings.objective.objective, OBJECTIVES)}")
     manifest = Manifest("sft")
     require_model(model)
-    rows = [row for _, row in read_records(data, Judged, ("trajectory_id", "question", "response"))]
+    rows = [
+        row for _, row in read_records(data, Judged, ("trajectory_id", "question", "response", "verdict"))
+    ]
     if not rows:
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)

@@ -6,13 +6,12 @@ here (`glow.verifier.equality`, `glow.verifier.compare`).
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from glow.files.records import AnswerPlace
 from glow.verifier.equality import bracket_sequence
 
 Mode = Literal["strict", "lenient"]
-Place = Literal["box", "phrase"]
-PLACES: tuple[Place, ...] = get_args(Place)
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Extraction:
     """What a response states: the answer and where it stood, or why there is none."""
 
     answer: str | None
-    place: Place | None = None
+    place: AnswerPlace | None = None
     reason: str = ""
 
 

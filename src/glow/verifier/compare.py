@@ -49,9 +49,9 @@ class Comparer:
 
     def __init__(self, workers: int, cpu_seconds: float) -> None:
         """Up to `workers` processes; a comparison may take `cpu_seconds` of CPU time."""
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="compare")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compare")
         self._cpu_seconds = cpu_seconds
-        self._thread = _ThreadState()
+        self._local = _ThreadState()
         self._workers: list[_Worker] = []
         self._outcomes: dict[tuple[str, str], Future[Outcome]] = {}
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Comparer:
             if len(self._outcomes) >= _MOST_OUTCOMES:
                 self._outcomes.clear()
             if (stated, gold) not in self._outcomes:
-                self._outcomes[stated, gold] = self._threads.submit(self._run, stated, gold)
+                self._outcomes[stated, gold] = self._pool.submit(self._run, stated, gold)
             return self._outcomes[stated, gold]
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Comparer:
             self._closed = True
             for worker in self._workers:
                 worker.kill()
-        self._threads.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def _run(self, stated: str, gold: str) -> Outcome:
         started = time.perf_counter()
@@ -84,11 +84,11 @@ class Comparer:
 
     def _worker(self) -> "_Worker":
         """This thread's worker, alive and not worn out."""
-        worker = self._thread.worker
+        worker = self._local.worker
         if worker is not None and worker.compared >= PAIRS_A_WORKER:
             worker.kill()
         if worker is None or not worker.alive:
-            worker = self._thread.worker = self._start()
+            worker = self._local.worker = self._start()
         return worker
 
     def _start(self) -> "_Worker":

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from glow.config import Verification
-from glow.files.records import Verdict
+from glow.files.records import AnswerPlace, Verdict
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
@@ -49,7 +49,7 @@ class Judgement:
     verdict: Verdict
     extracted: str | None
     reason: str
-    extracted_from: answers.Place | None = None
+    extracted_from: AnswerPlace | None = None
     answer_type: str = field(default="expression", compare=False)
     milliseconds: float = field(default=0.0, compare=False)
 

@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 
 from glow.config import Experiment, Section
 from glow.experiment import load
+from glow.files.records import ANSWER_TYPES
 from glow.miniature.families import FAMILIES
 from glow.reporting.reported import Measure, read_reported
 from glow.training.objectives import OBJECTIVES
-from glow.verifier.equality import ANSWER_TYPES
 
 ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "config" / "README.md"

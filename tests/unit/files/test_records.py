@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from glow.errors import UserError
 from glow.files import records
 from glow.files.jsonl import write_jsonl
-from glow.files.records import Asked, Judged, Outcome, Problem, read_records
+from glow.files.records import Asked, Judged, Problem, ScoredRow, read_records
 
 TEXT = st.text(st.characters(), max_size=20)
 """Any Python text, lone surrogates included: JSON's `\\ud800` makes them, and users' files hold them."""
@@ -56,7 +56,7 @@ def test_rows_come_with_their_place_and_whatever_else_they_hold(tmp_path: Path) 
 def test_without_keys_a_row_is_what_its_kind_has(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     write_jsonl(path, [OUTCOME | {"response": "long", "entropy": None}])
-    assert list(read_records(path, Outcome)) == [(f"{path}:1", OUTCOME | {"entropy": None})]
+    assert list(read_records(path, ScoredRow)) == [(f"{path}:1", OUTCOME | {"entropy": None})]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,12 @@ def test_without_keys_a_row_is_what_its_kind_has(tmp_path: Path) -> None:
             {"problem_id": "p", "question": "q", "answer": "1", "answer_type": "integer"},
             "'answer_type': input should be 'number', 'expression', ",
         ),
-        (Outcome, OUTCOME | {"sample_index": True}, "'sample_index': input should be a valid integer, found"),
-        (Outcome, OUTCOME | {"response_tokens": 1.5}, "'response_tokens': input should be a valid integer"),
+        (
+            ScoredRow,
+            OUTCOME | {"sample_index": True},
+            "'sample_index': input should be a valid integer",
+        ),
+        (ScoredRow, OUTCOME | {"response_tokens": 1.5}, "'response_tokens': input should be a valid integer"),
     ],
 )
 def test_a_row_of_another_kind_is_refused_by_place(

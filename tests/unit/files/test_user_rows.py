@@ -7,10 +7,9 @@ import pytest
 from pyarrow import parquet
 
 from glow.data.disjoint import SuiteQuestions, folded
-from glow.data.problem_rows import answer_type
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
-from glow.files.user_rows import Row, label, read_rows, text
+from glow.files.user_rows import Row, answer_type, label, read_rows, text
 
 HERE = "rows.jsonl:7"
 

@@ -9,18 +9,19 @@ parsed as code.
 import re
 from functools import lru_cache
 
+from glow.files.records import AnswerType
 from glow.verifier.equality import values
 from glow.verifier.equality.brackets import bracket_sequence, brackets, is_bracket_row
 from glow.verifier.equality.choices import by_choices, choice_letter, letters, names_none
 from glow.verifier.equality.dates import clock, dates, months, read_date, read_time, times
-from glow.verifier.equality.gold import ANSWER_TYPES, LONGEST, TOO_LONG, AnswerType, Decision, Gold, Rule
+from glow.verifier.equality.gold import LONGEST, TOO_LONG, Decision, Gold, Rule
 from glow.verifier.equality.lists import bracketed, brackets_of_pairs, set_for_tuple, split_list
 from glow.verifier.equality.numbers import bases, decimal_commas, numbers, read_measure, without_unit
 from glow.verifier.equality.typography import normalise, respell, unmarked, unwrap
 from glow.verifier.equality.words import BOOLEAN, booleans, same_text, same_words, symbols, words, words_of
 
 __all__ = [
-    "ANSWER_TYPES", "LONGEST", "TOO_LONG", "AnswerType", "Decision", "Gold", "bracket_sequence", "decide",
+    "TOO_LONG", "Decision", "Gold", "bracket_sequence", "decide",
     "infer_type", "is_bracket_row", "names_none", "prepared",
 ]  # fmt: skip
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from glow.files.records import AnswerType
 
 LONGEST = 2000
 """Characters of an answer that is looked at as more than a string of characters."""
-
-ANSWER_TYPES: tuple[str, ...] = get_args(AnswerType)
 
 
 @dataclass(frozen=True)

@@ -94,14 +94,13 @@ NO_UNIT = re.compile(
     r"(?i)\b(?:hundred|thousand|million|billion|trillion|dozen|pi|mod|sqrt|and|or|base|factorial"
     r"|sin|cos|tan|log|ln|exp)\b"
 )
-_NUMERALS = (
+_NUMBER_WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
 PERCENT = re.compile(r"(?i)\s*\b(?:percent|percentage|pct|per\s+cent)\b\.?")
 _CURRENCY_AMOUNT = re.compile(r"([+-]?)(\\\$|\$|€|£|¥|\\pounds|\\euro)\s*(.*)", re.DOTALL)
 _SYMBOLS = {r"\$": "$", r"\pounds": "£", r"\euro": "€"}
-_UNIT_MACRO = re.compile(r"[\\{}]|text|mathrm")
 
 
 _ENDS_IN_TEXT = re.compile(TEXT_MACRO + r"\s*\{[^{}\d]*\}[^{}A-Za-z]*\Z")
@@ -129,8 +128,8 @@ def _may_be_factors(name: str, spaced: bool, in_text: bool) -> bool:
 def read_measure(text: str) -> Measure | None:
     r"""The number that an answer is, a unit beside it or not: `5\text{ cm}`, `\$3.50`, `12 million`."""
     bare = BLANK.sub(" ", PERCENT.sub("%", unmarked(text)).replace(r"\%", "%").replace(r"\!", ""))
-    if bare.lower() in _NUMERALS:
-        return Measure(Number(Fraction(_NUMERALS.index(bare.lower())), False, False), None)
+    if bare.lower() in _NUMBER_WORDS:
+        return Measure(Number(Fraction(_NUMBER_WORDS.index(bare.lower())), False, False), None)
     symbol = None
     if found := _CURRENCY_AMOUNT.fullmatch(bare):
         bare, symbol = found[1] + found[3], _SYMBOLS.get(found[2], found[2])
@@ -194,7 +193,7 @@ def decimal_commas(stated: str, gold: str) -> Decision | None:
     return None
 
 
-_NUMERAL = re.compile(r"([+-]?)(?=[0-9A-Za-z])0*+([0-9A-Za-z]*?)(?:_(\d+))?")
+_BASED_NUMERAL = re.compile(r"([+-]?)(?=[0-9A-Za-z])0*+([0-9A-Za-z]*?)(?:_(\d+))?")
 
 
 def bases(stated: str, gold: str) -> Decision | None:
@@ -202,7 +201,7 @@ def bases(stated: str, gold: str) -> Decision | None:
 
     Where only one side names it, the digits are compared: the question has named the base.
     """
-    ours, theirs = _NUMERAL.fullmatch(normalise(stated)), _NUMERAL.fullmatch(normalise(gold))
+    ours, theirs = _BASED_NUMERAL.fullmatch(normalise(stated)), _BASED_NUMERAL.fullmatch(normalise(gold))
     if not (ours and theirs and (ours[3] or theirs[3])):
         return None
     if ours.group(1, 2) != theirs.group(1, 2) or (ours[3] and theirs[3] and ours[3] != theirs[3]):
