@@ -1,7 +1,7 @@
 """The study's tables together: built in the order of the report, written with the sources of their cells.
 
 What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination_table`; the
-numbers come from `measures`, the captions from `captions`, the forms from `cells`.
+numbers come from `measures` and `dynamics`, the captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
