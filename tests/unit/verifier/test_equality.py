@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glow.files.records import ANSWER_TYPES
 from glow.verifier.equality import (
-    ANSWER_TYPES,
     LONGEST,
     TOO_LONG,
     Gold,
