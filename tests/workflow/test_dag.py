@@ -16,6 +16,7 @@ import yaml
 from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, planned, prepare, snakemake
 
 from glow import cli, config
+from glow.errors import UserError
 from glow.experiment import read
 from glow.reporting.captions import figure_names, table_names
 
@@ -30,7 +31,7 @@ def shipped(file: Path) -> config.Experiment:
     """A shipped configuration, read from the repository's root; skips when it names absent data."""
     try:
         return read(file)
-    except config.UserError as error:
+    except UserError as error:
         if "../shared" in str(error):
             pytest.skip(f"names data outside the repository: {error}")
         raise
@@ -102,7 +103,7 @@ def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) ->
             continue
         assert words[0] == "glow"
         parsed = cli._parser().parse_args(words[1:])
-        assert parsed.stage == job.rule.removesuffix("_trajectories")
+        assert parsed.stage.name == job.rule.removesuffix("_trajectories")
 
 
 def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
@@ -122,7 +123,7 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
             == experiment.objectives[experiment.arms[name].objective]
         )
         assert options.data.name == f"{experiment.arms[name].trajectories}.jsonl"
-        assert options.all.name == "all.jsonl"
+        assert options.all_data.name == "all.jsonl"
     evaluations = [options for (rule, _), options in parsed.items() if rule == "evaluate"]
     assert {cli.section_from(options, config.Evaluation) for options in evaluations} == {
         experiment.evaluation
