@@ -153,4 +153,6 @@ def _save_history(trainer: GlowTrainer, rows: list[Judged], output: Path) -> Non
     history.insert(2, "verdict", history["trajectory_id"].map(verdicts))
     with atomic_path(output / "history.parquet") as partial:
         history.to_parquet(partial, index=False)
-    write_jsonl(output / "log.jsonl", (line for line in trainer.state.log_history if "loss" in line))
+    # A checkpoint sorts the keys of the lines before it: so are all, whether or not a run was resumed.
+    log = [dict(sorted(line.items())) for line in trainer.state.log_history if "loss" in line]
+    write_jsonl(output / "log.jsonl", log)

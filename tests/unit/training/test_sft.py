@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from glow.config import ObjectiveSettings, Sft, SftSettings
 from glow.errors import UserError
-from glow.files.jsonl import write_jsonl
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.training.sft import _optimiser_steps, fine_tune
 
 SETTINGS = Sft(
@@ -129,6 +129,9 @@ def test_a_killed_run_resumes_and_ends_in_the_same_weights(tiny_model: Path, tmp
     assert all((whole[name] == cut[name]).all() for name in whole)
     histories = (pd.read_parquet(tmp_path / name / "history.parquet") for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(*histories, check_exact=True)
+    # Not the values: a line that a kill parts is the mean over the steps since the checkpoint.
+    logs = [list(read_jsonl(tmp_path / name / "log.jsonl")) for name in ("whole", "cut")]
+    assert [list(line) for line in logs[0]] == [list(line) for line in logs[1]]
 
 
 def test_no_trajectories_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
