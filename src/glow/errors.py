@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can make and mend."""
+"""The one exception for mistakes that a user can make and mend, and how its messages show a value."""
 
 
 class UserError(Exception):
@@ -6,3 +6,9 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2 (`glow.cli.main`).
     """
+
+
+def abbreviated(value: object, longest: int = 60) -> str:
+    """The value as Python writes it, cut short where that takes `longest` characters or more."""
+    text = repr(value)
+    return text if len(text) < longest else text[: longest - 3] + "..."

@@ -19,7 +19,7 @@ from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.section import Section, existing, existing_folder, unknown
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveSettings, Sft
-from glow.errors import UserError
+from glow.errors import UserError, abbreviated
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
 
@@ -181,10 +181,7 @@ def _explain(mistake: Any) -> str:
     message = mistake["msg"].removeprefix("Value error, ")
     if mistake["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    shown = repr(mistake["input"])
-    return (
-        f"{key}: {message[0].lower()}{message[1:]}, found {shown if len(shown) < 60 else shown[:57] + '...'}"
-    )
+    return f"{key}: {message[0].lower()}{message[1:]}, found {abbreviated(mistake['input'])}"
 
 
 def _nearest_key(location: list[str]) -> str:

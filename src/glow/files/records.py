@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from glow.errors import UserError
+from glow.errors import UserError, abbreviated
 from glow.files.jsonl import Record, read_numbered_jsonl
 
 Verdict = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error"]
@@ -188,10 +188,10 @@ def _check(record: Record, kind: type[RowKind], keys: Collection[str], place: st
         try:
             _types(cast(Hashable, kind))[key].validate_python(record[key], strict=True)
         except ValidationError as error:
-            message, found = error.errors()[0]["msg"], repr(record[key])
+            message = error.errors()[0]["msg"]
             raise UserError(
                 f"{place}: {key!r}: {message[0].lower()}{message[1:]}, found "
-                f"{found if len(found) < 60 else found[:57] + '...'}; {_MEND[kind.__name__]}"
+                f"{abbreviated(record[key])}; {_MEND[kind.__name__]}"
             ) from None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from glow.errors import UserError
+from glow.errors import UserError, abbreviated
 from glow.files.jsonl import Record, read_numbered_jsonl
 from glow.files.records import ANSWER_TYPES, AnswerType
 
@@ -80,7 +80,8 @@ def label(row: Row, key: str, remedy: str) -> bool | None:
         return None
     if value not in (0, 1) or isinstance(value, float):
         raise UserError(
-            f"{row.place}: label {key!r} is {_abbreviated(value)}; it must be true or false (or 1, 0, null)"
+            f"{row.place}: label {key!r} is {abbreviated(value, 40)}; "
+            "it must be true or false (or 1, 0, null)"
         )
     return bool(value)
 
@@ -94,7 +95,7 @@ def answer_type(row: Row, key: str) -> AnswerType | None:
     kind = row.record.get(key)
     if kind not in (None, *ANSWER_TYPES):
         raise UserError(
-            f"{row.place}: {key!r} is {_abbreviated(kind)}; it must be one of {', '.join(ANSWER_TYPES)}, "
+            f"{row.place}: {key!r} is {abbreviated(kind, 40)}; it must be one of {', '.join(ANSWER_TYPES)}, "
             "or null, for a type that is inferred"
         )
     return kind
@@ -102,8 +103,3 @@ def answer_type(row: Row, key: str) -> AnswerType | None:
 
 def _kind(value: Any) -> str:
     return "null" if value is None else type(value).__name__
-
-
-def _abbreviated(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 40 else text[:37] + "..."
