@@ -1,36 +1,39 @@
 """The evaluation stage: one model, all suites, through lm-evaluation-harness, in one process.
 
-Every response is kept with its verdict, beside the scores. The verdicts are `glow.verifier.verify`'s, so a
-suite and the reward of GRPO agree on what is right. Nothing here touches a network.
+The harness runs the task files of glow/suites with the model `glow`, and the archive is made from the samples
+that it returns: every response with its verdict. The verdicts are `glow.verifier.verify`'s, so a suite and
+the reward of GRPO agree on what is right. Nothing here touches a network.
 """
 
+import json
 import logging
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 # Read when the libraries below are imported, here or in a module of ours.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 
 from lm_eval import evaluator
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks import TaskManager
 
-from glow.config import EvaluationSettings, Prompt
-from glow.data.choices import LETTERS
+from glow.config import Evaluation, EvaluationSettings
 from glow.data.problem_rows import gold_facts, gold_of, suite_name
 from glow.errors import UserError
 from glow.evaluation import metrics
-from glow.evaluation.entropy import spread
-from glow.evaluation.harness import HarnessModel, ModelUnderTest, ProcessResults, boxed_task, choice_task
+from glow.evaluation.lm_eval_model import GlowModel
 from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Attempt, Problem, Sample
-from glow.models.load import require_model
-from glow.models.prompts import problem_messages
 from glow.models.sampling import Completion
 from glow.suites.files import read_suite
-from glow.suites.scorers import judge_samples, require_scorers
+from glow.suites.scorers import require_scorers
+from glow.suites.task_hooks import judge_boxed
+from glow.suites.tasks import FOLDER
 from glow.verifier.verify import Verifier
-
-Suites = dict[str, list[Problem]]
 
 
 def evaluate(model: Path, suites: list[Path], output: Path, settings: EvaluationSettings) -> None:
@@ -44,179 +47,200 @@ def evaluate(model: Path, suites: list[Path], output: Path, settings: Evaluation
             directory that holds no model.
     """
     manifest = Manifest("evaluate")
-    require_model(model)
-    problems = _read_suites(suites)
-    require_scorers(problem for rows in problems.values() for problem in rows)
     evaluation = settings.evaluation
-    tested = ModelUnderTest(model, evaluation)
-    archive = Archive(problems)
+    lm = GlowModel(str(model), evaluation.engine, settings.prompt.system, settings.seed)
     with Verifier(settings.verification) as verifier:
-        lm = HarnessModel(tested, settings.prompt, settings.seed)
-        _run_harness(lm, archive, verifier, evaluation.samples)
+        tasks = _tasks(suites, settings, verifier)
+        answers = _answers(lm, tasks)
         if evaluation.samples > 1:
-            _class_answers(archive, verifier)
-    _score_entropy(tested, archive, evaluation.entropy_samples, settings.prompt)
-    tested.close()
-    rows = [row for suite_rows in archive.rows.values() for row in suite_rows]
+            _class_answers(answers, verifier)
+    _score_entropy(lm, answers, evaluation.entropy_samples)
+    lm.tested.close()
+    rows = [answer.row for own in answers.values() for answer in own]
     scores = metrics.archive_scores(rows, output / "samples.jsonl.gz")
     write_jsonl(output / "samples.jsonl.gz", rows)
     write_json(output / "scores.json", scores)
     facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens") or 0 for row in rows)}
-    manifest.write(output, settings.model_dump(mode="json"), [model, *suites], facts, device=tested.device)
+    manifest.write(output, settings.model_dump(mode="json"), [model, *suites], facts, device=lm.tested.device)
     shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())
     print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
-
-
-def _read_suites(paths: list[Path]) -> Suites:
-    suites: Suites = {}
-    for path in paths:
-        if suite_name(path) in suites:
-            raise UserError(
-                f"{path}: a second suite named {suite_name(path)!r}; give each file a name of its own"
-            )
-        suites[suite_name(path)] = read_suite(path)
-    return suites
 
 
 # --- the harness --------------------------------------------------------------------------------
 
 
-class Archive:
-    """Every judged answer: the rows of samples.jsonl.gz by suite, and the completions behind them."""
-
-    def __init__(self, problems: Suites) -> None:
-        self.problems = problems
-        self.rows: dict[str, list[Sample]] = {name: [] for name in problems}
-        self.completions: dict[str, list[Completion]] = {
-            name: [] for name, rows in problems.items() if rows[0]["format"] == "boxed"
-        }
-        self._by_id = {name: {row["problem_id"]: row for row in rows} for name, rows in problems.items()}
-
-    def problem(self, suite: str, problem_id: str) -> Problem:
-        """A suite's problem, as its file has it."""
-        return self._by_id[suite][problem_id]
-
-    def attempt(self, suite: str, problem_id: str, sample_index: int) -> Attempt:
-        """The row of a suite's sample, up to its response."""
-        problem = self.problem(suite, problem_id)
-        attempt: Attempt = {
-            "suite": suite,
-            "problem_id": problem_id,
-            "family": problem.get("family") or problem.get("subject") or problem.get("task") or None,
-            "sample_index": sample_index,
-            "question": problem["question"],
-            "answer": problem["answer"],
-            "format": problem["format"],
-            **gold_facts(problem),
-        }
-        if "scorer" in problem:
-            attempt["scorer"] = problem["scorer"]
-        if "scorer_data" in problem:
-            attempt["scorer_data"] = problem["scorer_data"]
-        return attempt
-
-
-def _run_harness(lm: HarnessModel, archive: Archive, verifier: Verifier, samples: int) -> None:
-    """Let lm-eval ask and judge everything; the archive keeps it."""
+def _tasks(
+    suites: list[Path], settings: EvaluationSettings, verifier: Verifier
+) -> dict[str, ConfigurableTask]:
+    """Each suite as a task of lm-eval: the shipped task file of its format, on the suite's own file."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    tasks = {
-        name: boxed_task(name, rows, samples, _judge_boxed(name, archive, verifier))
-        if name in archive.completions
-        else choice_task(name, rows, _judge_choice(name, archive))
-        for name, rows in archive.problems.items()
-    }
-    # Those that sample come first: scoring may have to close the engine.
-    order = sorted(tasks, key=lambda name: name not in archive.completions)
-    evaluator.evaluate(
-        lm, {"tasks": {name: tasks[name] for name in order}}, bootstrap_iters=0, log_samples=False
-    )
-
-
-def _judge_boxed(suite: str, archive: Archive, verifier: Verifier) -> ProcessResults:
-    """The task's `process_results`: the verdict of each sample of a problem."""
-
-    def process(problem: Record, results: list[list[Completion]]) -> dict[str, float]:
-        completions = results[0]
-        judgements = judge_samples(
-            archive.problem(suite, problem["problem_id"]),
-            [(completion.text, completion.finish_reason) for completion in completions],
-            verifier,
-        )
-        for index, (completion, judgement) in enumerate(zip(completions, judgements, strict=True)):
-            archive.completions[suite].append(completion)
-            archive.rows[suite].append(
-                {
-                    **archive.attempt(suite, problem["problem_id"], index),
-                    "response": completion.text,
-                    "finish_reason": completion.finish_reason,
-                    "response_tokens": len(completion.token_ids),
-                    "verdict": judgement.verdict,
-                    "extracted": judgement.extracted,
-                    "extracted_from": judgement.extracted_from,
-                    "reason": judgement.reason,
-                    "correct": judgement.verdict == "correct",
-                    "entropy": None,
-                }
+    tasks: dict[str, ConfigurableTask] = {}
+    for path in suites:
+        name = suite_name(path)
+        if name in tasks:
+            raise UserError(f"{path}: a second suite named {name!r}; give each file a name of its own")
+        problems = read_suite(path)
+        require_scorers(problems)
+        shipped = f"glow_suite_{problems[0]['format']}"
+        facts = {"suite_file": str(path), "instruction": settings.prompt.instruction}
+        manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=facts)
+        task = manager.load(shipped)["tasks"][shipped]
+        task.set_config("task", name)
+        if problems[0]["format"] == "boxed":
+            task.set_config("repeats", settings.evaluation.samples)
+            task.set_config("generation_kwargs", _generation(settings.evaluation), update=True)
+            # A function, not a partial: lm-eval copies its configuration, and a verifier has a process.
+            task.set_config(
+                "process_results", lambda document, results: judge_boxed(document, results, verifier)
             )
-        return {"accuracy": sum(judgement.verdict == "correct" for judgement in judgements) / len(judgements)}
+        tasks[name] = task
+    return tasks
 
-    return process
+
+def _generation(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "do_sample": evaluation.temperature > 0,
+        "temperature": evaluation.temperature,
+        "top_p": evaluation.top_p,
+        "max_gen_toks": evaluation.max_tokens,
+        "batch_size": evaluation.batch_size,
+    }
 
 
-def _judge_choice(suite: str, archive: Archive) -> ProcessResults:
-    """The task's `process_results`: the most likely choice against the right one."""
+@dataclass(frozen=True)
+class _Answer:
+    """A judged answer: its row in the archive, and what it is an answer to.
 
-    def process(problem: Record, results: list[tuple[float, bool]]) -> dict[str, float]:
-        likelihoods = [likelihood for likelihood, _ in results]
-        chosen = LETTERS[likelihoods.index(max(likelihoods))]
-        correct = chosen == problem["answer"]
-        archive.rows[suite].append(
-            {
-                **archive.attempt(suite, problem["problem_id"], 0),
-                "loglikelihoods": likelihoods,
-                "extracted": chosen,
-                "verdict": "correct" if correct else "wrong",
-                "reason": "the most likely choice",
-                "correct": correct,
-            }
-        )
-        return {"accuracy": float(correct)}
+    Attributes:
+        asked: the user's turn.
+        completion: as it was sampled; None for a choice by likelihood.
+    """
 
-    return process
+    row: Sample
+    problem: Problem
+    asked: str
+    completion: Completion | None
+
+
+def _answers(lm: GlowModel, tasks: dict[str, ConfigurableTask]) -> dict[str, list[_Answer]]:
+    """Let lm-eval ask and judge everything: the answers by suite, in the order of the suites' files."""
+    # Those that sample come first: scoring may have to close the engine.
+    order = sorted(tasks, key=lambda name: tasks[name].OUTPUT_TYPE != "generate_until")
+    found = evaluator.evaluate(lm, {"tasks": {name: tasks[name] for name in order}}, bootstrap_iters=0)
+    assert found is not None  # It is in processes but the first.
+    return {
+        name: [answer for sample in found["samples"][name] for answer in _sample_answers(name, sample)]
+        for name in tasks
+    }
+
+
+def _sample_answers(suite: str, sample: Record) -> Iterator[_Answer]:
+    """The answers in what lm-eval returns of one question."""
+    problem: Problem = json.loads(sample["doc"]["row"])
+    for index, judgement in enumerate(sample["judgements"]):
+        attempt = _attempt(suite, problem, index)
+        completion = None if problem["format"] == "choice" else sample["resps"][0][index].completion
+        said = _scored(sample) if completion is None else _sampled(sample["resps"][0][index], completion)
+        correct = judgement["verdict"] == "correct"
+        row = cast(Sample, {**attempt, **said, **judgement, "correct": correct})
+        if completion is not None:
+            row["entropy"] = None
+        yield _Answer(row, problem, sample["doc"]["asked"], completion)
+
+
+def _scored(sample: Record) -> Record:
+    return {"loglikelihoods": [likelihood for likelihood, _ in sample["filtered_resps"]]}
+
+
+def _sampled(response: str, completion: Completion) -> Record:
+    return {
+        "response": str(response),
+        "finish_reason": completion.finish_reason,
+        "response_tokens": len(completion.token_ids),
+    }
+
+
+def _attempt(suite: str, problem: Problem, sample_index: int) -> Attempt:
+    """The row of a suite's sample, up to its response."""
+    attempt: Attempt = {
+        "suite": suite,
+        "problem_id": problem["problem_id"],
+        "family": problem.get("family") or problem.get("subject") or problem.get("task") or None,
+        "sample_index": sample_index,
+        "question": problem["question"],
+        "answer": problem["answer"],
+        "format": problem["format"],
+        **gold_facts(problem),
+    }
+    if "scorer" in problem:
+        attempt["scorer"] = problem["scorer"]
+    if "scorer_data" in problem:
+        attempt["scorer_data"] = problem["scorer_data"]
+    return attempt
 
 
 # --- what is added to the archive ------------------------------------------------------------------
 
 
-def _class_answers(archive: Archive, verifier: Verifier) -> None:
+def _class_answers(answers: dict[str, list[_Answer]], verifier: Verifier) -> None:
     """Number the equal answers of each problem's samples, for votes; -1 where a sample states none.
 
     Only a response that reached its end votes: what a truncated one happens to hold is not its answer.
     """
-    for suite in archive.completions:
-        by_problem: dict[str, list[Sample]] = {}
-        for row in archive.rows[suite]:
-            by_problem.setdefault(row["problem_id"], []).append(row)
-        for rows in by_problem.values():
-            stated = [None if row["verdict"] == "truncated" else row["extracted"] for row in rows]
-            gold = gold_of(archive.problem(suite, rows[0]["problem_id"]))
-            for row, number in zip(rows, verifier.classes(stated, gold), strict=True):
-                row["answer_class"] = number
+    by_problem: dict[tuple[str, str], list[_Answer]] = {}
+    for suite, own in answers.items():
+        for answer in own:
+            if answer.completion is not None:
+                by_problem.setdefault((suite, answer.row["problem_id"]), []).append(answer)
+    for samples in by_problem.values():
+        rows = [answer.row for answer in samples]
+        stated = [None if row["verdict"] == "truncated" else row["extracted"] for row in rows]
+        for row, number in zip(rows, verifier.classes(stated, gold_of(samples[0].problem)), strict=True):
+            row["answer_class"] = number
 
 
-def _score_entropy(tested: ModelUnderTest, archive: Archive, wanted: int, prompt: Prompt) -> None:
-    """Note in some boxed responses' rows the mean policy entropy over their tokens, in nats."""
-    sizes = {name: len(completions) for name, completions in archive.completions.items()}
-    chosen = [(name, place) for name, places in spread(sizes, wanted).items() for place in places]
-    # A response that had no room for a token has no entropy.
-    turns = [(name, place, tested.sampled_turn(archive.completions[name][place])) for name, place in chosen]
-    turns = [turn for turn in turns if turn[2]]
+def _score_entropy(lm: GlowModel, answers: dict[str, list[_Answer]], wanted: int) -> None:
+    """Note in some boxed responses' rows the mean policy entropy over their tokens, in nats.
+
+    Policy entropy is how uncertain the model is, token by token, while it writes: the entropy of
+    p(. | prefix) at temperature 1, averaged over the tokens of a sampled response, the end of the turn
+    included where it was reached. A teacher-forced pass over the response computes it, whichever engine
+    sampled it and at whichever temperature.
+    """
+    sampled = {suite: own for suite, own in answers.items() if own and own[0].completion is not None}
+    chosen = [
+        sampled[suite][place]
+        for suite, places in spread({suite: len(own) for suite, own in sampled.items()}, wanted).items()
+        for place in places
+    ]
+    turns = [
+        (answer, turn)
+        for answer in chosen
+        if answer.completion is not None and (turn := lm.tested.sampled_turn(answer.completion))
+    ]  # A response that had no room for a token has no entropy.
     if not turns:
         return
-    rows = [archive.rows[name][place] for name, place, _ in turns]
-    conversations = [
-        problem_messages(archive.problem(row["suite"], row["problem_id"]), prompt) for row in rows
-    ]
-    scores = tested.score(conversations, [turn for *_, turn in turns])
-    for row, score in zip(rows, scores, strict=True):
-        row["entropy"] = score.entropy / score.tokens
+    scores = lm.tested.score(
+        [lm.conversation(answer.asked) for answer, _ in turns], [turn for _, turn in turns]
+    )
+    for (answer, _), score in zip(turns, scores, strict=True):
+        answer.row["entropy"] = score.entropy / score.tokens
+
+
+def spread(sizes: dict[str, int], wanted: int) -> dict[str, list[int]]:
+    """Which responses to score: `wanted` of them, shared evenly by the suites, evenly spaced in each.
+
+    A suite that has too few gives all it has; the others do not make up for it.
+
+    Args:
+        sizes: number of responses of each suite.
+        wanted: number of responses in all.
+
+    Returns:
+        Places of the chosen responses in each suite, ascending.
+    """
+    chosen = {}
+    for rank, (suite, size) in enumerate(sizes.items()):
+        share = min(size, wanted // len(sizes) + (rank < wanted % len(sizes)))
+        chosen[suite] = [place * size // share for place in range(share)]
+    return chosen

@@ -1,15 +1,19 @@
-"""Our engines as the model `glow` of lm-evaluation-harness, for its own command line and library.
+"""Our engines as the model `glow` of lm-evaluation-harness: for the evaluation stage and for lm-eval itself.
 
     glow lm-eval run --model glow --model_args path=DIR --tasks glow_math500 --output_path OUT
 
 lm-eval finds no models in other packages by itself: importing this module registers ours, which is what
-`glow lm-eval` does before it hands over, with `--include_path` set to our task files. Generation goes
-through a chat template with the paper's system text, log-likelihoods through raw text. The evaluation
-stage of the study is `glow.evaluation.evaluate`; the verdicts are the same.
+`glow lm-eval` does before it hands over, with `--include_path` set to our task files.
+
+Every question is the user's turn of a conversation. A choice's score is the log-likelihood, summed over
+tokens, that the model's whole turn is the text of that choice: its tokens and the end of the turn. The end is
+counted so that a choice gains nothing from being the beginning of another. Documents that ask for it (MMLU as
+the literature scores it) are scored as lm-eval scores them: raw text without a chat template, and no end.
 """
 
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +23,14 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.models.utils import postprocess_generated_text
 
-from glow.config import Evaluation
+from glow.config import Decoding, Prompt
 from glow.config.options import validated
 from glow.errors import UserError
-from glow.evaluation.harness import ModelUnderTest, sample_keys
+from glow.evaluation.model_under_test import ModelUnderTest
 from glow.models.load import require_model
-from glow.models.prompts import PAPER
-from glow.models.sampling import Request
+from glow.models.prompts import PAPER, Message, prompt_messages
+from glow.models.sampling import Key, Request
+from glow.models.scoring import Score
 from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
 
@@ -40,10 +45,13 @@ class GlowModel(LM):
     Args:
         path: directory of a Hugging Face checkpoint (`--model_args path=DIR`).
         engine: transformers or vllm.
-        system: text of the system turn; empty for none.
+        system: text of the system turn; empty or None for none.
         seed: each sample's own derives from (seed, problem, sample index).
         batch_size: sequences decoded together (transformers).
         others: what lm-eval gives to every model (`_NOT_OURS`); anything else is refused.
+
+    Attributes:
+        tested: the model itself.
 
     Raises:
         UserError: there is no model at `path`, or an argument is unknown or out of bounds.
@@ -67,54 +75,75 @@ class GlowModel(LM):
             raise UserError(
                 f"--model_args: model glow takes {wrong}; path=DIR[,engine=vllm][,system=TEXT][,seed=1]"
             )
-        self.path = Path(path)
-        require_model(self.path)
+        require_model(Path(path))
+        self.tested = ModelUnderTest(Path(path))
         self._engine = engine
-        self._system = system
+        self._prompt = Prompt(system=system or None)
         self._seed = int(seed)
         self._batch_size = int(batch_size) if str(batch_size).isdigit() and int(batch_size) > 1 else 256
-        validated(Evaluation, {"engine": engine, "max_tokens": 1}, "--model_args {}")
+        validated(Decoding, {"engine": engine, "max_tokens": 1}, "--model_args {}")
 
-    def generate_until(self, requests: list[Instance]) -> list[str]:
+    def conversation(self, asked: str) -> list[Message]:
+        """What the model reads before its turn: the system text, and a user's turn."""
+        return prompt_messages(asked, self._prompt)
+
+    def generate_until(self, requests: list[Instance]) -> list[SampledText]:
         """Sample; requests of equal decoding share an engine start."""
-        responses: dict[int, str] = {}
-        groups: dict[Evaluation, list[Instance]] = {}
-        for instance in requests:
-            groups.setdefault(self._decoding(instance.args[1]), []).append(instance)
-        for decoding, instances in groups.items():
-            tested = ModelUnderTest(self.path, decoding)
-            completions = tested.sample(self._requests(instances))
-            tested.close()
-            for instance, completion in zip(instances, completions, strict=True):
-                text = postprocess_generated_text(completion.text, instance.args[1].get("until"), None)
-                responses[id(instance)] = SampledText(text, completion.finish_reason)
-        return [responses[id(instance)] for instance in requests]
+        responses: dict[int, SampledText] = {}
+        groups: dict[Decoding, list[tuple[int, Request]]] = {}
+        for place, (instance, key) in enumerate(zip(requests, self._keys(requests), strict=True)):
+            request = Request(self.conversation(instance.args[0]), key)
+            groups.setdefault(self._decoding(instance.args[1]), []).append((place, request))
+        for decoding, group in groups.items():
+            completions = self.tested.sample([request for _, request in group], decoding)
+            for (place, _), completion in zip(group, completions, strict=True):
+                stops = requests[place].args[1].get("until")
+                text = postprocess_generated_text(completion.text, stops, None)
+                responses[place] = SampledText(text, completion)
+        return [responses[place] for place in range(len(requests))]
 
-    def _decoding(self, settings: dict[str, Any]) -> Evaluation:
+    def _decoding(self, settings: dict[str, Any]) -> Decoding:
         sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
         given = {
             "engine": self._engine,
             "temperature": settings.get("temperature", 1.0) if sampled else 0.0,
             "top_p": settings.get("top_p", 1.0),
             "max_tokens": settings.get("max_gen_toks", 256),
-            "batch_size": self._batch_size,
+            "batch_size": settings.get("batch_size", self._batch_size),
         }
-        return validated(Evaluation, given, "--gen_kwargs {}")
+        return validated(Decoding, given, "--gen_kwargs {}")
 
-    def _requests(self, instances: Sequence[Instance]) -> list[Request]:
-        system = [{"role": "system", "content": self._system}] if self._system else []
-        keys = sample_keys(instances, self._seed)
-        return [
-            Request([*system, {"role": "user", "content": instance.args[0]}], key)
-            for instance, key in zip(instances, keys, strict=True)
-        ]
+    def _keys(self, requests: Sequence[Instance]) -> list[Key]:
+        """What each request's own seed derives from: (seed, problem, which of the problem's samples it is).
+
+        lm-eval repeats an instance for each sample; a document of a foreign task goes by its place.
+        """
+        seen: Counter[tuple[str | None, int | None]] = Counter()
+        keys = []
+        for instance in requests:
+            place = (instance.task_name, instance.doc_id)
+            name = instance.doc.get("problem_id", f"{instance.task_name}/{instance.doc_id}")
+            keys.append((self._seed, name, seen[place]))
+            seen[place] += 1
+        return keys
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """(log-likelihood of the continuation after the raw context, whether greedy decoding gives it)."""
-        tested = ModelUnderTest(self.path, Evaluation(max_tokens=1))
-        scores = tested.score_raw([instance.args for instance in requests])
-        tested.close()
-        return [(score.log_likelihood, score.greedy) for score in scores]
+        """(log-likelihood of the continuation, whether greedy decoding gives it), as the module says.
+
+        A turn has no space before it: those that lm-eval puts before a continuation are left out.
+        """
+        scores: dict[int, Score] = {}
+        for score, is_raw in ((self.tested.score_raw, True), (self._score_turns, False)):
+            places = [n for n, request in enumerate(requests) if bool(request.doc.get("is_raw")) is is_raw]
+            if places:
+                scores.update(zip(places, score([requests[n].args for n in places]), strict=True))
+        return [(scores[n].log_likelihood, scores[n].greedy) for n in range(len(requests))]
+
+    def _score_turns(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        return self.tested.score(
+            [self.conversation(asked) for asked, _ in pairs],
+            [self.tested.whole_turn(said.lstrip(" ")) for _, said in pairs],
+        )
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Perplexity of whole texts: none of our tasks asks for it."""
@@ -129,7 +158,7 @@ class GlowModel(LM):
     @property
     def tokenizer_name(self) -> str:
         """What lm-eval's cache tells models apart by."""
-        return str(self.path)
+        return str(self.tested.path)
 
 
 def run_lm_eval(arguments: list[str]) -> None:

@@ -1,21 +1,26 @@
-"""What the task files of glow/suites call by `!function`: rows, the user's turn, and the verdict.
+"""What the task files of glow/suites call by `!function`: documents, the filter of samples, and verdicts.
 
-For lm-evaluation-harness's own command line and library, with any of its models; our evaluation stage
-builds its tasks from suite files (`glow.evaluation.harness`). Problems, prompt and verdicts are the same.
+lm-evaluation-harness calls them, whether it runs inside `glow evaluate`, from its own command line or as a
+library, and with any of its models.
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 
-from glow.config import Suite, Verification
+from glow.config import Prompt, Suite, Verification
 from glow.config.options import validated
 from glow.data.choices import LETTERS
 from glow.files.jsonl import Record
 from glow.files.records import Problem
 from glow.models.prompts import PAPER, problem_messages
+from glow.models.sampling import Completion
+from glow.suites.files import read_suite
 from glow.suites.scorers import judge_samples
 from glow.suites.task_problems import task_problems
 from glow.suites.tasks import read_task
@@ -24,20 +29,40 @@ from glow.verifier.verify import Verifier
 SETTINGS = ("file", "data_dir", "shots_file", "problems", "seed")
 """Settings of a suite that `lm_eval --metadata '{"data_dir": ...}'` may give; and `shots`, a number."""
 
+_COLUMNS = Features(
+    {
+        "problem_id": Value("string"),
+        "asked": Value("string"),
+        "continuations": List(Value("string")),
+        "is_raw": Value("bool"),
+        "answer": Value("string"),
+        "row": Value("string"),
+    }
+)
+"""A document: the user's turn or, where `is_raw`, the text before the letter; the whole problem as JSON."""
+
 
 class SampledText(str):
-    """A response as lm-eval handles it, that remembers why it ended."""
+    """A response as lm-eval handles it, that remembers the completion it is from."""
 
-    finish_reason: str | None
+    completion: Completion
 
-    def __new__(cls, text: str, finish_reason: str | None) -> "SampledText":
+    def __new__(cls, text: str, completion: Completion) -> "SampledText":
         made = super().__new__(cls, text)
-        made.finish_reason = finish_reason
+        made.completion = completion
         return made
 
 
-def rows(suite: str, **facts: Any) -> dict[str, Dataset]:
-    """The problems of a task, as its split; `facts` are its metadata and what the command line adds.
+# --- documents ------------------------------------------------------------------------------------
+
+
+def rows(suite: str, instruction: str = PAPER.instruction, **facts: Any) -> dict[str, Dataset]:
+    """The problems of a built-in task, as its split.
+
+    Args:
+        suite: the task's name.
+        instruction: what follows each question that is answered in a box.
+        facts: the task's metadata, and what the command line adds to it.
 
     Raises:
         UserError: a setting is wrong, or the rows cannot be read.
@@ -47,40 +72,101 @@ def rows(suite: str, **facts: Any) -> dict[str, Dataset]:
         given["shots"] = facts["shots"]
     problems, _ = task_problems(suite, validated(Suite, given, "--metadata {}"))
     task = read_task(suite)
-    return {task.hub.split if task.hub else "test": Dataset.from_list([_document(row) for row in problems])}
+    return {task.hub.split if task.hub else "test": _documents(problems, instruction)}
 
 
-def _document(row: Problem) -> Record:
-    """A problem as a document: the columns that task files name, and the whole row as JSON."""
+def suite_rows(suite_file: str = "", instruction: str = PAPER.instruction, **_: Any) -> dict[str, Dataset]:
+    """The problems of a file that `glow suite` wrote, as split `test`.
+
+    Raises:
+        UserError: the file is missing or is no suite.
+    """
+    return {"test": _documents(read_suite(Path(suite_file)), instruction)}
+
+
+def _documents(problems: Iterable[Problem], instruction: str) -> Dataset:
+    return Dataset.from_list([_document(problem, instruction) for problem in problems], _COLUMNS)
+
+
+def _document(problem: Problem, instruction: str) -> Record:
+    is_raw, continuations = "prompt" in problem, []
+    if problem["format"] == "choice":
+        choices = problem["choices"]
+        continuations = [f" {letter}" for letter in LETTERS[: len(choices)]] if is_raw else choices
+        instruction = ""
+    asked = problem_messages(problem, Prompt(instruction=instruction))[-1]["content"]
     return {
-        "problem_id": row["problem_id"],
-        "question": row["question"],
-        "answer": row["answer"],
-        "prompt": row.get("prompt", ""),
-        "letters": list(LETTERS[: len(row.get("choices", []))]),
-        "row": json.dumps(row),
+        "problem_id": problem["problem_id"],
+        "asked": problem["prompt"] if is_raw else asked,
+        "continuations": continuations,
+        "is_raw": is_raw,
+        "answer": problem["answer"],
+        "row": json.dumps(problem),
     }
 
 
-def user_turn(document: Record) -> str:
-    """The question and, unless the task leaves it out, the paper's instruction."""
-    return problem_messages(json.loads(document["row"]), PAPER)[-1]["content"]
+# --- results --------------------------------------------------------------------------------------
 
 
-def judge(document: Record, results: list[str]) -> dict[str, float]:
-    """lm-eval's `process_results`: whether the response is correct, truncated (where known), unparsed."""
-    problem = json.loads(document["row"])
-    response = results[0]
-    finish_reason = response.finish_reason if isinstance(response, SampledText) else None
-    verdict = judge_samples(problem, [(response, finish_reason)], _verifier())[0].verdict
+def all_samples(responses: Sequence[list[str]], documents: Sequence[Record]) -> Sequence[list[str]]:
+    """lm-eval's filter: every sample of a question is judged, not the first alone."""
+    return responses
+
+
+def judge_boxed(
+    document: Record, results: list[list[str]], verifier: Verifier | None = None
+) -> dict[str, Any]:
+    """lm-eval's `process_results` where an answer is written: the verdicts of a question's samples.
+
+    Returns:
+        accuracy, truncated (where it is known) and unparsed: the shares of samples with that verdict.
+        judgements: for each sample its verdict, the answer as extracted, where that stood, the reason.
+    """
+    problem, samples = json.loads(document["row"]), results[0]
+    answered = [
+        (response, response.completion.finish_reason if isinstance(response, SampledText) else None)
+        for response in samples
+    ]
+    judgements = judge_samples(problem, answered, verifier or _default_verifier())
+    verdicts = Counter(judgement.verdict for judgement in judgements)
     return {
-        "accuracy": float(verdict == "correct"),
-        "truncated": float(verdict == "truncated"),
-        "unparsed": float(verdict == "unparsed"),
+        "accuracy": verdicts["correct"] / len(samples),
+        "truncated": verdicts["truncated"] / len(samples),
+        "unparsed": verdicts["unparsed"] / len(samples),
+        "judgements": [
+            {
+                "verdict": judgement.verdict,
+                "extracted": judgement.extracted,
+                "extracted_from": judgement.extracted_from,
+                "reason": judgement.reason,
+            }
+            for judgement in judgements
+        ],
     }
+
+
+def judge_choice(document: Record, results: list[tuple[float, bool]]) -> dict[str, Any]:
+    """lm-eval's `process_results` where choices are scored: the likeliest, the first of equal ones.
+
+    Args:
+        results: (log-likelihood, whether it is what greedy decoding gives) of each choice.
+
+    Returns:
+        accuracy and judgements, as `judge_boxed` has them.
+    """
+    likelihoods = [likelihood for likelihood, _ in results]
+    chosen = LETTERS[likelihoods.index(max(likelihoods))]
+    verdict = "correct" if chosen == document["answer"] else "wrong"
+    judgement = {"extracted": chosen, "verdict": verdict, "reason": "the most likely choice"}
+    return {"accuracy": float(verdict == "correct"), "judgements": [judgement]}
+
+
+def count_verdicts(judgements: Iterable[list[Record]]) -> dict[str, int]:
+    """lm-eval's aggregation of judgements: how many samples have each verdict."""
+    return dict(Counter(judgement["verdict"] for own in judgements for judgement in own))
 
 
 @cache
-def _verifier() -> Verifier:
+def _default_verifier() -> Verifier:
     """One verifier for the process: its worker starts when it is first needed, and ends with the process."""
     return Verifier(Verification())

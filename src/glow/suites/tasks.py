@@ -95,8 +95,9 @@ class Task(Section):
 
 
 def task_names() -> list[str]:
-    """The names of all built-in tasks; `group_*.yaml` are lm-eval's groups of them."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("group_"))
+    """The names of all built-in tasks; beside them are groups, and tasks that read a suite file."""
+    others = ("group_", "suite_")
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith(others))
 
 
 def read_task(name: str) -> Task:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from glow.config import Evaluation, EvaluationSettings, Prompt
 from glow.errors import UserError
-from glow.evaluation import harness
+from glow.evaluation import model_under_test
 from glow.evaluation.evaluate import evaluate
 from glow.evaluation.metrics import rescore
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
@@ -130,7 +130,7 @@ def scripted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, engine:
     directory = tmp_path_factory.mktemp("scripted")
     files = suite_files(directory, sums=SUMS, pick=PICK, dates=DATES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness, "load_engine", lambda model, settings: engine)
+        patch.setattr(model_under_test, "load_engine", lambda model, settings: engine)
         return run(tiny_model, files, directory / "out")
 
 

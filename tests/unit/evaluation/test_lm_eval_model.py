@@ -10,6 +10,7 @@ import lm_eval.tasks
 import pytest
 import yaml
 from datasets import Dataset
+from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import simple_evaluate
@@ -21,13 +22,13 @@ from glow.config import Evaluation, EvaluationSettings, Suite
 from glow.errors import UserError
 from glow.evaluation import lm_eval_model
 from glow.evaluation.evaluate import evaluate
-from glow.evaluation.harness import ModelUnderTest
 from glow.evaluation.lm_eval_model import GlowModel
+from glow.evaluation.model_under_test import ModelUnderTest
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.models.prompts import PAPER
 from glow.models.sampling import Completion
 from glow.suites.files import write_suite
-from glow.suites.task_hooks import SampledText, judge, rows
+from glow.suites.task_hooks import SampledText, count_verdicts, judge_boxed, judge_choice, rows
 from glow.suites.task_problems import task_problems
 from glow.suites.tasks import FOLDER, read_task, task_names
 
@@ -69,7 +70,7 @@ def test_a_group_is_the_plain_mean_of_its_suites(tiny_model: Path, monkeypatch: 
     def few(suite: str, **_: Any) -> dict[str, Dataset]:
         found = [
             {
-                "question": str(score),
+                "asked": str(score),
                 "answer": "x",
                 "row": json.dumps({"question": "Q", "answer": str(score)}),
             }
@@ -122,10 +123,22 @@ def test_a_task_loads_with_the_papers_prompt_and_decoding(tmp_path: Path) -> Non
 def test_a_verdict_through_lm_eval_is_the_verifiers() -> None:
     problem = {"problem_id": "p", "question": "Q", "answer": "\\frac{1}{2}", "format": "boxed"}
     document = {"row": json.dumps(problem)}
-    assert judge(document, ["So \\boxed{0.5}."]) == {"accuracy": 1.0, "truncated": 0.0, "unparsed": 0.0}
-    assert judge(document, ["So \\boxed{0.4}."])["accuracy"] == 0
-    assert judge(document, ["A half."])["unparsed"] == 1
-    assert judge(document, [SampledText("\\boxed{0.5}", "length")])["truncated"] == 1
+    cut = SampledText("\\boxed{0.5}", Completion("\\boxed{0.5}", [3], 5, "length"))
+    found = judge_boxed(document, [["So \\boxed{0.5}.", "So \\boxed{0.4}.", "A half.", cut]])
+    judgements = found.pop("judgements")
+    assert found == {"accuracy": 0.25, "truncated": 0.25, "unparsed": 0.25}
+    assert [judgement["verdict"] for judgement in judgements] == ["correct", "wrong", "unparsed", "truncated"]
+    assert [judgement["extracted"] for judgement in judgements] == ["0.5", "0.4", None, "0.5"]
+    assert count_verdicts([judgements, judgements[:1]]) == {
+        "correct": 2, "wrong": 1, "unparsed": 1, "truncated": 1,
+    }  # fmt: skip
+
+
+def test_the_likeliest_choice_is_judged() -> None:
+    found = judge_choice({"answer": "B"}, [(-2.0, False), (-1.5, False), (-1.5, True)])
+    assert found["accuracy"] == 1
+    assert found["judgements"][0]["extracted"] == "B"
+    assert judge_choice({"answer": "B"}, [(-1.5, False), (-1.5, False)])["accuracy"] == 0
 
 
 # --- MMLU by log-likelihood ----------------------------------------------------------------------
@@ -176,7 +189,7 @@ def test_raw_log_likelihoods_equal_lm_evals_own_model(tiny_model: Path) -> None:
     theirs = HFLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=1).loglikelihood(
         requests
     )
-    ours = ModelUnderTest(tiny_model, Evaluation(max_tokens=1)).score_raw(pairs)
+    ours = ModelUnderTest(tiny_model).score_raw(pairs)
     for (likelihood, greedy), score in zip(theirs, ours, strict=True):
         assert score.log_likelihood == pytest.approx(likelihood, abs=1e-4)
         assert score.greedy == greedy
@@ -201,9 +214,47 @@ def test_the_stage_and_lm_eval_agree_on_the_likeliest_letters(tiny_model: Path, 
         assert row["loglikelihoods"] == pytest.approx(
             [float(r[0]) for r in sample["filtered_resps"]], abs=1e-4
         )
-        assert row["correct"] == bool(sample["acc"])
+        assert row["correct"] == bool(sample["accuracy"])
     accuracy = sum(row["correct"] for row in stage) / 3
-    assert theirs["results"]["glow_mmlu_loglikelihood"]["acc,none"] == pytest.approx(accuracy)
+    assert theirs["results"]["glow_mmlu_loglikelihood"]["accuracy,none"] == pytest.approx(accuracy)
+
+
+def test_the_stage_and_lm_eval_score_choices_alike(tiny_model: Path, tmp_path: Path) -> None:
+    """A chat turn with its end, by the same task file: not lm-eval's raw text."""
+    file = tmp_path / "pick.jsonl"
+    write_jsonl(
+        file,
+        [
+            {"problem_id": f"c-{n}", "question": f"Which is {n}?", "answer": "B", "format": "choice",
+             "choices": ["pens", str(n), "turn left"]}
+            for n in range(3)
+        ],
+    )  # fmt: skip
+    evaluate(
+        tiny_model, [file], tmp_path / "out",
+        EvaluationSettings(prompt=PAPER, evaluation=Evaluation(max_tokens=4), seed=0),
+    )  # fmt: skip
+    stage = [row["loglikelihoods"] for row in read_jsonl(tmp_path / "out" / "samples.jsonl.gz")]
+    found = simple_evaluate(
+        "glow", model_args={"path": str(tiny_model)}, tasks=["glow_suite_choice"], bootstrap_iters=0,
+        task_manager=manager(suite_file=str(file)),
+    )  # fmt: skip
+    samples = found["samples"]["glow_suite_choice"]
+    assert [[likelihood for likelihood, _ in sample["filtered_resps"]] for sample in samples] == stage
+
+
+def test_a_foreign_choice_is_a_turn_without_the_space_before_it(tiny_model: Path) -> None:
+    spaced, bare = (
+        GlowModel(str(tiny_model)).loglikelihood([Instance("loglikelihood", {}, ("Q?", said), 0)])
+        for said in (" yes", "yes")
+    )
+    assert spaced == bare
+    tested = ModelUnderTest(tiny_model)
+    turn = tested.score(
+        [[{"role": "system", "content": PAPER.system}, {"role": "user", "content": "Q?"}]],
+        [tested.whole_turn("yes")],
+    )
+    assert bare[0][0] == turn[0].log_likelihood
 
 
 # --- the model `glow` ----------------------------------------------------------------------------
@@ -234,7 +285,7 @@ class Scripted:
 def test_verdicts_are_those_of_the_stage(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glow.evaluation.harness.load_engine", lambda model, settings: Scripted())
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda model, settings: Scripted())
     Scripted.asked = []
     file = questions(tmp_path)
     write_suite("questions", Suite(file=file), tmp_path / "suites" / "questions.jsonl")
@@ -271,6 +322,20 @@ def test_a_tiny_model_samples_the_same_through_both(tiny_model: Path, tmp_path: 
         task_manager=manager(file=str(file)), gen_kwargs="max_gen_toks=6",
     )  # fmt: skip
     assert [sample["resps"][0][0] for sample in found["samples"]["glow_questions"]] == stage
+
+
+def test_every_repeat_is_sampled_and_judged(tiny_model: Path, tmp_path: Path) -> None:
+    """lm-eval hands the same request over once a repeat."""
+    write_suite("questions", Suite(file=questions(tmp_path)), tmp_path / "suite.jsonl")
+    task_manager = manager(suite_file=str(tmp_path / "suite.jsonl"))
+    task = task_manager.load("glow_suite_boxed")["tasks"]["glow_suite_boxed"]
+    task.set_config("repeats", 3)
+    task.set_config("generation_kwargs", {"max_gen_toks": 6}, update=True)
+    found = evaluator.evaluate(GlowModel(str(tiny_model)), {"tasks": {"it": task}}, bootstrap_iters=0)
+    for sample in found["samples"]["it"]:
+        assert len(sample["judgements"]) == 3
+        assert len(set(sample["resps"][0])) == 3
+    assert sum(found["results"]["it"]["judgements,none"].values()) == 12
 
 
 def test_the_command_line(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +451,7 @@ def ask(model: GlowModel, *stops: str) -> list[str]:
 
 @pytest.fixture
 def scripted(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> GlowModel:
-    monkeypatch.setattr("glow.evaluation.harness.load_engine", lambda model, settings: Scripted())
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda model, settings: Scripted())
     Scripted.asked = []
     return GlowModel(str(tiny_model), seed=3)
 

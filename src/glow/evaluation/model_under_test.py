@@ -1,0 +1,116 @@
+"""A model that is being evaluated: it samples through an engine, and scores given responses.
+
+Scoring is always transformers' teacher-forced pass. With vLLM the one engine is closed before the other
+starts, so that they never share a device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from glow.config import Decoding
+from glow.files.progress import progress_bar
+from glow.models.engines import load_engine
+from glow.models.load import context_size, load_model, prompt_ids, turn_end
+from glow.models.prompts import Message
+from glow.models.sampling import Completion, Engine, Request, TokenMeter
+from glow.models.scoring import Score, score_responses
+from glow.models.transformers_engine import TransformersEngine
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A transformers model, its tokenizer, and the token that ends a turn."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    end: int
+
+
+class ModelUnderTest:
+    """The model in directory `path`, loaded when it is first needed.
+
+    Attributes:
+        device: what it runs on; "none" until then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.device = "none"
+        self._decoding: Decoding | None = None
+        self._engine: Engine | None = None
+        self._loaded: _Loaded | None = None
+
+    def sample(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        """One completion a request, in their order; the engine stays for the next of the same decoding."""
+        if self._engine is None or decoding != self._decoding:
+            self.close()
+            self._engine, self._decoding = load_engine(self.path, decoding), decoding
+            self.device = self._engine.device
+        with TokenMeter("responses", len(requests)) as meter:
+            return self._engine.generate(requests, lambda place, completion: meter.add(completion))
+
+    def score(
+        self, conversations: Sequence[Sequence[Message]], responses: Sequence[list[int]]
+    ) -> list[Score]:
+        """Score token ids as the model's turn after each conversation; too long a one loses its start."""
+        loaded = self._for_scoring()
+        context = context_size(loaded.model.config)
+        prompts = [
+            prompt_ids(loaded.tokenizer, messages)[-max(1, context - len(response)) :]
+            for messages, response in zip(conversations, responses, strict=True)
+        ]
+        return self._score(loaded, prompts, responses)
+
+    def score_raw(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+        """Score (context, continuation) pairs of raw text, tokenized together and split as lm-eval does.
+
+        Spaces at the context's end count to the continuation. Too long a context loses its start.
+        """
+        loaded = self._for_scoring()
+        context_length = context_size(loaded.model.config)
+        prompts, responses = [], []
+        for context, continuation in pairs:
+            bare = context.rstrip()
+            whole = loaded.tokenizer(context + continuation)["input_ids"]
+            split = len(loaded.tokenizer(bare)["input_ids"])
+            prompts.append(whole[:split][-max(1, context_length - len(whole) + split) :])
+            responses.append(whole[split:])
+        return self._score(loaded, prompts, responses)
+
+    @staticmethod
+    def _score(loaded: _Loaded, prompts: list[list[int]], responses: Sequence[list[int]]) -> list[Score]:
+        with progress_bar("scores", "response", total=len(responses)) as bar:
+            return score_responses(loaded.model, prompts, responses, bar.update)
+
+    def whole_turn(self, text: str) -> list[int]:
+        """Token ids of a turn that says `text`, with its end."""
+        loaded = self._for_scoring()
+        return [*loaded.tokenizer(text, add_special_tokens=False)["input_ids"], loaded.end]
+
+    def sampled_turn(self, completion: Completion) -> list[int]:
+        """Token ids of a sampled turn, with its end where the model reached it."""
+        if completion.finish_reason == "length":
+            return completion.token_ids
+        return [*completion.token_ids, self._for_scoring().end]
+
+    def close(self) -> None:
+        """Give back the memory that the model holds."""
+        self._loaded = None
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _for_scoring(self) -> _Loaded:
+        if self._loaded is None:
+            if isinstance(self._engine, TransformersEngine):
+                model, tokenizer = self._engine.model, self._engine.tokenizer
+            else:
+                self.close()
+                model, tokenizer = load_model(self.path)
+            self._loaded = _Loaded(model, tokenizer, turn_end(tokenizer))
+            self.device = model.device.type
+        return self._loaded
