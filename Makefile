@@ -21,7 +21,7 @@ READY := .venv/ready
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPU_JOBS) --cores all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-extras test-vllm lint tiny docs clean
+.PHONY: help setup reproduce report test test-extras test-vllm lint tiny docs pictures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,14 +59,19 @@ lint: $(READY)  ## formatters, linters and types, changing nothing
 tiny: CONFIG = tests/workflow/tiny.yaml
 tiny: reproduce  ## the whole study on the tests' configuration, in a few minutes
 
-docs: $(READY)  ## draw the README's pictures again, from results/miniature (needs graphviz)
+docs: $(READY)  ## write the API reference, docs/api, and draw the pictures again if results/miniature is there
+	$(BIN)/python docs/api.py
+	$(if $(wildcard results/miniature/figures/main.svg),$(MAKE) pictures)
+
+pictures: $(READY)  ## draw docs/*.svg again, from results/miniature (needs graphviz)
+	@command -v dot >/dev/null || { echo "make: no graphviz found: sudo apt install graphviz"; exit 2; }
 	$(BIN)/snakemake --rulegraph --configfile config/miniature.yaml \
 	  | grep -v -e '-> 0$$' -e '0\[label = "all"' | sed 's/margin=0/margin=0, rankdir=LR/' \
 	  | dot -Tsvg > docs/dag.svg
 	cp results/miniature/figures/main.svg docs/main.svg
 
 clean:  ## remove the environments and the caches; results/ stays
-	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 define FIT_PYTHON
 @command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }

@@ -104,6 +104,17 @@ def test_vllm_is_tested_in_an_environment_of_its_own(checkout: Path) -> None:
     assert ".venv/bin" not in planned
 
 
+def test_docs_draws_the_pictures_of_a_miniature_that_was_run(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "ready").touch()
+    assert "docs/main.svg" not in make(checkout, "-n", "docs").stdout
+    figure = checkout / "results" / "miniature" / "figures" / "main.svg"
+    figure.parent.mkdir(parents=True)
+    figure.touch()
+    planned = make(checkout, "-n", "docs").stdout
+    assert planned.index("docs/api.py") < planned.index("cp results/miniature/figures/main.svg docs/main.svg")
+
+
 def test_the_tiny_target_runs_the_tests_configuration(checkout: Path) -> None:
     planned = make(checkout, "-n", "tiny").stdout
     assert "--configfile tests/workflow/tiny.yaml" in planned

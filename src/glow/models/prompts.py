@@ -15,7 +15,7 @@ PAPER = Prompt(
     system="You are a helpful assistant.",
     instruction="Please reason step by step, and put your final answer within \\boxed{}.",
 )
-"""The prompt of the paper's evaluation (its released script; PAPER.md)."""
+"""The prompt of the paper's evaluation, from its released script (docs/paper.md, "The set-up")."""
 
 
 def prompt_messages(question: str, prompt: Prompt) -> list[Message]:

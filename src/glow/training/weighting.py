@@ -14,12 +14,12 @@ Clamp = tuple[float, float]
 def glow_weights(
     previous_loss: Tensor,
     current_loss: Tensor,
-    alpha: float = 1.0,
-    beta: float = 10.0,
+    alpha: float,
+    beta: float,
     clamp: Clamp | None = None,
 ) -> Tensor:
     """Gain-based loss weights, `w = alpha * (1 - sigmoid(beta * gain))` with
-    `gain = previous_loss - current_loss` (PAPER.md, "GLOW, exactly").
+    `gain = previous_loss - current_loss` (docs/paper.md, "The GLOW weights").
 
     A sample that improved since the previous epoch (gain > 0) gets less than `alpha / 2`, one that
     got worse gets more: training turns to what has not been learnt yet.

@@ -16,7 +16,7 @@ PAPER = {
     "mmlu": {"mmlu", "mmlu_pro", "bbh", "bbh_authors"},
     None: {"gpqa_diamond", "acpbench", "headqa", "bbh_dyck", "ifeval"},
 }
-"""The paper's sets (PAPER.md) by the training domain that they are in-domain for."""
+"""The paper's sets (docs/paper.md, "The set-up") by the training domain that they are in-domain for."""
 GROUPS = {"maths": PAPER["math"], "general": PAPER["mmlu"], "other": PAPER[None]}
 """And by the paper's words for its groups."""
 
