@@ -10,11 +10,8 @@ suite left out) is the user's.
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from glow.config import Contamination
-from glow.data.ngrams import SHORTEST, SuiteIndex
-from glow.data.overlap import Found, scan
+from glow.data.overlap import SHORTEST, Found, SuiteIndex, scan
 from glow.data.wording import read_suites
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
@@ -95,15 +92,12 @@ def _summary(report: Record, most: Record, output: Path) -> str:
 
 def _by_suite(index: SuiteIndex, found: Sequence[Found], settings: Contamination) -> list[Record]:
     """A record for each suite: what all training files together hold of it, and the worst examples."""
-    together = _union(found, len(index.questions))
+    together = _union(found)
     entries = []
     for suite, numbers in _numbers_by_suite(index).items():
-        worst = numbers[np.lexsort((numbers, -_share(index, together)[numbers], ~together.exact[numbers]))]
-        examples = [
-            _example(index, found, together, number)
-            for number in worst[:EXAMPLES]
-            if together.covered[number] or together.exact[number]
-        ]
+        held = [number for number in numbers if number in together.covered]
+        held.sort(key=lambda number: (number not in together.exact, -_share(index, together, number)))
+        examples = [_example(index, found, together, number) for number in held[:EXAMPLES]]
         entries.append(
             {"suite": suite, "questions": len(numbers)}
             | _counts(index, together, numbers, settings)
@@ -112,36 +106,38 @@ def _by_suite(index: SuiteIndex, found: Sequence[Found], settings: Contamination
     return entries
 
 
-def _union(found: Sequence[Found], questions: int) -> Found:
-    together = Found.nothing(Path(), questions)
+def _union(found: Sequence[Found]) -> Found:
+    together = Found(Path())
     for one in found:
         together.exact |= one.exact
-        together.covered = np.maximum(together.covered, one.covered)
+        for number, covered in one.covered.items():
+            together.covered[number] = max(covered, together.covered.get(number, 0))
     return together
 
 
-def _numbers_by_suite(index: SuiteIndex) -> dict[str, np.ndarray]:
+def _numbers_by_suite(index: SuiteIndex) -> dict[str, list[int]]:
     numbers: dict[str, list[int]] = {}
     for number, question in enumerate(index.questions):
         numbers.setdefault(question.suite, []).append(number)
-    return {suite: np.array(found) for suite, found in numbers.items()}
+    return numbers
 
 
-def _share(index: SuiteIndex, found: Found) -> np.ndarray:
-    """The share of each question's words that is covered."""
-    return found.covered / np.maximum(1, index.lengths)
+def _share(index: SuiteIndex, found: Found, number: int) -> float:
+    """The share of a question's words that is covered."""
+    return found.covered.get(number, 0) / max(1, index.lengths[number])
 
 
-def _counts(index: SuiteIndex, found: Found, numbers: np.ndarray, settings: Contamination) -> Record:
-    exact, covered = found.exact[numbers], found.covered[numbers]
-    short = index.whole_only[numbers]
-    overlapping = exact | ((covered > 0) & (_share(index, found)[numbers] >= settings.coverage))
+def _counts(index: SuiteIndex, found: Found, numbers: Sequence[int], settings: Contamination) -> Record:
+    covered = [number for number in numbers if found.covered.get(number, 0) > 0]
+    exact = [number for number in numbers if number in found.exact]
+    overlapping = {number for number in covered if _share(index, found, number) >= settings.coverage}
+    overlapping.update(exact)
     return {
-        "short": int(short.sum()),
-        "exact": int(exact.sum()),
-        "any_ngram": int(((covered > 0) & ~short).sum()),
-        "overlapping": int(overlapping.sum()),
-        "share": float(overlapping.mean()),
+        "short": sum(index.whole_only[number] for number in numbers),
+        "exact": len(exact),
+        "any_ngram": sum(not index.whole_only[number] for number in covered),
+        "overlapping": len(overlapping),
+        "share": len(overlapping) / len(numbers),
     }
 
 
@@ -153,13 +149,13 @@ def _counts_by_suite(index: SuiteIndex, found: Found, settings: Contamination) -
 
 def _example(index: SuiteIndex, found: Sequence[Found], together: Found, number: int) -> Record:
     """A question and the training row that holds most of it."""
-    holder = next(one for one in found if one.covered[number] == together.covered[number])
+    holder = next(one for one in found if one.covered.get(number) == together.covered[number])
     question = index.questions[number]
     return {
         "question_id": question.name,
         "question": " ".join(question.stem.split())[:_SHOWN],
-        "exact": bool(together.exact[number]),
-        "covered": float(_share(index, together)[number]),
+        "exact": number in together.exact,
+        "covered": _share(index, together, number),
         "training_file": str(holder.path),
         "training_row": holder.row[number],
     }

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glow.data import ngrams, overlap
-from glow.data.ngrams import SuiteIndex
-from glow.data.overlap import Found, scan
+from glow.data import overlap
+from glow.data.overlap import SuiteIndex, scan
 from glow.data.wording import read_suites, words
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
@@ -20,24 +19,45 @@ from glow.files.user_rows import read_rows
 LONG = "A train leaves Aachen at nine and reaches Basel at noon; how many hours does it take to arrive?"
 SHORT = "What is 2 + 3?"
 MIDDLING = "Compute the product (a + b)^2 * c ="
-Overlap = Callable[..., Found]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What training rows hold of a suite, question by question: nothing is 0, False and ""."""
+
+    covered: list[int]
+    exact: list[bool]
+    row: list[str]
+    rows: int
+    words: int
+
+
+Overlap = Callable[..., Held]
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> Overlap:
     """What training rows hold of a suite of questions, each a text or a whole row."""
 
-    def of(suite: list[str | Record], training: list[str | Record], ngram: int = 13) -> Found:
+    def of(suite: list[str | Record], training: list[str | Record], ngram: int = 13) -> Held:
         return scanned(tmp_path, suite, training, ngram)
 
     return of
 
 
-def scanned(folder: Path, suite: list[str | Record], training: list[str | Record], ngram: int = 13) -> Found:
+def scanned(folder: Path, suite: list[str | Record], training: list[str | Record], ngram: int = 13) -> Held:
     for name, rows in (("suite", suite), ("training", training)):
         records = [row if isinstance(row, dict) else {"question": row} for row in rows]
         write_jsonl(folder / f"{name}.jsonl", records)
-    return scan(folder / "training.jsonl", SuiteIndex(read_suites([folder / "suite.jsonl"]), ngram))
+    index = SuiteIndex(read_suites([folder / "suite.jsonl"]), ngram)
+    got, numbers = scan(folder / "training.jsonl", index), range(len(suite))
+    return Held(
+        [got.covered.get(number, 0) for number in numbers],
+        [number in got.exact for number in numbers],
+        [got.row.get(number, "") for number in numbers],
+        got.rows,
+        got.words,
+    )
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -85,33 +105,33 @@ def test_a_shared_run_of_thirteen_words_is_found_and_of_twelve_is_not(
     found: Overlap, length: int, covered: int
 ) -> None:
     run = " ".join(words(LONG)[2 : 2 + length])
-    assert found([LONG], [f"Alpha beta gamma {run} delta."]).covered.tolist() == [covered]
+    assert found([LONG], [f"Alpha beta gamma {run} delta."]).covered == [covered]
 
 
 def test_a_copy_is_found_whatever_stands_around_it(found: Overlap) -> None:
     thirteen = " ".join(words(LONG)[:13])
     for copy in (f"**{thirteen}**", f"({thirteen})", f"<q>{thirteen}</q>", f"> {thirteen} = ?"):
-        assert found([thirteen], [copy]).covered.tolist() == [13]
+        assert found([thirteen], [copy]).covered == [13]
 
 
 def test_words_covered_twice_count_once_and_only_in_one_text(found: Overlap) -> None:
     """Runs of 4: words 0-5 are one run of 6; 10-13 and 14-17 are two in another text."""
     held = words(LONG)
     one, other = " ".join(held[:6]), " ".join(held[10:14]) + " x " + " ".join(held[14:18])
-    assert found([LONG], [one], 4).covered.tolist() == [6]
-    assert found([LONG], [other], 4).covered.tolist() == [8]
+    assert found([LONG], [one], 4).covered == [6]
+    assert found([LONG], [other], 4).covered == [8]
     both = found([LONG], [{"id": "a", "question": one}, {"id": "b", "question": other}], 4)
-    assert (both.covered.tolist(), both.row) == ([8], ["b"])
+    assert (both.covered, both.row) == ([8], ["b"])
 
 
 def test_texts_do_not_run_into_each_other(found: Overlap) -> None:
     held = words(LONG)
-    assert found([LONG], [" ".join(held[:10]), " ".join(held[10:])]).covered.tolist() == [0]
-    assert found([LONG], [{"a": " ".join(held[:10]), "b": " ".join(held[10:])}]).covered.tolist() == [0]
+    assert found([LONG], [" ".join(held[:10]), " ".join(held[10:])]).covered == [0]
+    assert found([LONG], [{"a": " ".join(held[:10]), "b": " ".join(held[10:])}]).covered == [0]
 
 
 def test_ties_go_to_the_row_whose_id_has_the_least_hash(found: Overlap) -> None:
-    """In one batch, whatever the order of the rows, and for a long and a short question alike."""
+    """Whatever the order of the rows, and for a long and a short question alike."""
     rows: list[str | Record] = [
         {"id": f"t-{number}", "text": f"{number}: {LONG} {MIDDLING}"} for number in range(20)
     ]
@@ -121,9 +141,9 @@ def test_ties_go_to_the_row_whose_id_has_the_least_hash(found: Overlap) -> None:
 
 
 def test_the_shortest_questions_are_compared_whole(found: Overlap) -> None:
-    assert found([SHORT], ["what is 2+3"]).exact.tolist() == [True]
-    assert found([SHORT], ["So what is 2 + 3?"]).exact.tolist() == [False]
-    assert found([SHORT], ["What is 2 - 3?"]).exact.tolist() == [False]
+    assert found([SHORT], ["what is 2+3"]).exact == [True]
+    assert found([SHORT], ["So what is 2 + 3?"]).exact == [False]
+    assert found([SHORT], ["What is 2 - 3?"]).exact == [False]
 
 
 def chat(question: str) -> Record:
@@ -153,23 +173,21 @@ def test_a_question_shorter_than_an_ngram_is_found_inside_a_longer_text(
     found: Overlap, asked: str, training: str, copied: bool
 ) -> None:
     got = found([asked], [chat(training)])
-    assert got.covered.tolist() == [len(words(asked)) - asked.endswith("=") if copied else 0]
-    assert not got.exact.any()
+    assert got.covered == [len(words(asked)) - asked.endswith("=") if copied else 0]
+    assert not any(got.exact)
 
 
 def test_which_questions_are_compared_whole_only(tmp_path: Path) -> None:
     suite: list[Record] = [{"question": text} for text in (LONG, MIDDLING, SHORT)]
     write_jsonl(tmp_path / "s.jsonl", [*suite, {"question": "Osteoclasts", "choices": ["eat", "make"]}])
     index = SuiteIndex(read_suites([tmp_path / "s.jsonl"]), 13)
-    assert index.whole_only.tolist() == [False, False, True, False]
+    assert index.whole_only == [False, False, True, False]
 
 
 def test_every_text_of_a_row_is_read(found: Overlap) -> None:
     chat = {"messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": "3"}]}
-    assert found([LONG], [chat]).exact.tolist() == [True]
-    assert found(
-        [LONG], [{"question": "?", "response": f"We are asked: {LONG} Three."}]
-    ).covered.tolist() == [19]
+    assert found([LONG], [chat]).exact == [True]
+    assert found([LONG], [{"question": "?", "response": f"We are asked: {LONG} Three."}]).covered == [19]
 
 
 CAPITAL = {"id": "q", "question": "The capital of France is", "choices": ["Rome", "Paris", "Bonn", "Oslo"]}
@@ -190,13 +208,13 @@ CAPITAL = {"id": "q", "question": "The capital of France is", "choices": ["Rome"
     ],
 )  # fmt: skip
 def test_multiple_choice(found: Overlap, training: Record, whole: bool) -> None:
-    assert found([CAPITAL], [training]).exact.tolist() == [whole]
+    assert found([CAPITAL], [training]).exact == [whole]
     boxed = {
         "id": "q",
         "question": "The capital of France is\nA. Rome\nB. Paris\nC. Bonn\nD. Oslo",
         "stem": "The capital of France is",
     }
-    assert found([boxed], [training]).exact.tolist() == [whole]
+    assert found([boxed], [training]).exact == [whole]
 
 
 LETTERED = "A. Rome\nB. Paris\nC. Bonn\nD. Oslo"
@@ -225,7 +243,7 @@ def test_a_short_question_with_choices_is_found_inside_a_longer_text_with_them(
     found: Overlap, suite: Record, training: str, copied: bool
 ) -> None:
     length = len(words(suite["question"]))
-    assert found([suite], [chat(training)]).covered.tolist() == [length if copied else 0]
+    assert found([suite], [chat(training)]).covered == [length if copied else 0]
 
 
 def test_questions_of_one_wording_are_told_apart_by_their_choices(found: Overlap) -> None:
@@ -234,7 +252,7 @@ def test_questions_of_one_wording_are_told_apart_by_their_choices(found: Overlap
         for name in ("apple", "brick", "cloud")
     ]
     training = chat("Which of these is a fruit?\nA. brick one\nB. brick two")
-    assert found(suite, [training]).covered.tolist() == [0, 6, 0]
+    assert found(suite, [training]).covered == [0, 6, 0]
 
 
 def test_rows_are_named_by_their_id_or_their_place(found: Overlap) -> None:
@@ -296,8 +314,8 @@ def test_as_the_reference_says(
     tmp_path_factory: pytest.TempPathFactory, suite: list[str], training: list[str]
 ) -> None:
     got = scanned(tmp_path_factory.mktemp("r"), list(suite), list(training), N)
-    assert got.covered.tolist() == reference(suite, training)
-    assert got.exact.tolist() == [question in training for question in suite]
+    assert got.covered == reference(suite, training)
+    assert got.exact == [question in training for question in suite]
 
 
 @given(suite=TEXTS, training=TEXTS)
@@ -306,9 +324,9 @@ def test_short_questions_as_the_reference_says(
 ) -> None:
     """No n-gram is as long as these: from 2 words all of a question has to be held."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngrams, "SHORTEST", 2)
+        patch.setattr(overlap, "SHORTEST", 2)
         got = scanned(tmp_path_factory.mktemp("s"), list(suite), list(training), 13)
-    assert got.covered.tolist() == [
+    assert got.covered == [
         len(question.split())
         * any(question == text or (" " in question and f" {question} " in f" {text} ") for text in training)
         for question in suite
@@ -316,18 +334,13 @@ def test_short_questions_as_the_reference_says(
 
 
 @given(suite=TEXTS, training=TEXTS, data=st.data())
-def test_the_order_of_the_rows_and_the_batches_do_not_matter(
+def test_the_order_of_the_rows_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, suite: list[str], training: list[str], data: st.DataObject
 ) -> None:
     rows: list[str | Record] = [{"id": f"t-{place}", "text": text} for place, text in enumerate(training)]
     shuffled = data.draw(st.permutations(rows))
     one = scanned(tmp_path_factory.mktemp("o"), list(suite), rows, N)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlap, "_BATCH_WORDS", data.draw(st.integers(1, 20)))
-        patch.setattr(ngrams, "_PAIRS", data.draw(st.integers(1, 5)))
-        other = scanned(tmp_path_factory.mktemp("o"), list(suite), list(shuffled), N)
-    assert (one.covered.tolist(), one.exact.tolist()) == (other.covered.tolist(), other.exact.tolist())
-    assert (one.row, one.rows, one.words) == (other.row, other.rows, other.words)
+    assert one == scanned(tmp_path_factory.mktemp("o"), list(suite), list(shuffled), N)
 
 
 @given(
@@ -343,7 +356,7 @@ def test_an_inserted_copy_is_always_found(
     copy = asked.upper() if shout else asked
     training = [{"response": f"{before} {copy} {after}"}]
     got = scanned(tmp_path_factory.mktemp("c"), [asked], training)
-    assert got.covered.tolist() == [len(question)]
+    assert got.covered == [len(question)]
 
 
 @given(
@@ -354,7 +367,7 @@ def test_disjoint_vocabularies_never_overlap(
     tmp_path_factory: pytest.TempPathFactory, suite: list[str], training: list[str]
 ) -> None:
     got = scanned(tmp_path_factory.mktemp("d"), list(suite), list(training), N)
-    assert not got.covered.any() and not got.exact.any()
+    assert not any(got.covered) and not any(got.exact)
 
 
 # --- real sets ----------------------------------------------------------------------------------
@@ -397,11 +410,10 @@ def test_math_500_is_not_in_maths_training_split_but_five_are_in_answers_on_its_
     shared_data: Path,
 ) -> None:
     index = SuiteIndex(read_suites([shared_data / "math500" / "test.jsonl.gz"]), 13)
-    assert not scan(shared_data / "math_train" / "train.jsonl.gz", index).exact.any()
+    assert not scan(shared_data / "math_train" / "train.jsonl.gz", index).exact
     answers = shared_data / "traj_math_qwen_cot100" / "test.jsonl.gz"
     flagged = {row["question"] for _, row in read_rows(answers) if row["question_in_math500"]}
-    exact = np.flatnonzero(scan(answers, index).exact)
-    assert {index.questions[number].stem for number in exact} == flagged
+    assert {index.questions[number].stem for number in scan(answers, index).exact} == flagged
     assert len(flagged) == 5
 
 
@@ -426,7 +438,9 @@ def test_chats_that_ask_all_questions_are_found(
     index = SuiteIndex(read_suites([shared_data / file]), 13)
     got = scan(tmp_path / "chats.jsonl", index)
     assert [
-        rows[number]["question"] for number in np.flatnonzero(got.covered < 0.8 * index.lengths)
+        row["question"]
+        for number, row in enumerate(rows)
+        if got.covered.get(number, 0) < 0.8 * index.lengths[number]
     ] == missed
 
 
@@ -435,6 +449,6 @@ def test_no_short_question_of_another_set_is_found_in_maths_solutions(shared_dat
     suites = [shared_data / name / "test.jsonl.gz" for name in ("math500", "minerva", "mmlu")]
     index = SuiteIndex(read_suites(suites), 13)
     got = scan(shared_data / "math_train" / "train.jsonl.gz", index)
-    short = (index.lengths < 13) & (got.covered > 0)
-    assert got.exact[short].all()
-    assert short.sum() == 7
+    short = {number for number in got.covered if index.lengths[number] < 13}
+    assert short <= got.exact
+    assert len(short) == 7

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fabricated import World
 
-from glow.data.ngrams import SHORTEST
+from glow.data.overlap import SHORTEST
 from glow.errors import UserError
 from glow.files.jsonl import write_json
 from glow.reporting.cells import markdown
@@ -28,10 +28,10 @@ def test_one_row_a_domain_and_suite(world: World) -> None:
 
 def test_the_caption_says_what_was_compared(world: World) -> None:
     text = contamination_table(world.results).caption.text
-    assert "any 13 words running" in text
+    assert "any 13 words in a row" in text
     assert "80% of their words" in text
     assert f"of fewer than {SHORTEST} words and without choices" in text
-    assert "is above 1 %." in text
+    assert "more than 1 % of the questions" in text
 
 
 @pytest.fixture
@@ -50,5 +50,5 @@ def contamination_file(world: World) -> Iterator[Path]:
 )  # fmt: skip
 def test_a_malformed_report_is_named(world: World, contamination_file: Path, report: dict) -> None:
     write_json(contamination_file, report)
-    with pytest.raises(UserError, match=r"report.json: no report of `glow contamination`; remove it"):
+    with pytest.raises(UserError, match=r"report.json: not a report of `glow contamination`; delete it"):
         contamination_table(world.results)
