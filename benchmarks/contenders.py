@@ -176,7 +176,8 @@ def build(
     logging.set_verbosity_error()
     rest = {"model": model, "train_dataset": dataset, "processing_class": build_tokenizer()}
     if name in ("glow", "plain"):
-        trainer = GlowTrainer(args=GlowConfig(**arguments, objective=name, alpha=ALPHA, beta=BETA), **rest)
+        chosen = {"objective": name} | ({"alpha": ALPHA, "beta": BETA} if name == "glow" else {})
+        trainer = GlowTrainer(args=GlowConfig(**arguments, **chosen), **rest)
     elif name == "released":
         trainer = ReleasedLikeTrainer(args=SFTConfig(**arguments), alpha=ALPHA, beta=BETA, **rest)
     else:

@@ -1,12 +1,14 @@
 """An experiment as files and resources: what the rules name, typed and importable without Snakemake."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from glow.config import Experiment, Model, ObjectiveSettings, Section, Suite
+from glow.config import Experiment, Model, ObjectiveChoice, Section, Suite
 from glow.config.options import flags
+from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
 
@@ -77,9 +79,13 @@ class Study:
         """The trajectories that an arm trains on."""
         return f"{self.results}/arms/{domain}/seed-{seed}/{self.experiment.arms[arm].trajectories}.jsonl"
 
-    def objective(self, arm: str) -> ObjectiveSettings:
+    def objective(self, arm: str) -> ObjectiveChoice:
         """How an arm weights them."""
         return self.experiment.objectives[self.experiment.arms[arm].objective]
+
+    def objective_files(self, arm: str) -> list[str]:
+        """The files of an objective that is not ours."""
+        return [os.path.relpath(file) for file in arm_objectives(self.experiment)[arm].sources]
 
     def initialisations(self) -> list[str]:
         """What GRPO starts from: the base and every arm; nothing when the experiment has no GRPO."""

@@ -16,6 +16,7 @@ from typing import Any
 from glow import config, experiment
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
+from glow.training.objectives import objectives_help
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Stage:
         paths: required path options, name to help.
         options: further options, name to argparse's settings.
         settings: the section of the configuration that the function takes as `settings`.
+        epilog: what its help ends with.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Stage:
     paths: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: type[config.Section] | None = None
+    epilog: str | None = None
 
     def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Declare the subcommand and its options."""
@@ -44,6 +47,7 @@ class Stage:
             self.name,
             help=self.summary,
             description=self.summary[0].upper() + self.summary[1:] + ".",
+            epilog=self.epilog,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -166,7 +170,7 @@ STAGES = (
            "output": "directory of the run"},
           {"--all": {"dest": "all_data", "type": Path, "required": True, "metavar": "PATH",
                      "help": "JSONL of all trajectories (sets the budget of steps)"}},
-          config.SftSettings),
+          config.SftSettings, objectives_help()),
     Stage("grpo", "train a model by GRPO with the verifier as reward (resumable)",
           "glow.training.grpo:train",
           {"problems": "JSONL file of prompts", "model": "directory of the initialisation",

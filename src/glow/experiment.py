@@ -1,8 +1,8 @@
 """An experiment from its configuration, with every name in it checked: what commands and workflow call.
 
-`glow.config` knows what a configuration may say; the names of problem families, evaluation tasks and
-objectives are defined in rooms above it, and are looked up here. Light on purpose: no deep-learning library
-is loaded.
+`glow.config` knows what a configuration may say; problem families, evaluation tasks and objectives are
+defined in rooms above it, and are looked up here. Light on purpose: no deep-learning library is loaded,
+unless a file or module of your own that an objective names loads one.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from glow import config
-from glow.config import Experiment, Suite, unknown
+from glow.config import Experiment, ObjectiveChoice, Suite, unknown
 from glow.errors import UserError
 from glow.miniature.families import FAMILIES
 from glow.suites.tasks import resolved
-from glow.training.objectives import OBJECTIVES
+from glow.training.objectives import choose
 
 
 def read(path: Path, *overlays: Path) -> Experiment:
@@ -30,13 +30,22 @@ def read(path: Path, *overlays: Path) -> Experiment:
 def load(document: Any, source: str) -> Experiment:
     """Check a configuration that is already parsed; `source` names it in messages.
 
-    Suites come back with what their task files say: local files, training domain, group.
+    Suites come back with what their task files say (local files, training domain, group), objectives with
+    all their settings.
 
     Raises:
         UserError: one line a mistake, each naming its key and what to do.
     """
     experiment = config.load(document, source)
-    mistakes = [*_unknown_families(experiment), *_unknown_objectives(experiment)]
+    mistakes = [*_unknown_families(experiment)]
+    objectives: dict[str, ObjectiveChoice] = {}
+    for name, choice in experiment.objectives.items():
+        try:
+            chosen = choose(choice.objective, choice.settings, f"objectives.{name}.")
+            settings = chosen.settings.model_dump(mode="json")
+            objectives[name] = ObjectiveChoice(objective=choice.objective, **settings)
+        except UserError as error:
+            mistakes += str(error).splitlines()
     suites: dict[str, Suite] = {}
     for name, suite in experiment.suites.items():
         try:
@@ -45,7 +54,7 @@ def load(document: Any, source: str) -> Experiment:
             mistakes.append(f"suites.{name}: {error}")
     if mistakes:
         raise UserError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
-    return experiment.model_copy(update={"suites": suites})
+    return experiment.model_copy(update={"objectives": objectives, "suites": suites})
 
 
 def _unknown_families(experiment: Experiment) -> Iterator[str]:
@@ -62,9 +71,3 @@ def _unknown_families(experiment: Experiment) -> Iterator[str]:
         for family in families or ():
             if family not in FAMILIES:
                 yield f"{key}: {unknown(family, FAMILIES)}"
-
-
-def _unknown_objectives(experiment: Experiment) -> Iterator[str]:
-    for name, settings in experiment.objectives.items():
-        if settings.objective not in OBJECTIVES:
-            yield f"objectives.{name}.objective: {unknown(settings.objective, OBJECTIVES)}"

@@ -86,12 +86,18 @@ def _samples(inputs: dict[str, Any]) -> list[tuple[int, torch.Tensor, torch.Tens
     return list(zip(rows, tokens, labels, strict=False))
 
 
+def settings_with(**changes: Any) -> dict[str, Any]:
+    """SETTINGS with changes; alpha and beta go with another objective than GLOW, which has none."""
+    others = {} if changes.get("objective", "glow") == "glow" else {"alpha": None, "beta": None}
+    return {**SETTINGS, **others, **changes}
+
+
 def make_trainer(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> RecordingTrainer:
     """A trainer on a fresh copy of `model`; settings override SETTINGS."""
     callbacks = settings.pop("callbacks", [])
     trainer = RecordingTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
-        args=GlowConfig(**{**SETTINGS, "output_dir": str(folder), **settings}),
+        args=GlowConfig(**settings_with(output_dir=str(folder), **settings)),
         train_dataset=dataset,
         processing_class=AutoTokenizer.from_pretrained(model),
         callbacks=callbacks,

@@ -1,6 +1,7 @@
 """A run that is killed and resumed ends as one that never was, and no other run's checkpoint is taken."""
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -104,10 +105,17 @@ def checkpoint(
         ({"alpha": 1.0}, "alpha was 2.0, is 1.0"),
         ({"beta": 5.0}, "beta was 10.0, is 5.0"),
         ({"clamp": [0.5, 5.0]}, r"clamp was None, is \[0.5, 5.0\]"),
-        ({"objective": "plain"}, "objective was 'glow', is 'plain'"),
+        ({"objective": "plain"}, "objective.objective was 'glow', is 'plain'"),
         ({"per_device_train_batch_size": 4}, "examples per optimiser step was 8, is 4"),
         ({"seed": 8}, "data_seed was 7, is 8"),
-        ({"max_length": 20}, r"training data \(ids, tokens and order\) was"),
+        ({"learning_rate": 1e-3}, "learning_rate was 0.01, is 0.001"),
+        ({"lr_scheduler_type": "cosine"}, "lr_scheduler_type was 'constant', is 'cosine'"),
+        ({"warmup_steps": 3}, "warmup_steps was 0, is 3"),
+        ({"optim": "sgd"}, "optim was 'adamw_torch', is 'sgd'"),
+        ({"adam_beta2": 0.99}, "adam_beta2 was 0.999, is 0.99"),
+        ({"weight_decay": 0.1}, "weight_decay was 0.0, is 0.1"),
+        ({"max_grad_norm": 1.0}, "max_grad_norm was 0.0, is 1.0"),
+        ({"max_length": 20}, r"training data \(ids, tokens and order\) has changed"),
         ({"train_sampling_strategy": "sequential"}, "train_sampling_strategy was 'random'"),
         ({"packing": True, "max_length": 64}, "packing was False, is 'in rows of 64 tokens'"),
     ],
@@ -151,6 +159,22 @@ def test_another_split_of_the_same_steps_is_accepted(
     # AdamW divides by the size of the gradient, so rounding weighs more than in SGD.
     expected = checkpoint[1].model.state_dict()
     assert relative_difference(resumed.model.state_dict(), expected) < 10 * TOLERANCE
+
+
+def test_a_longer_run_goes_on_by_the_schedule_of_its_own_length(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = {**SAVING, "lr_scheduler_type": "cosine", "save_steps": 10}
+    train(tiny_model, dataset, tmp_path, **settings)
+    longer = make_trainer(tiny_model, dataset, tmp_path, **settings | {"num_train_epochs": 5})
+    longer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-10"))
+    rates = {line["step"]: line["learning_rate"] for line in longer.state.log_history if "loss" in line}
+    # A line has the rate that its step was taken with. Of the first one after the checkpoint, after 10 of the
+    # shorter run's 15 steps, it stands in the optimiser's state: so transformers has it.
+    expected = {step: 0.005 * (1 + math.cos(math.pi * (step - 1) / 25)) for step in range(12, 26)}
+    expected[11] = 0.005 * (1 + math.cos(math.pi * 10 / 15))
+    assert {step: rates[step] for step in range(11, 26)} == pytest.approx(expected)
+    assert sorted(longer.history()["epoch"].unique()) == [1, 2, 3, 4, 5]
 
 
 def test_one_process_goes_on_from_two(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -3,21 +3,24 @@
 import math
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from datasets import Dataset, IterableDataset
-from glow_runs import EPOCHS, SAMPLES, SETTINGS, make_trainer, train
+from glow_runs import EPOCHS, SAMPLES, make_trainer, settings_with, train
 from peft import LoraConfig
+from pydantic import Field
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, TrainerCallback
 from trl import SFTConfig
 
 from glow import GlowConfig, GlowTrainer, LossLedger, glow_weights
+from glow.config import Section
 from glow.errors import UserError
-from glow.training.objectives import OBJECTIVES, Objective
+from glow.training.objectives import OBJECTIVES, GlowSettings, Objective
 
 ROWS = [{"prompt": f"{n} plus 1", "completion": f" {n + 1}"} for n in range(12)]
 
@@ -28,7 +31,7 @@ def build(model: Path, folder: Path, rows: Any = ROWS, **settings: Any) -> GlowT
         key: settings.pop(key) for key in ("peft_config", "eval_dataset", "callbacks") if key in settings
     }
     tokenizer = settings.pop("processing_class", None) or AutoTokenizer.from_pretrained(model)
-    arguments = {**SETTINGS, "id_column": "id", "output_dir": str(folder), **settings}
+    arguments = settings_with(**{"id_column": "id", "output_dir": str(folder), **settings})
     return GlowTrainer(
         AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=GlowConfig(**arguments),
@@ -70,10 +73,11 @@ def test_arguments_come_from_a_command_line() -> None:
         "0.5",
         "5.0",
         "--objective",
-        "plain",
+        "glow",
     ]
     (parsed,) = HfArgumentParser(GlowConfig).parse_args_into_dataclasses(line)
-    assert (parsed.beta, parsed.clamp, parsed.objective) == (25.0, [0.5, 5.0], "plain")
+    assert (parsed.beta, parsed.clamp, parsed.objective) == (25.0, [0.5, 5.0], "glow")
+    assert parsed.alpha == 1.0
 
 
 def test_ids_are_the_users_own_or_row_numbers(tiny_model: Path, tmp_path: Path) -> None:
@@ -118,18 +122,58 @@ def test_tokenised_data_are_taken_as_they_are(tiny_model: Path, tmp_path: Path) 
     assert len(trainer.history()) == EPOCHS * 9
 
 
-def test_a_new_objective_is_one_function(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hard(previous_loss: torch.Tensor, loss: torch.Tensor, settings: Any) -> torch.Tensor:
-        return (loss > settings.alpha).float()
+class HardSettings(Section):
+    threshold: float = Field(0.0, ge=0)
+    clamp: tuple[float, float] | None = (0.0, 1.0)
 
-    monkeypatch.setitem(OBJECTIVES, "hard", Objective(sample_weights=hard))
-    trainer = build(tiny_model, tmp_path, objective="hard", alpha=5.0)
+
+@pytest.fixture
+def hard(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An objective of somebody else's, registered; its name."""
+
+    def weights(previous_loss: torch.Tensor, loss: torch.Tensor, settings: HardSettings) -> torch.Tensor:
+        return (loss > settings.threshold).float()
+
+    monkeypatch.setitem(OBJECTIVES, "hard", Objective(settings=HardSettings, sample_weights=weights))
+    return "hard"
+
+
+def test_a_new_objective_is_one_function(tiny_model: Path, tmp_path: Path, hard: str) -> None:
+    trainer = build(tiny_model, tmp_path, objective=hard, objective_settings={"threshold": 5.0})
     trainer.train()
+    shares = [
+        line["share_at_low"] + line["share_at_high"] for line in trainer.state.log_history if "loss" in line
+    ]
+    assert shares == pytest.approx([1.0] * len(shares))
     history = trainer.history()
     assert ((history["loss"] > 5.0) == (history["weight"] == 1.0)).all()
     assert set(history["weight"]) == {0.0, 1.0}
+
+
+def test_settings_of_an_objective_are_its_own(hard: str) -> None:
+    args = GlowConfig("out", objective=hard, objective_settings={"threshold": 2.0})
+    assert (args.alpha, args.beta, args.clamp) == (None, None, [0.0, 1.0])
+    assert args.objective_settings == {"threshold": 2.0}
+    # None in the field is the default, and in the dictionary it is none: also once completed.
+    unbounded = GlowConfig("out", objective=hard, objective_settings={"clamp": None})
+    assert unbounded.clamp is None
+    assert replace(unbounded, seed=1).chosen_objective.bounds is None
+    assert replace(args, clamp=[0.5, 1.0]).chosen_objective.bounds == (0.5, 1.0)
+    assert args.chosen_objective.bounds == (0.0, 1.0)
+
+
+def test_settings_come_from_a_command_line(hard: str) -> None:
+    line = ["--output_dir", "out", "--objective", hard, "--objective_settings", '{"threshold": 2}']
+    (parsed,) = HfArgumentParser(GlowConfig).parse_args_into_dataclasses(line)
+    assert parsed.objective_settings == {"threshold": 2.0}
+
+
+def test_glow_settings_can_be_taken_back() -> None:
+    args = GlowConfig("out", beta=5.0, clamp=[0.5, 5.0])
+    assert replace(args, clamp=None).chosen_objective.settings == GlowSettings(beta=5.0)
+    assert replace(args, alpha=2.0).chosen_objective.settings == GlowSettings(
+        alpha=2.0, beta=5.0, clamp=(0.5, 5.0)
+    )
 
 
 def test_the_public_names_are_the_parts() -> None:
@@ -276,9 +320,11 @@ def test_log_lines_outside_a_step_pass(tiny_model: Path, tmp_path: Path) -> None
     assert trainer.state.log_history[-1]["loss"] == 1.0
 
 
-def test_the_readmes_examples_run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+def test_the_examples_of_the_pages_run(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [(Path(__file__).parents[2] / page).read_text() for page in ("README.md", "docs/trainer.md")]
+    blocks = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
     assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("glow.training.objectives.OBJECTIVES", dict(OBJECTIVES))
@@ -286,10 +332,9 @@ def test_the_readmes_examples_run(tiny_model: Path, tmp_path: Path, monkeypatch:
     exec(blocks[0].replace("Qwen/Qwen2.5-0.5B", str(tiny_model)), scope)
     assert scope["trainer"].history()["sample_id"].tolist() == ["a", "b", "c"] * 3
     exec(blocks[1], scope)
-    weights = scope["OBJECTIVES"]["hard"].sample_weights(
-        None, torch.tensor([0.1, 2.0]), scope["trainer"].args
-    )
-    assert weights.tolist() == [0.0, 1.0]
+    hard = GlowConfig("hard", objective="hard", objective_settings={"threshold": 0.5}).chosen_objective
+    assert hard.entry.sample_weights is not None
+    assert hard.entry.sample_weights(None, torch.tensor([0.1, 2.0]), hard.settings).tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("mode", [{}, {"padding_free": True}])
@@ -343,15 +388,24 @@ def test_settings_that_would_mislead_are_refused(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"objective": "lion"}, "objective 'lion' is unknown; known: plain, glow, dft"),
-        ({"clamp": [2.0, 1.0]}, "clamp must be"),
-        ({"alpha": 0.0}, "alpha must be above 0"),
-        ({"loss_type": "dft"}, "set objective instead"),
+        ({"objective": "adam"}, r"objective: 'adam' is unknown; known: plain, glow, dft \(your own"),
+        ({"clamp": [2.0, 1.0]}, r"clamp: .* 0 <= low <= high, found \[2.0, 1.0\]"),
+        ({"alpha": 0.0}, "alpha: input should be greater than 0, found 0.0"),
+        ({"beta": -1.0}, "beta: input should be greater than or equal to 0, found -1.0"),
+        ({"objective_settings": {"alfa": 1}}, "alfa: 'alfa' is unknown; did you mean 'alpha'?"),
+        ({"objective_settings": {"alpha": 1}, "alpha": 2.0}, "alpha: given twice"),
+        ({"objective_settings": "alpha"}, "objective_settings: 'alpha' is no dictionary"),
+        ({"objective": "plain", "alpha": 1.0}, "alpha: the objective 'plain' has no settings; remove it"),
     ],
 )
-def test_bad_arguments_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_bad_settings_of_an_objective_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         GlowConfig("out", use_cpu=True, **settings)
+
+
+def test_a_loss_of_trls_is_refused() -> None:
+    with pytest.raises(ValueError, match="set objective instead"):
+        GlowConfig("out", use_cpu=True, loss_type="dft")
 
 
 def test_data_that_cannot_be_met_again_are_refused(tiny_model: Path, tmp_path: Path) -> None:

@@ -78,11 +78,6 @@ def test_the_commands_are_there() -> None:
     assert {"setup", "test", "lint"} <= set(named) <= set(targets)
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", TEXT):
-        assert (ROOT / target).exists(), target
-
-
 def test_hooks_are_programs_of_the_environment_so_that_nothing_is_downloaded() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert [repository["repo"] for repository in config["repos"]] == ["local"]
@@ -167,24 +162,25 @@ def focal(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_objective_weighs_as_it_says(focal: str, tmp_path: Path) -> None:
-    args = GlowConfig(str(tmp_path), objective=focal, alpha=2.0, beta=2.0)
-    weigh = objectives.OBJECTIVES[args.objective].sample_weights
+    chosen = GlowConfig(str(tmp_path), objective=focal).chosen_objective
+    weigh, settings = chosen.entry.sample_weights, chosen.settings
     assert weigh is not None
-    # p = 1, 1/2, 1/4 a token: 2 (1 - p)^2; what went before does not count.
+    assert str(chosen) == "focal SFT, gamma = 2"
+    # p = 1, 1/2, 1/4 a token: (1 - p)^2; what went before does not count.
     loss, previous = torch.tensor([0.0, math.log(2), math.log(4)]), torch.tensor([1.0, 0.0, math.nan])
-    assert weigh(previous, loss, args).tolist() == pytest.approx([0.0, 0.5, 1.125])
-    assert torch.equal(weigh(previous[1:2], loss[1:2], args), weigh(previous, loss, args)[1:2])
+    assert weigh(previous, loss, settings).tolist() == pytest.approx([0.0, 0.25, 0.5625])
+    assert torch.equal(weigh(previous[1:2], loss[1:2], settings), weigh(previous, loss, settings)[1:2])
 
 
 def test_a_configuration_may_name_the_objective(focal: str) -> None:
     document = yaml.safe_load((ROOT / TINY).read_text(encoding="utf-8"))
     added = yaml.safe_load(block("How to add an objective", "yaml", "# an experiment with it"))
     experiment = load(document | added, TINY)
-    assert experiment.objectives[experiment.arms["focal"].objective].objective == focal
+    assert experiment.objectives[experiment.arms["focal"].objective].settings == {"gamma": 1.0}
 
 
 def test_the_objective_is_unknown_without_the_change(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="objective 'focal' is unknown"):
+    with pytest.raises(UserError, match="objective: 'focal' is unknown"):
         GlowConfig(str(tmp_path), objective="focal")
 
 

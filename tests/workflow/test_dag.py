@@ -119,7 +119,7 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
     for name, options in arms.items():
         assert cli.section_from(options, config.Sft) == experiment.sft
         assert (
-            cli.section_from(options, config.ObjectiveSettings)
+            cli.section_from(options, config.ObjectiveChoice)
             == experiment.objectives[experiment.arms[name].objective]
         )
         assert options.data.name == f"{experiment.arms[name].trajectories}.jsonl"

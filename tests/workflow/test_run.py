@@ -148,7 +148,7 @@ LAST = {"tables": 1, "figures": 1, "report": 1}
     ("path", "again"),
     [
         ("report.html", {"report": 1}),
-        ("tables/main.csv", {"tables": 1, "report": 1}),
+        ("tables/main.csv", LAST),
         ("figures/main.svg", {"figures": 1, "report": 1}),
         ("evaluation/sft/logic/glow/seed-0/samples.jsonl.gz", {"evaluate": 1, **LAST}),
         ("evaluation/base/seed-0/scores.json", {"evaluate": 1, **LAST}),

@@ -57,7 +57,7 @@ def domain_data():
 
 
 def measured():
-    """What tables and figures are made of."""
+    """What tables, figures and report are made of; the last two run after the tables."""
     return [
         rules.experiment.output[0],
         *expand(rules.contamination.output, domain=experiment.domain_names),

@@ -4,8 +4,7 @@
 rule figures:
     input:
         experiment=rules.experiment.output[0],
-        results=measured(),
-        reported=experiment.reported or [],
+        tables=rules.tables.output,
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{suffix}}",

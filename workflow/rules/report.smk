@@ -6,7 +6,6 @@ rule report:
         experiment=rules.experiment.output[0],
         tables=rules.tables.output,
         figures=rules.figures.output,
-        reported=experiment.reported or [],
     output:
         page=f"{RESULTS}/report.html",
         manifest=f"{RESULTS}/report.html.manifest.json",

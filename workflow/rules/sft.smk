@@ -6,6 +6,7 @@ rule sft:
         data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=study.model_path("base"),
+        objective=lambda wildcards: study.objective_files(wildcards.arm),
         # It has to pass first; but nothing is trained again for a check made again, with another threshold.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:

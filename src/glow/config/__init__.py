@@ -14,7 +14,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
-from glow.config.section import Section, unknown
+from glow.config.section import Section, message, unknown
 from glow.config.stages import (
     ArmSettings,
     EvaluationSettings,
@@ -24,7 +24,7 @@ from glow.config.stages import (
     SftSettings,
     VerdictSettings,
 )
-from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveSettings, Sft
+from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
 
 __all__ = [
     "DEFAULT_ARMS",
@@ -44,7 +44,7 @@ __all__ = [
     "Hub",
     "ImportSettings",
     "Model",
-    "ObjectiveSettings",
+    "ObjectiveChoice",
     "OwnTrajectories",
     "Pretrain",
     "Problems",
@@ -61,6 +61,7 @@ __all__ = [
     "VerdictSettings",
     "Verification",
     "load",
+    "message",
     "read_document",
     "unknown",
 ]

@@ -17,9 +17,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from glow.config.data import Contamination, Domain, OwnTrajectories, Sampling, Selection, Verification
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
-from glow.config.section import Section, existing, existing_folder, unknown
-from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveSettings, Sft
-from glow.errors import UserError, abbreviated
+from glow.config.section import Section, existing, existing_folder, message, unknown
+from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
+from glow.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
 
@@ -39,7 +39,7 @@ class Experiment(Section):
     trajectories: OwnTrajectories | None = None
     shards: int = Field(1, gt=0, description="trajectory files per domain, sampled side by side")
     selection: Selection = Selection()
-    objectives: dict[str, ObjectiveSettings] = DEFAULT_OBJECTIVES
+    objectives: dict[str, ObjectiveChoice] = DEFAULT_OBJECTIVES
     arms: dict[str, Arm] = DEFAULT_ARMS
     sft: Sft
     grpo: Grpo | None = None
@@ -157,7 +157,8 @@ def _merged(document: Any, overlay: Any) -> Any:
 def load(document: Any, source: str) -> Experiment:
     """Validate a configuration that is already parsed; `source` names it in messages.
 
-    Names that other rooms define (families, tasks, objectives) are not checked here: `glow.experiment` does.
+    What other rooms define (families, tasks, objectives and their settings) is not checked here:
+    `glow.experiment` does.
 
     Raises:
         UserError: one line a mistake, each naming its key and what to do.
@@ -176,12 +177,7 @@ def _explain(mistake: Any) -> str:
     key = ".".join(location)
     if mistake["type"] == "extra_forbidden":
         return f"{key}: unknown key; {_nearest_key(location)}"
-    if mistake["type"] == "missing":
-        return f"{key}: missing; add it"
-    message = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: {message[0].lower()}{message[1:]}, found {abbreviated(mistake['input'])}"
+    return f"{key}: {message(mistake)}" if key else message(mistake)
 
 
 def _nearest_key(location: list[str]) -> str:

@@ -5,6 +5,7 @@ The Snakefile writes a stage's settings with `flags`; the command line declares 
 """
 
 import argparse
+import json
 import shlex
 from collections.abc import Iterator
 from types import NoneType
@@ -18,26 +19,32 @@ from glow.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
 
+FURTHER = "--objective-settings"
+"""The option with the keys that a section takes beside its own: those of an objective."""
+
 
 def flags(section: Section) -> str:
     """The options that `add_options` reads back into an equal section, quoted for a shell.
 
     A setting that is None is left out: it is its option's absence.
     """
-    return shlex.join(_words(section.model_dump(mode="json")))
+    return shlex.join(_words(section))
 
 
-def _words(settings: dict[str, Any]) -> Iterator[str]:
-    for key, value in settings.items():
+def _words(section: Section) -> Iterator[str]:
+    further = section.model_extra or {}
+    for key, value in section.model_dump(mode="json", exclude=set(further)).items():
         option = _option(key)
-        if isinstance(value, dict):
-            yield from _words(value)
+        if isinstance(inner := getattr(section, key), Section):
+            yield from _words(inner)
         elif isinstance(value, bool):
             yield option if value else "--no-" + option[2:]
         elif isinstance(value, list):
             yield from (option, *map(str, value))
         elif value is not None:
             yield f"{option}={value}"
+    if further:
+        yield from (FURTHER, *(f"{key}={json.dumps(value)}" for key, value in further.items()))
 
 
 def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None:
@@ -52,8 +59,8 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
     own = {key: field for key, field in fields.items() if key not in inner}
     if not own:
         return
-    title = "run" if inner else section.__name__.removesuffix("Settings").lower() + " settings"
-    group = parser.add_argument_group(title, section.__doc__)
+    name = section.__name__.removesuffix("Settings").removesuffix("Choice").lower()
+    group = parser.add_argument_group("run" if inner else f"{name} settings", section.__doc__)
     for key, field in own.items():
         options: dict[str, Any] = {"help": _help(field), "required": field.is_required()}
         if not field.is_required():
@@ -64,6 +71,13 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
         elif get_origin(kind) in (list, tuple):
             options["nargs"] = 2 if get_origin(kind) is tuple else "+"
         group.add_argument(_option(key), **options)
+    if _takes_further(section):
+        text = "settings of its own, the values as in JSON (clamp=[0.5,5]), texts without quotes too"
+        group.add_argument(FURTHER, nargs="+", default=[], metavar="KEY=VALUE", help=text)
+
+
+def _takes_further(section: type[Section]) -> bool:
+    return section.model_config.get("extra") == "allow"
 
 
 def _option(key: str) -> str:
@@ -105,7 +119,19 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
         elif (value := getattr(arguments, key)) is not None:
             # argparse takes the value out of `--option=--`, and leaves an empty list.
             given[key] = "--" if value == [] else value
+    if _takes_further(section):
+        given |= map(_pair, getattr(arguments, FURTHER[2:].replace("-", "_")))
     return validated(section, given, "--{}", dashes=True)
+
+
+def _pair(word: str) -> tuple[str, Any]:
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise UserError(f"{FURTHER}: {word!r} is not KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
 
 
 def validated(

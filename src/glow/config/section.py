@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from glow.errors import abbreviated
+
 
 class Section(BaseModel):
     """A group of settings; unknown keys are refused."""
@@ -32,6 +34,16 @@ def existing_folder(folder: Path | None) -> Path | None:
     if folder is not None and not folder.is_dir():
         raise ValueError(f"{str(folder)!r}: no such folder")
     return folder
+
+
+def message(mistake: Any) -> str:
+    """What one of pydantic's mistakes says, without its key."""
+    if mistake["type"] == "missing":
+        return "missing; add it"
+    text = str(mistake["msg"])
+    if mistake["type"] == "value_error":
+        return text.removeprefix("Value error, ")
+    return f"{text[0].lower()}{text[1:]}, found {abbreviated(mistake['input'])}"
 
 
 def unknown(name: str, known: list[str] | dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from glow.config.data import Fields, Sampling, Selection, Verification
 from glow.config.evaluation import Evaluation
 from glow.config.models import Prompt
 from glow.config.section import Section
-from glow.config.training import Grpo, ObjectiveSettings, Sft
+from glow.config.training import Grpo, ObjectiveChoice, Sft
 
 
 class GenerateSettings(Section):
@@ -53,7 +53,7 @@ class SftSettings(Section):
     """One run of supervised fine-tuning."""
 
     prompt: Prompt = Prompt()
-    objective: ObjectiveSettings = ObjectiveSettings()
+    objective: ObjectiveChoice = ObjectiveChoice()
     sft: Sft = Sft()
     seed: int = Field(description="seed of order and dropout", ge=0)
 

@@ -1,29 +1,24 @@
 """Settings of training: objectives, arms, SFT, GRPO."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field
 
 from glow.config.data import SelectionName
 from glow.config.section import Section
 
 
-class ObjectiveSettings(Section):
-    """How a batch's samples are weighted: PAPER.md, 'GLOW, exactly'."""
+class ObjectiveChoice(Section):
+    """How samples and tokens are weighted: the name of an objective, and the settings that are its own."""
 
-    objective: str = Field(
-        "plain", description="plain: weights 1; glow: samples by gain; dft: tokens by their probability"
-    )
-    alpha: float = Field(1.0, description="scale of the weight (paper: 1 or 2)", gt=0)
-    beta: float = Field(10.0, description="steepness in the gain (paper: 5 to 30)", ge=0)
-    clamp: tuple[float, float] | None = Field(None, description="bounds of the weight (released code: 0.5 5)")
+    model_config = ConfigDict(extra="allow")
 
-    @field_validator("clamp")
-    @classmethod
-    def _check_bounds(cls, clamp: tuple[float, float] | None) -> tuple[float, float] | None:
-        if clamp is not None and not 0 <= clamp[0] <= clamp[1]:
-            raise ValueError("the bounds must satisfy 0 <= low <= high")
-        return clamp
+    objective: str = Field("plain", description="name of the objective; for one of your own, where it stands")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is given beside the name: declared and checked in `glow.training.objectives`."""
+        return self.model_extra or {}
 
 
 class Arm(Section):
@@ -71,9 +66,9 @@ class Grpo(Section):
 
 
 DEFAULT_OBJECTIVES = {
-    "plain": ObjectiveSettings(objective="plain"),
-    "glow": ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0, clamp=None),
-    "glow_released": ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0, clamp=(0.5, 5.0)),
+    "plain": ObjectiveChoice(objective="plain"),
+    "glow": ObjectiveChoice(objective="glow"),
+    "glow_released": ObjectiveChoice(objective="glow", clamp=[0.5, 5.0]),
 }
 
 DEFAULT_ARMS = {

@@ -16,10 +16,10 @@ from typing import IO, Any
 from glow.config import GenerateSettings
 from glow.data.problem_rows import gold_facts, read_problems
 from glow.errors import UserError
-from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Problem, Trajectory, trajectory_id
+from glow.files.same_run import Identity, difference, run_identity
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
@@ -55,7 +55,10 @@ def generate(
     mine = read_problems(problems)[shard::shards]
     wanted = [(problem, index) for problem in mine for index in range(settings.sampling.samples)]
     noted = settings.model_dump() | {"shard": shard, "shards": shards}
-    with _partial(output, _fingerprint(noted, problems, model)) as partial:
+    # A response depends neither on the batch that it is sampled in nor on how many others are asked for.
+    leave_out = ("sampling.batch_size", "sampling.samples")
+    identity = run_identity(settings.model_dump(mode="json"), [problems, model], leave_out)
+    with _partial(output, identity) as partial:
         run = _sample_missing(wanted, model, settings, partial)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
         write_jsonl(output, rows)
@@ -68,12 +71,6 @@ def generate(
         f"{output}: {len(rows)} trajectories of {len(mine)} problems, {tokens} tokens, "
         f"{run['tokens_per_second']:.0f} tok/s, {truncated / max(1, len(rows)):.1%} truncated"
     )
-
-
-def _fingerprint(settings: dict[str, Any], problems: Path, model: Path) -> str:
-    """What a response depends on. Batch size is not part of it: a run may go on with a smaller one."""
-    sampling = {key: value for key, value in settings["sampling"].items() if key != "batch_size"}
-    return digest([settings | {"sampling": sampling}, hash_path(problems), hash_path(model)])
 
 
 # --- sampling -----------------------------------------------------------------------------------
@@ -135,7 +132,7 @@ def _trajectory(
 
 
 @contextmanager
-def _partial(output: Path, fingerprint: str) -> Iterator["_Partial"]:
+def _partial(output: Path, identity: Identity) -> Iterator["_Partial"]:
     """Open the partial file of `output`, for this process alone; it outlives a failure."""
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(output.name + ".partial.jsonl")
@@ -146,32 +143,31 @@ def _partial(output: Path, fingerprint: str) -> Iterator["_Partial"]:
             raise UserError(
                 f"{path}: another process is sampling this shard; wait for it, or end it"
             ) from None
-        yield _Partial(path, stream, fingerprint)
+        yield _Partial(path, stream, identity)
 
 
 class _Partial:
-    """The responses sampled so far: a header with the run's fingerprint, then one row a line.
+    """The responses sampled so far: a header with the run's identity, then one row a line.
 
-    A last line that a kill tore is dropped; the rows of another run (other settings, problems or
-    model) are dropped with a note.
+    A last line that a kill tore is dropped; the rows of another run are dropped with a note.
     """
 
-    def __init__(self, path: Path, stream: IO[bytes], fingerprint: str) -> None:
+    def __init__(self, path: Path, stream: IO[bytes], identity: Identity) -> None:
         self.path = path
         self.rows: dict[SampleKey, Trajectory] = {}
         self._stream = stream
         stream.seek(0)
         whole = [line for line in stream if line.endswith(b"\n")]
-        header = json.dumps({"fingerprint": fingerprint}).encode() + b"\n"
-        if whole and whole[0] == header:
+        differs = difference(json.loads(whole[0]) if whole else None, identity)
+        if not differs:
             stream.truncate(sum(map(len, whole)))
             self.rows = {_sample(row): row for row in map(json.loads, whole[1:])}
             print(f"{path}: going on after {len(self.rows)} responses of an interrupted run", file=sys.stderr)
             return
         if whole:
-            print(f"{path}: discarded: made with other settings, problems or model", file=sys.stderr)
+            print(f"{path}: of another run ({differs}); starting afresh", file=sys.stderr)
         stream.truncate(0)
-        self._write(header)
+        self._write(json.dumps(identity).encode() + b"\n")
 
     def append(self, row: Trajectory) -> None:
         """Keep one more response; from here on a kill does not lose it."""

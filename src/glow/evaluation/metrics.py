@@ -1,14 +1,13 @@
-r"""What an archive of judged answers says: accuracy, pass@k, maj@k, lengths, rates and policy entropy.
+"""Metrics of a model from its archive of judged answers: accuracy, pass@k, maj@k, lengths and policy entropy.
 
-Every metric is computed for each question first (`QuestionResult`) and then averaged, so that scores.json,
-the tables and their standard errors, which need the questions, come from one place. The input is the rows of
-samples.jsonl.gz and nothing else: no model, no verifier. The evaluation stage and `glow rescore` call the
-same `archive_scores`. What an answer's verdict is, and which answers are equal, was decided before
-(`glow.verifier.verify`).
+Every metric is computed for each question first (`QuestionResult`) and then averaged. scores.json and the
+tables both start from these questions, which standard errors need. The input is the rows of samples.jsonl.gz
+and nothing else: no model and no verifier. The evaluation stage and `glow rescore` call the same
+`archive_scores`. Verdicts, and which answers are equal, were decided before (`glow.verifier.verify`).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb, fsum
@@ -139,7 +138,8 @@ def questions(rows: Iterable[ScoredRow], archive: Path) -> list[QuestionResult]:
         if question.samples != sizes.setdefault(question.suite, question.samples):
             raise UserError(
                 f"{archive}: suite {question.suite!r}: question {question.problem_id!r} has "
-                f"{question.samples} samples, the first {sizes[question.suite]}; evaluate this model again"
+                f"{question.samples} samples, but the first question has {sizes[question.suite]}; evaluate "
+                "this model again"
             )
     return found
 
@@ -193,15 +193,19 @@ def _scored_tokens(row: ScoredRow) -> int:
 # --- scores ---------------------------------------------------------------------------------------
 
 
+def accuracy(correct: Collection[float]) -> float:
+    """The accuracy of a suite: the mean over its questions of the share of right samples, from 0 to 1."""
+    return fsum(correct) / len(correct)
+
+
 def archive_scores(rows: Iterable[ScoredRow], archive: Path) -> dict[str, Any]:
     """What scores.json holds, from the rows of samples.jsonl.gz.
 
-    `suites`: for each its format, `n` questions, `samples` in all, `accuracy` (mean over questions of the
-    share of right samples), `pass_at` and `maj_at` (k -> mean over questions), the shares of responses that
-    are `truncated`, `unparsed` or `unjudged` and of answers read `from_phrases` (lenient extraction),
-    `mean_tokens` and `median_tokens` of its responses. `entropy`: the token-weighted mean policy
-    entropy in nats over all scored responses, with their number and that of their tokens; None where none
-    was scored.
+    `suites`: for each its format, `n` questions, `samples` in all, `accuracy`, `pass_at` and `maj_at`
+    (k -> mean over questions), the shares of responses that are `truncated`, `unparsed` or `unjudged` and of
+    answers read `from_phrases` (lenient extraction), `mean_tokens` and `median_tokens` of its responses.
+    `entropy`: the token-weighted mean policy entropy in nats over all scored responses, with their number
+    and that of their tokens; None where none was scored.
     """
     rows = list(rows)
     by_suite: dict[str, list[QuestionResult]] = {}
@@ -225,7 +229,7 @@ def _suite(found: list[QuestionResult], rows: list[ScoredRow]) -> Record:
         "format": rows[0]["format"],
         "n": len(found),
         "samples": len(rows),
-        "accuracy": mean(question.correct for question in found),
+        "accuracy": accuracy([question.correct for question in found]),
         "pass_at": {str(k): mean(question.pass_at[k] for question in found) for k in found[0].pass_at},
         "maj_at": {str(k): mean(question.maj_at[k] for question in found) for k in found[0].maj_at},
         "truncated": mean(question.truncated for question in found),
@@ -263,7 +267,7 @@ def read_scored_rows(archive: Path) -> list[ScoredRow]:
             raise UserError(f"{place}: an entropy without response_tokens; evaluate this model again")
         identity = (row["suite"], row["problem_id"], row["sample_index"])
         if identity in seen:
-            raise UserError(f"{place}: a second sample {row['sample_index']} of its question")
+            raise UserError(f"{place}: a second sample {row['sample_index']} of the same question")
         seen.add(identity)
         rows.append(row)
     if not rows:
@@ -279,7 +283,7 @@ def rescore(samples: Path, output: Path) -> None:
             is not an archived sample.
     """
     if output.resolve() == samples.resolve():
-        raise UserError(f"--output {output}: that is the archive itself; give another file")
+        raise UserError(f"--output {output}: this is the archive itself; give another file")
     rows = read_scored_rows(samples)
     scores = archive_scores(rows, samples)
     write_json(output, scores)

@@ -23,6 +23,7 @@ from glow.files.hashing import digest
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
+from glow.files.same_run import Identity, difference, run_identity
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer
 from glow.models.build import random_qwen2
@@ -44,7 +45,7 @@ def pretrain(output: Path, settings: Pretrain) -> None:
 
     Beside the weights (safetensors) and the tokenizer stand `log.jsonl` (loss in nats per response
     token, learning rate) and `manifest.json`. While it runs, `<output>.checkpoints` holds the
-    last resume point; one that other settings, code or versions left is not resumed but replaced.
+    last resume point; one of another run (`glow.files.same_run`) is not resumed but replaced.
     """
     manifest = Manifest("pretrain")
     run = _Run(settings, output.with_name(output.name + ".checkpoints"))
@@ -116,20 +117,17 @@ class _Run:
         return loss.detach()
 
     @property
-    def fingerprint(self) -> str:
-        """What a checkpoint must share with this run to be resumed: settings, corpus, tokenizer, torch."""
-        facts = {
-            "settings": self.settings.model_dump(mode="json"),
-            "corpus": list(islice(self.corpus.documents(0), 64)),
-            "tokenizer": self.tokenizer.backend_tokenizer.to_str(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+    def identity(self) -> Identity:
+        """What a checkpoint must share with this run to be resumed: settings, corpus and tokenizer."""
+        made = {
+            "corpus": digest(list(islice(self.corpus.documents(0), 64))),
+            "tokenizer": digest(self.tokenizer.backend_tokenizer.to_str()),
         }
-        return digest(facts)
+        return run_identity(self.settings.model_dump(mode="json") | made)
 
     def _checkpoint(self) -> None:
         state = {
-            "fingerprint": self.fingerprint,
+            "identity": self.identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "position": [self.step, self.documents, self.tokens],
@@ -151,8 +149,9 @@ class _Run:
         if not file.is_file():
             return 0
         state = torch.load(file, weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
-            print(f"{file}: left by other settings or versions; starting afresh", file=sys.stderr)
+        differs = difference(state.get("identity"), self.identity)
+        if differs:
+            print(f"{file}: of another run ({differs}); starting afresh", file=sys.stderr)
             return 0
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

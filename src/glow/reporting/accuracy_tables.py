@@ -18,11 +18,11 @@ from glow.reporting.cells import (
     p_cell,
     text_cell,
 )
-from glow.reporting.results import BASE, Results
+from glow.reporting.results import BASE, Kind, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
 
 Comparisons = dict[tuple[str, str, str], measures.Comparison]
-"""(domain, arm, column) -> comparison with the reference arm."""
+"""(domain, arm or initialisation, column) -> comparison with its reference."""
 POINTS_DIGITS = 1
 
 
@@ -38,7 +38,7 @@ def mean_heading(column: str) -> str:
 
 
 def main_table(results: Results) -> Table:
-    """One row a (domain, arm), the base first: suites, means and gains over positive-only SFT."""
+    """One row per (domain, arm), the base first: suites, means and gains over positive-only SFT."""
     experiment = results.experiment
     means = mean_columns_present(experiment)
     columns = {"domain": "Domain", "arm": "Arm", "n": "n"}
@@ -90,33 +90,30 @@ def _main_row(
     return row
 
 
-def _evaluations(results: Results, domain: str, arm: str) -> tuple[str, ...]:
-    runs = [results.run("sft", domain, arm, seed) for seed in results.experiment.seeds]
-    return tuple(results.evaluation_manifest(run) for run in runs)
+def _evaluations(results: Results, domain: str, name: str, kind: Kind = "sft") -> tuple[str, ...]:
+    runs = [results.run(kind, domain, name, seed) for seed in results.experiment.seeds]
+    return tuple(results.manifest(results.evaluation(run)) for run in runs)
 
 
 # --- comparisons ----------------------------------------------------------------------------------
 
 
 def comparisons_table(results: Results) -> Table:
-    """One row a (domain, arm, scope): the difference from positive-only SFT and all that is known of it."""
+    """One row per (domain, arm, scope): the difference from positive-only SFT and all that is known of it."""
     columns = {
         "domain": "Domain", "arm": "Arm", "over": "Over", "n": "n", "questions": "Questions",
-        "difference": "Difference", "interval": "95 % t interval", "bootstrap": "95 % bootstrap interval",
-        "p": "p", "p_holm": "p, Holm",
+        "difference": "Difference", "interval": "95 % t interval", "p": "p", "p_holm": "p, Holm",
     }  # fmt: skip
     rows = [
-        {"domain": text_cell(domain), "arm": text_cell(arm), "over": text_cell(mean_heading(scope)), **cells}
+        {"domain": text_cell(domain), "arm": text_cell(arm), "over": text_cell(mean_heading(scope))}
+        | _comparison_cells(comparison)
         for (domain, arm, scope), comparison in measures.gains(results).items()
-        for cells in [_comparison_cells(comparison, measures.gain_bootstrap(results, domain, arm, scope))]
     ]
     words = frozenset({"domain", "arm", "over"})
     return Table("comparisons", caption("tables", "comparisons", results.experiment), columns, rows, words)
 
 
-def _comparison_cells(
-    comparison: measures.Comparison, bootstrap: tuple[float, float] | None
-) -> dict[str, Cell]:
+def _comparison_cells(comparison: measures.Comparison) -> dict[str, Cell]:
     found = comparison.difference
     cell = mean_cell(found, 2, signed=True)
     return {
@@ -124,7 +121,6 @@ def _comparison_cells(
         "questions": count_cell(found.questions or 0),
         "difference": replace(marked_cell(cell, comparison), values=cell.values),
         "interval": bounds_cell(found.bounds, 2),
-        "bootstrap": bounds_cell(bootstrap, 2),
         "p": p_cell(found.p),
         "p_holm": p_cell(comparison.p_holm),
     }
@@ -188,7 +184,7 @@ def _samples_row(
 
 
 def grpo_table(results: Results) -> Table:
-    """One row a (domain, initialisation): accuracy before and after, and the reward's two ends."""
+    """One row per (domain, initialisation): accuracy before and after, and the reward's two ends."""
     experiment = results.experiment
     columns = {"domain": "Domain", "initialisation": "Initialisation", "n": "n"}
     for scope, heading in ((IN_DOMAIN, "ID"), (OOD, "OOD")):
@@ -200,9 +196,9 @@ def grpo_table(results: Results) -> Table:
         }
         columns |= {"rose": "Rose"} if scope == IN_DOMAIN else {}
     columns |= {"reward_first": "Reward, first tenth", "reward_last": "Reward, last tenth"}
-    effects = measures.grpo_effects(results)
+    changes = measures.grpo_changes(results)
     rows = [
-        _grpo_row(results, domain, name, effects)
+        _grpo_row(results, domain, name, changes)
         for domain in experiment.domain_names
         for name in results.initialisations
     ]
@@ -210,45 +206,26 @@ def grpo_table(results: Results) -> Table:
     return Table("grpo", caption("tables", "grpo", experiment), columns, rows, words)
 
 
-def _grpo_row(
-    results: Results,
-    domain: str,
-    name: str,
-    effects: dict[tuple[str, str, str], measures.GrpoEffect],
-) -> dict[str, Cell]:
+def _grpo_row(results: Results, domain: str, name: str, changes: Comparisons) -> dict[str, Cell]:
     seeds = results.experiment.seeds
-    runs = [results.run("grpo", domain, name, seed) for seed in seeds]
-    before = _evaluations(results, domain, name)
-    after = tuple(results.evaluation_manifest(run) for run in runs)
-    training = tuple(results.training_manifest(run) for run in runs)
+    before, after = (_evaluations(results, domain, name, kind) for kind in ("sft", "grpo"))
+    training = tuple(results.manifest(results.training(Run("grpo", domain, name, seed))) for seed in seeds)
     row = {"domain": text_cell(domain), "initialisation": text_cell(name), "n": count_cell(len(seeds))}
-    rose = NONE
     for scope in SCOPES:
-        effect = effects.get((domain, name, scope))
-        cells = _effect_cells(effect, before, after)
-        row |= {f"{scope}_{key}": cell for key, cell in cells.items()}
-        if effect is not None and scope == IN_DOMAIN:
-            rose = "yes" if effect.change.sign > 0 else "not shown"
+        change = changes.get((domain, name, scope))
+        points = change.difference if change else None
+        old, new = (measures.mean(results, kind, domain, name, scope) for kind in ("sft", "grpo"))
+        row |= {
+            f"{scope}_before": mean_cell(old, POINTS_DIGITS, before),
+            f"{scope}_after": mean_cell(new, POINTS_DIGITS, after),
+            f"{scope}_change": marked_cell(change_cell(points, POINTS_DIGITS, before + after), change),
+            f"{scope}_problems": count_cell(points.questions or 0 if points else 0),
+        }
+    inside = changes.get((domain, name, IN_DOMAIN))
+    rose = NONE if inside is None else "yes" if inside.sign > 0 else "not shown"
     first, last = measures.reward_ends(results, domain, name)
     return row | {
         "rose": Cell(rose, {"": rose}, before + after),
         "reward_first": mean_cell(first, 3, training),
         "reward_last": mean_cell(last, 3, training),
-    }
-
-
-def _effect_cells(
-    effect: measures.GrpoEffect | None, before: tuple[str, ...], after: tuple[str, ...]
-) -> dict[str, Cell]:
-    """The cells of one scope, with the manifests of the evaluations before and after."""
-    if effect is None:
-        none = mean_cell(None, POINTS_DIGITS)
-        change = marked_cell(change_cell(None, POINTS_DIGITS), None)
-        return {"before": none, "after": none, "change": change, "problems": count_cell(0)}
-    difference = effect.change.difference
-    return {
-        "before": mean_cell(effect.before, POINTS_DIGITS, before),
-        "after": mean_cell(effect.after, POINTS_DIGITS, after),
-        "change": marked_cell(change_cell(difference, POINTS_DIGITS, before + after), effect.change),
-        "problems": count_cell(difference.questions or 0),
     }

@@ -1,34 +1,29 @@
 """Which tables and figures an experiment has, and the caption of each (from captions.yaml).
 
-Light on purpose: the workflow asks it for file names. What the tables and figures hold is in
+Nothing heavy is imported here, as the workflow asks for file names. What the tables and figures hold is in
 `tables` and `figures`.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from glow.config import Experiment
 from glow.reporting.conventions import FEW_SEEDS
 from glow.reporting.scopes import SCOPES, mean_columns_present
+from glow.training.objectives import arm_objectives
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
 PRINTED_SEEDS = 5
-STAR = (
-    "A star marks what differs from its reference after Holm's correction over {family}: at most about 5 % "
-    "chance of any false star among {them}."
-)
-NO_STAR = "One seed cannot tell an arm from chance in training, so that nothing is starred."
 
 
-class Caption(BaseModel):
-    """What stands with a table or figure: what it shows, how to read it, its unit and its n."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True)
+class Caption:
+    """The text beside a table or figure: what it shows, how to read it, its unit and its n."""
 
     title: str
     shows: str
@@ -51,7 +46,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "grpo": experiment.grpo is not None,
         "samples": any(suite.format != "choice" for suite in experiment.suites.values()),
         "entropy": experiment.evaluation.entropy_samples > 0,
-        "weights": _trains_with_glow(experiment),
+        "weights": _has_weights(experiment),
         "data": True,
         "contamination": True,
     }
@@ -66,14 +61,14 @@ def figure_names(experiment: Experiment) -> list[str]:
         "grpo_curves": experiment.grpo is not None,
         "entropy": experiment.evaluation.entropy_samples > 0,
         "loss_dynamics": any(arm.trajectories == "all" for arm in experiment.arms.values()),
-        "weights": _trains_with_glow(experiment),
+        "weights": _has_weights(experiment),
         "sft_curves": True,
     }
     return [name for name, there in present.items() if there]
 
 
-def _trains_with_glow(experiment: Experiment) -> bool:
-    return any(experiment.objectives[arm.objective].objective == "glow" for arm in experiment.arms.values())
+def _has_weights(experiment: Experiment) -> bool:
+    return any(chosen.entry.uses_history for chosen in arm_objectives(experiment).values())
 
 
 def student_text(experiment: Experiment) -> str:
@@ -88,9 +83,8 @@ def student_text(experiment: Experiment) -> str:
 def caption(kind: Literal["tables", "figures"], name: str, experiment: Experiment) -> Caption:
     """The caption of a table or figure, filled with what the configuration says (seeds, suites)."""
     facts = _facts(experiment)
-    return Caption.model_validate(
-        {part: " ".join(text.format(**facts).split()) for part, text in _captions()[kind][name].items()}
-    )
+    texts = _captions()[kind][name].items()
+    return Caption(**{part: " ".join(text.format(**facts).split()) for part, text in texts})
 
 
 @cache
@@ -101,6 +95,7 @@ def _captions() -> dict[str, dict[str, dict[str, str]]]:
 def _facts(experiment: Experiment) -> dict[str, str]:
     seeds = experiment.seeds
     named = f" ({', '.join(map(str, seeds))})" if len(seeds) <= PRINTED_SEEDS else ""
+    count = "one seed" if len(seeds) == 1 else "few seeds" if len(seeds) < FEW_SEEDS else "many seeds"
     inside = [name for name, suite in experiment.suites.items() if suite.domain]
     several = len(experiment.domain_names) > 1
     named_inside = [
@@ -111,25 +106,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "coverage": f"{experiment.contamination.coverage:.0%}",
         "threshold": f"{100 * experiment.contamination.threshold:g} %",
         "seeds": f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}{named}",
-        "error": (
-            "over questions and seeds"
-            if len(seeds) > 1
-            else "over questions alone (there is one seed, and what other seeds would give is not known)"
-        )
-        + "; absent where all answers are alike",
-        "over": " over questions and seeds" if len(seeds) > 1 else " over questions alone (one seed)",
-        "star": STAR.format(family="all comparisons shown here", them="them") if len(seeds) > 1 else NO_STAR,
-        "star_main": STAR.format(
-            family="all gains, and on its own over all suites' cells", them="either of the two"
-        )
-        if len(seeds) > 1
-        else NO_STAR,
-        "few_t": (
-            f" and, with fewer than {FEW_SEEDS} seeds, is not shorter than the t interval over seed means"
-            if 1 < len(seeds) < FEW_SEEDS
-            else ""
-        ),
-        "few_p": " (the larger of the two, likewise)" if 1 < len(seeds) < FEW_SEEDS else "",
+        **{key: text.format(few=FEW_SEEDS) for key, text in _captions()["words"][count].items()},
         "in_domain": f"in-domain, ID: {', '.join(named_inside)}" if inside else "no suite is in-domain",
         "groups": ", and over each group of OOD suites"
         if set(mean_columns_present(experiment)) - set(SCOPES)

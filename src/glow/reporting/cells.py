@@ -6,8 +6,10 @@ the forms cannot disagree and every number can be traced. Which tables the study
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import pandas as pd
+from pydantic import Field, PlainSerializer
 
 from glow.reporting.captions import Caption
 from glow.reporting.measures import Comparison
@@ -27,13 +29,13 @@ class Cell:
     Attributes:
         text: as people read it.
         values: CSV column suffix ("" for the column itself) -> number or text at full precision.
-        sources: manifests that it was computed from, relative to R.
+        sources: manifests that it was computed from, relative to R; left out of tables.json.
         marked: whether it differs from the reference after correction for many comparisons.
     """
 
     text: str
-    values: dict[str, float | str | None]
-    sources: tuple[str, ...] = ()
+    values: dict[str, float | int | str | None]
+    sources: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     marked: bool = False
 
 
@@ -48,11 +50,11 @@ class Table:
     caption: Caption
     columns: dict[str, str]
     rows: list[dict[str, Cell]]
-    text: frozenset[str]
+    text: Annotated[frozenset[str], PlainSerializer(sorted)]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The table at full precision, one column a number."""
+        """The table at full precision, one column per number."""
         rows = [_flat_values({key: row[key] for key in self.columns}) for row in self.rows]
         return pd.DataFrame(rows, columns=None if rows else list(self.columns))
 

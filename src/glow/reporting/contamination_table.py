@@ -14,7 +14,7 @@ _COUNTS = ("questions", "short", "exact", "any_ngram", "overlapping")
 
 
 def contamination_table(results: Results) -> Table:
-    """One row a (training domain, suite): how many of its questions stand in the domain's training data.
+    """One row per (training domain, suite): how many of its questions stand in the domain's training data.
 
     Raises:
         UserError: a domain's report is missing or malformed.
@@ -32,8 +32,8 @@ def _suites(results: Results, domain: str) -> list[Record]:
     suites = results.contamination(domain).get("suites")
     if not isinstance(suites, list) or not all(map(_is_entry, suites)):
         raise UserError(
-            f"{results.contamination_file(domain)}: no report of `glow contamination`; remove it, and it is "
-            "made again"
+            f"{results.contamination_file(domain)}: not a report of `glow contamination`; delete it and run "
+            "that stage again"
         )
     return suites
 

@@ -1,12 +1,11 @@
-"""The numbers that the study's statistics go by, and that captions name.
+"""The conventions of the study's statistics, which captions name; `statistics` and `measures` apply them.
 
-Light on purpose: captions are asked for by the workflow. What is done with them is in `statistics`
-and `measures`.
+Nothing heavy is imported here, as the workflow asks for captions.
 """
 
 LEVEL = 0.95
 """The level of every interval."""
 ERROR_RATE = 0.05
-"""A corrected p-value below this tells a difference from none."""
+"""A difference counts as one where its corrected p-value is below this."""
 FEW_SEEDS = 8
-"""With fewer seeds, an interval is not shorter than the t interval over seed means (`statistics.crossed`)."""
+"""With fewer seeds, an interval is at least as long as that over seed means (`statistics.crossed`)."""

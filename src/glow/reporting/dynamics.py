@@ -7,19 +7,24 @@ here formats or writes.
 import numpy as np
 import pandas as pd
 
-from glow.config import Experiment, ObjectiveSettings
+from glow.config import Experiment
 from glow.reporting.results import Results, Run
 from glow.reporting.statistics import Estimate, estimate
+from glow.training.objectives import ChosenObjective, arm_objectives
 
 AT_BOUND = 1e-6
 """A weight this near to a bound counts as at it (weights are float32)."""
 WEIGHT_COLUMNS = ("samples", "mean", "sd", "correct", "wrong", "low", "high", "gain")
 
 
-def glow_arms(experiment: Experiment) -> dict[str, ObjectiveSettings]:
-    """The arms trained with GLOW, each with its objective."""
-    objectives = {name: experiment.objectives[arm.objective] for name, arm in experiment.arms.items()}
-    return {name: objective for name, objective in objectives.items() if objective.objective == "glow"}
+def weighted_arms(experiment: Experiment) -> dict[str, ChosenObjective]:
+    """The arms whose weights follow from the epoch before, as GLOW's do, each with its objective."""
+    return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.entry.uses_history}
+
+
+def arms_of(experiment: Experiment, objective: str) -> dict[str, ChosenObjective]:
+    """The arms trained with one objective of ours ("glow", "plain"), of which the paper has claims."""
+    return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.name == objective}
 
 
 def both_signs(experiment: Experiment) -> list[str]:

@@ -1,11 +1,11 @@
 """The study's figures, drawn with matplotlib as PNG (200 dpi) and SVG.
 
-One colour an arm in every figure, one order everywhere, and the same bytes from the same numbers. The
+One colour per arm in every figure, one order everywhere, and the same bytes from the same numbers. The
 numbers come from `measures`; what a figure means is in its caption (`captions`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,20 +57,22 @@ def write_figures(experiment: Experiment, root: Path) -> None:
 
     Args:
         experiment: the configuration.
-        root: its results, R.
+        root: its results, R, with R/tables.
 
     Raises:
-        UserError: a result that a figure needs is missing; the message names the file.
+        UserError: a result that a figure needs is missing, or R/tables was made before it changed; the
+            message names the file.
     """
     manifest = Manifest("figures")
     results = Results(experiment, root)
+    results.refuse_outdated("tables")
     names = figure_names(experiment)
     with mpl.rc_context(STYLE):
         for name in names:
             figure = DRAWERS[name](results)
             _save(figure, results.figures / name)
             plt.close(figure)
-    manifest.write(results.figures, {"name": experiment.name}, results.files_read(), {"figures": len(names)})
+    manifest.write(results.figures, results.settings, results.inputs("figures"), {"figures": len(names)})
     print(f"{len(names)} figures: {results.figures}/{{{','.join(names)}}}.{{png,svg}}")
 
 
@@ -104,17 +106,16 @@ def _say_nothing_to_draw(axes: Axes, reason: str) -> None:
 
 @dataclass(frozen=True)
 class _Dot:
-    """A mean with its error, the values of the seeds, and whether a star marks it."""
+    """A mean with its error and the values of the seeds, and whether a star marks it."""
 
     middle: Estimate
-    by_seed: pd.Series
     marked: bool = False
 
 
 def _dots(
     axes: Axes, dots: dict[str, _Dot], colours: dict[str, str], digits: int, signed: bool = False
 ) -> None:
-    """One row an arm: a disc and a number for the mean, rings for seeds, a bar for ± one standard error
+    """One row per arm: a disc and a number for the mean, rings for seeds, a bar for ± one standard error
     (dotted with a single seed: then it is over questions alone)."""
     for row, (arm, dot) in enumerate(dots.items()):
         mean, error, seeds = dot.middle.mean, dot.middle.error, dot.middle.n
@@ -125,8 +126,9 @@ def _dots(
             )  # fmt: skip
         axes.scatter(mean, row, s=60, color=colours[arm], zorder=3)
         if seeds > 1:
+            rings = dot.middle.by_seed
             axes.scatter(
-                dot.by_seed, [row + 0.22] * seeds, s=15, facecolor="white", edgecolor=colours[arm], zorder=4
+                rings, [row + 0.22] * seeds, s=15, facecolor="white", edgecolor=colours[arm], zorder=4
             )
         axes.annotate(
             number(mean, digits, signed) + MARK * dot.marked, (mean, row), xytext=(0, 7),
@@ -143,7 +145,7 @@ def _dots(
 
 
 def draw_main(results: Results) -> Figure:
-    """Dot plots of the in-domain and the OOD mean, one row an arm."""
+    """Dot plots of the in-domain and the OOD mean, one row per arm."""
     experiment = results.experiment
     colours, reference = arm_colours(experiment), experiment.reference_arm
     domains, means = experiment.domain_names, mean_columns_present(experiment)
@@ -152,22 +154,20 @@ def draw_main(results: Results) -> Figure:
     width = 4.6 if len(scopes) > 1 else 6.5
     figure, grid = _panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
     for row, domain in zip(grid, domains, strict=True):
-        frames = {arm: measures.accuracy(results, "sft", domain, arm) for arm in colours}
         suites = scope_suites(experiment, domain)
         for axes, scope in zip(row, scopes, strict=True):
             if not suites[scope]:
                 _say_nothing_to_draw(axes, f"no {SCOPE_TITLES[scope].lower()} suite")
                 continue
             dots = {}
-            for arm, frame in frames.items():
+            for arm in colours:
                 comparison = compared.get((domain, arm, scope))
-                middle = measures.mean_accuracy(results, "sft", domain, arm, suites[scope])
-                dots[arm] = _Dot(middle, frame[scope], bool(comparison and comparison.sign))
+                if (middle := measures.mean(results, "sft", domain, arm, scope)) is not None:
+                    dots[arm] = _Dot(middle, bool(comparison and comparison.sign))
             _dots(axes, dots, colours, 1)
             if reference is not None:
-                axes.axvline(
-                    frames[reference][scope].mean(), color=MUTED, linestyle="--", linewidth=1, zorder=1
-                )
+                mean = dots[reference].middle.mean
+                axes.axvline(mean, color=MUTED, linestyle="--", linewidth=1, zorder=1)
             axes.set_title(_title(results, SCOPE_TITLES[scope], domain))
             axes.set_xlabel("accuracy, %")
     return figure
@@ -183,14 +183,13 @@ def draw_suites(results: Results) -> Figure:
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         scopes = scope_suites(experiment, domain)
         suites = [suite for scope in SCOPES for suite in scopes[scope]]
-        columns = [f"suite:{suite}" for suite in suites]
-        means = np.array([measures.accuracy(results, "sft", domain, arm)[columns].mean() for arm in arms])
-        marked = {
-            (row, place)
-            for row, arm in enumerate(arms)
-            for place, column in enumerate(columns)
-            if (comparison := compared.get((domain, arm, column))) and comparison.sign
-        }
+        means, marked = np.full((len(arms), len(suites)), np.nan), set()
+        for row, place in np.ndindex(means.shape):
+            arm, column = arms[row], f"suite:{suites[place]}"
+            if (found := measures.mean(results, "sft", domain, arm, column)) is not None:
+                means[row, place] = found.mean
+            if (comparison := compared.get((domain, arm, column))) and comparison.sign:
+                marked.add((row, place))
         image = _heat_map(axes, means, marked, arms.index(experiment.reference_arm or BASE))
         axes.set_xticks(range(len(suites)), suites, rotation=30, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(arms)), arms)
@@ -253,13 +252,13 @@ def _loss_lines(axes: Axes, by_seed: pd.DataFrame, colour: str) -> None:
 def draw_weights(results: Results) -> Figure:
     """Quantiles of GLOW's weights by epoch and verdict."""
     experiment = results.experiment
-    arms, domains = dynamics.glow_arms(experiment), experiment.domain_names
+    arms, domains = dynamics.weighted_arms(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), len(arms), 4.2, 2.9)
     for row, domain in zip(grid, domains, strict=True):
         for axes, (arm, objective) in zip(row, arms.items(), strict=True):
             history = dynamics.histories(results, domain, arm)
             _weight_bars(axes, history[history["epoch"] >= 2])
-            _bounds(axes, objective.clamp)
+            _bounds(axes, objective.bounds)
             axes.set_title(_title(results, arm, domain))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -301,10 +300,9 @@ def draw_entropy(results: Results) -> Figure:
     figure, grid = _panels(len(domains), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
     for (level, change), domain in zip(grid, domains, strict=True):
         levels = {
-            arm: _Dot(middle, by_seed)
+            arm: _Dot(middle)
             for arm in colours
-            if (middle := measures.entropy_mean(results, domain, arm)) is not None
-            and (by_seed := measures.entropy(results, domain, arm)) is not None
+            if (middle := measures.entropy(results, domain, arm)) is not None
         }
         if len(levels) < len(colours):
             _say_nothing_to_draw(
@@ -320,12 +318,14 @@ def draw_entropy(results: Results) -> Figure:
             continue
         dots = {}
         for arm in colours:
-            relative = 100 * (levels[arm].by_seed / levels[reference].by_seed - 1)
+            own, other = (np.array(levels[name].middle.by_seed) for name in (arm, reference))
+            relative = 100 * (own / other - 1)
             comparison = changes.get((domain, arm))
             middle = Estimate(relative.mean(), None, None, None, len(relative))
             if comparison is not None:
                 middle = comparison.difference
-            dots[arm] = _Dot(middle, relative, bool(comparison and comparison.sign))
+            middle = replace(middle, by_seed=tuple(relative))
+            dots[arm] = _Dot(middle, bool(comparison and comparison.sign))
         _dots(change, dots, colours, 1, signed=True)
         change.axvline(0, color=MUTED, linestyle="--", linewidth=1, zorder=1)
         change.set_title(f"Change against {reference}")
@@ -343,7 +343,7 @@ GRPO_CURVES = {
 
 
 def draw_grpo_curves(results: Results) -> Figure:
-    """Reward, entropy and completion length over the steps of GRPO, one line an initialisation."""
+    """Reward, entropy and completion length over the steps of GRPO, one line per initialisation."""
     domains = results.experiment.domain_names
     colours = arm_colours(results.experiment)
     figure, grid = _panels(len(domains), len(GRPO_CURVES), 3.6, 2.9)
@@ -360,7 +360,7 @@ def draw_grpo_curves(results: Results) -> Figure:
 
 
 def draw_sft_curves(results: Results) -> Figure:
-    """Training loss over the optimiser steps, one line an arm."""
+    """Training loss over the optimiser steps, one line per arm."""
     experiment = results.experiment
     colours, domains = arm_colours(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), 1, 7.5, 3.4)

@@ -6,7 +6,7 @@ training. What was measured on questions is estimated over seeds and questions (
 here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from glow.config import Experiment
-from glow.errors import UserError
 from glow.reporting.conventions import ERROR_RATE
 from glow.reporting.results import BASE, Kind, Results, Run
 from glow.reporting.scopes import mean_columns, scope_suites
-from glow.reporting.statistics import Estimate, Floats, bootstrap, crossed, estimate, holm
+from glow.reporting.statistics import Estimate, Floats, crossed, estimate, holm
 
 # --- answers of one model -------------------------------------------------------------------------
 
@@ -30,39 +29,20 @@ def answers(results: Results, kind: Kind, domain: str, name: str, key: str = "co
     """What every seed of a model scored on every question, by suite; suites without `key` are left out.
 
     `key` is one of `results.QUESTION_COLUMNS`, or pass@k or maj@k.
-
-    Raises:
-        UserError: two seeds answered different questions.
     """
     place = (kind, domain, name, key)
     if place not in results.measured:
-        results.measured[place] = _answers(results, *place)
-    return results.measured[place]
-
-
-def _answers(results: Results, kind: Kind, domain: str, name: str, key: str) -> Strata:
-    runs = [results.run(kind, domain, name, seed) for seed in results.experiment.seeds]
-    frames = [results.questions(run) for run in runs]
-    for run, frame in zip(runs[1:], frames[1:], strict=True):
-        _refuse_other_questions(results, run, frame, runs[0], frames[0])
-    columns = [frame[key] if key in frame else pd.Series(np.nan, frame.index) for frame in frames]
-    table = pd.concat(columns, axis="columns", keys=results.experiment.seeds).T
-    suite_of = table.columns.get_level_values("suite")
-    return {
-        suite: own.droplevel("suite", axis="columns")
-        for suite in results.experiment.suites
-        if not (own := table.loc[:, suite_of == suite]).isna().any(axis=None)
-    }
-
-
-def _refuse_other_questions(
-    results: Results, run: Run, frame: pd.DataFrame, other: Run, reference: pd.DataFrame
-) -> None:
-    if not frame.index.equals(reference.index):
-        raise UserError(
-            f"{results.evaluation(run) / 'samples.jsonl.gz'}: not the questions that "
-            f"{results.evaluation(other)} was evaluated on; evaluate both again on the same suites"
+        seeds = results.experiment.seeds
+        frames = {seed: results.questions(results.run(kind, domain, name, seed)) for seed in seeds}
+        table = pd.DataFrame(
+            {seed: frame.get(key, np.nan) for seed, frame in frames.items()}, frames[seeds[0]].index
         )
+        results.measured[place] = {
+            suite: own.T
+            for suite in results.experiment.suites
+            if not (own := table.loc[suite]).isna().to_numpy().any()
+        }
+    return results.measured[place]
 
 
 def smallest_suite(results: Results) -> int:
@@ -81,21 +61,6 @@ def column_suites(experiment: Experiment, domain: str, column: str) -> list[str]
 def columns_present(experiment: Experiment, domain: str) -> list[str]:
     """The means over suites that there are for this domain, then every suite as `suite:<name>`."""
     return [*mean_columns(experiment, domain), *(f"suite:{name}" for name in experiment.suites)]
-
-
-def accuracy(results: Results, kind: Kind, domain: str, name: str) -> pd.DataFrame:
-    """Accuracy in percent by seed (rows) and suite (columns, in file order), and the means over the
-    in-domain and the OOD suites in columns "in_domain" and "ood" (absent where there is no such suite)."""
-    by_suite = {
-        suite: 100 * own.mean(axis="columns") for suite, own in answers(results, kind, domain, name).items()
-    }
-    wide = pd.DataFrame(by_suite).add_prefix("suite:")
-    means = {
-        scope: wide[[f"suite:{suite}" for suite in suites]].mean(axis="columns")
-        for scope, suites in scope_suites(results.experiment, domain).items()
-        if suites
-    }
-    return pd.concat([wide, pd.DataFrame(means)], axis="columns")
 
 
 @dataclass(frozen=True)
@@ -132,18 +97,12 @@ def mean(
     return crossed([quantity.scale * measured[suite].to_numpy() for suite in suites])
 
 
-def mean_accuracy(results: Results, kind: Kind, domain: str, name: str, suites: Sequence[str]) -> Estimate:
-    """Accuracy in percent over suites, at least one (equal weights), over seeds and questions."""
-    right = answers(results, kind, domain, name)
-    return crossed([100 * right[suite].to_numpy() for suite in suites])
-
-
 # --- differences between models -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference from the reference, and what is left of it after correction for many comparisons.
+    """A difference from the reference, with its p-value after correction for many comparisons.
 
     Attributes:
         difference: paired by question and seed.
@@ -155,7 +114,7 @@ class Comparison:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the difference is told from none after correction; 0 elsewhere, and with one seed."""
+        """1 or -1 where a difference remains after correction; 0 elsewhere, and with a single seed."""
         if self.p_holm is None or not self.difference.over_seeds or self.p_holm >= ERROR_RATE:
             return 0
         return int(np.sign(self.difference.mean))
@@ -173,16 +132,12 @@ def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]])
 
 
 def _paired_differences(
-    results: Results, runs: tuple[tuple[Kind, str], tuple[Kind, str]], domain: str, suites: list[str]
+    results: Results, domain: str, column: str, before: tuple[Kind, str], after: tuple[Kind, str]
 ) -> list[Floats]:
-    """Percent right of the second (kind, name) minus the first's, by suite: (seeds, questions)."""
-    (first_kind, first), (second_kind, second) = runs
-    seed = results.experiment.seeds[0]
-    own, other = results.run(second_kind, domain, second, seed), results.run(first_kind, domain, first, seed)
-    _refuse_other_questions(results, own, results.questions(own), other, results.questions(other))
-    before = answers(results, first_kind, domain, first)
-    after = answers(results, second_kind, domain, second)
-    return [100 * (after[suite] - before[suite]).to_numpy() for suite in suites]
+    """Percent right after minus before, each a (kind, name), by suite of a column: (seeds, questions)."""
+    less, more = (answers(results, kind, domain, name) for kind, name in (before, after))
+    suites = column_suites(results.experiment, domain, column)
+    return [100 * (more[suite] - less[suite]).to_numpy() for suite in suites]
 
 
 def gain(results: Results, domain: str, name: str, column: str, over: str | None = None) -> Estimate | None:
@@ -192,10 +147,9 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
     such a column.
     """
     reference = over or results.experiment.reference_arm
-    suites = column_suites(results.experiment, domain, column)
-    if reference is None or not suites:
+    if reference is None or not column_suites(results.experiment, domain, column):
         return None
-    return crossed(_paired_differences(results, (("sft", reference), ("sft", name)), domain, suites))
+    return crossed(_paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
 
 
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
@@ -209,12 +163,7 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
         return {}
     family = {
         (domain, arm, column): (
-            _paired_differences(
-                results,
-                (("sft", reference), ("sft", arm)),
-                domain,
-                column_suites(experiment, domain, column),
-            ),
+            _paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
             None,
         )
         for domain in experiment.domain_names
@@ -225,57 +174,22 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
     return _compare(family)
 
 
-def gain_bootstrap(results: Results, domain: str, name: str, column: str) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of a gain; None without a reference arm, and as for `bootstrap`."""
-    reference = results.experiment.reference_arm
-    if reference is None:
-        return None
-    suites = column_suites(results.experiment, domain, column)
-    return bootstrap(_paired_differences(results, (("sft", reference), ("sft", name)), domain, suites))
-
-
 # --- GRPO -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class GrpoEffect:
-    """Accuracy before and after GRPO from one initialisation, over one scope's suites.
-
-    Attributes:
-        before, after: percent; mean over suites, then seeds.
-        change: points, paired by question and seed.
-    """
-
-    before: Estimate
-    after: Estimate
-    change: Comparison
-
-
-def grpo_effects(results: Results) -> dict[tuple[str, str, str], GrpoEffect]:
-    """What GRPO did to accuracy: (domain, initialisation, scope) -> effect, all of them one family."""
-    places = {
-        (domain, name, scope): suites
+def grpo_changes(results: Results) -> dict[tuple[str, str, str], Comparison]:
+    """Points of accuracy that GRPO added, as one family: (domain, initialisation, scope) -> comparison."""
+    family = {
+        (domain, name, scope): (
+            _paired_differences(results, domain, scope, ("sft", name), ("grpo", name)),
+            None,
+        )
         for domain in results.experiment.domain_names
         for name in results.initialisations
         for scope, suites in scope_suites(results.experiment, domain).items()
         if suites
     }
-    family = {
-        (domain, name, scope): (
-            _paired_differences(results, (("sft", name), ("grpo", name)), domain, suites),
-            None,
-        )
-        for (domain, name, scope), suites in places.items()
-    }
-    changes = _compare(family)
-    return {
-        (domain, name, scope): GrpoEffect(
-            mean_accuracy(results, "sft", domain, name, suites),
-            mean_accuracy(results, "grpo", domain, name, suites),
-            changes[domain, name, scope],
-        )
-        for (domain, name, scope), suites in places.items()
-    }
+    return _compare(family)
 
 
 def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Estimate, Estimate]:
@@ -292,16 +206,7 @@ def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Est
 # --- policy entropy -------------------------------------------------------------------------------
 
 
-def entropy(results: Results, domain: str, name: str) -> pd.Series | None:
-    """Policy entropy in nats per token, by seed; None where none was scored."""
-    scored = _nats_and_tokens(results, domain, name)
-    if scored is None:
-        return None
-    nats, tokens = scored
-    return nats.sum(axis="columns") / tokens.sum(axis="columns")
-
-
-def entropy_mean(results: Results, domain: str, name: str) -> Estimate | None:
+def entropy(results: Results, domain: str, name: str) -> Estimate | None:
     """Policy entropy in nats per token, over seeds and questions; None where none was scored."""
     scored = _nats_and_tokens(results, domain, name)
     if scored is None:
@@ -380,5 +285,6 @@ def _in_percent(found: Comparison) -> Comparison:
     log = found.difference
     error = None if log.error is None else 100 * float(np.exp(log.mean)) * log.error
     low, high = (None, None) if log.bounds is None else map(percent, log.bounds)
-    change = replace(log, mean=percent(log.mean), error=error, low=low, high=high)
+    by_seed = tuple(map(percent, log.by_seed))
+    change = replace(log, mean=percent(log.mean), error=error, low=low, high=high, by_seed=by_seed)
     return replace(found, difference=change)

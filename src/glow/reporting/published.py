@@ -1,67 +1,122 @@
-"""The table that sets published figures beside the nearest quantities of ours."""
+"""The figures that others published (`config/reported.yaml`), and the table that sets them beside ours.
 
+Each has its value, unit and source, and names the quantities of ours that come nearest to it, if any do.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from glow.config import Section, message, read_document
+from glow.errors import UserError
 from glow.reporting import measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, mean_cell, text_cell
-from glow.reporting.reported import Counterpart, Published, read_reported
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate
 
-PUBLISHED_COLUMNS = {
+# --- the file -------------------------------------------------------------------------------------
+
+Measure = Literal[
+    "gain_in_domain", "gain_ood", "gain_ood_general", "gain_ood_other", "entropy_change", "grpo_accuracy"
+]
+
+
+class Counterpart(Section):
+    """The quantity of ours that comes nearest to a published one."""
+
+    measure: Measure
+    arm: str = Field(description="arm, or initialisation for grpo_accuracy")
+    suite: str | None = Field(None, description="suite, for grpo_accuracy")
+
+
+class Published(Section):
+    """One published figure."""
+
+    what: str = Field(description="what was measured, in plain words")
+    value: float
+    unit: str
+    setting: str = Field(description="model, data and scale, as far as they are known")
+    source: str = Field(description="where it is printed")
+    ours: list[Counterpart] = Field([], description="what comes nearest to it here")
+
+
+class PublishedFile(Section):
+    """The whole file."""
+
+    published: list[Published] = Field(min_length=1)
+
+
+def read_published(path: Path) -> list[Published]:
+    """Load the published figures.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or breaks the schema; the message names the key.
+    """
+    document, _ = read_document(path)
+    try:
+        return PublishedFile.model_validate(document).published
+    except ValidationError as error:
+        mistakes = [f"{path}: {'.'.join(map(str, m['loc'])) or 'file'}: {message(m)}" for m in error.errors()]
+        raise UserError("\n".join(mistakes)) from None
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+COLUMNS = {
     "published_what": "Published: what", "published": "Published value",
     "published_setting": "Published setting", "published_source": "Published in",
     "ours_what": "Ours: what", "ours": "Ours (n seeds)", "scale_differs": "Scale differs",
 }  # fmt: skip
-MEASURED_UNITS = {
-    "gain_in_domain": "points", "gain_ood": "points", "gain_ood_general": "points",
-    "gain_ood_other": "points", "entropy_change": "%", "grpo_accuracy": "%",
-}  # fmt: skip
+OURS: dict[Measure, tuple[str, str]] = {
+    "gain_in_domain": ("points", "in-domain gain of {arm} over positive-only SFT"),
+    "gain_ood": ("points", "OOD gain of {arm} over positive-only SFT"),
+    "gain_ood_general": ("points", "gain of {arm} on OOD suites of the group general"),
+    "gain_ood_other": ("points", "gain of {arm} on OOD suites of the group other"),
+    "entropy_change": ("%", "entropy change of {arm} against positive-only SFT"),
+    "grpo_accuracy": ("%", "{suite} after GRPO from {arm}"),
+}
+"""Measure -> its unit, and what it is in words."""
 
 
 def published_table(results: Results) -> Table:
-    """One row a (published figure, quantity of ours that comes nearest to it)."""
+    """One row per (published figure, quantity of ours that comes nearest to it)."""
     experiment = results.experiment
     assert experiment.reported is not None, "table_names leaves this table out without `reported`"
-    rows = [row for entry in read_reported(experiment.reported) for row in _published_rows(results, entry)]
-    words = frozenset(PUBLISHED_COLUMNS) - {"ours"}
-    return Table("published", caption("tables", "published", experiment), PUBLISHED_COLUMNS, rows, words)
+    rows = [row for entry in read_published(experiment.reported) for row in _rows(results, entry)]
+    words = frozenset(COLUMNS) - {"ours"}
+    return Table("published", caption("tables", "published", experiment), COLUMNS, rows, words)
 
 
-def _published_rows(results: Results, entry: Published) -> list[dict[str, Cell]]:
+def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:
+    experiment = results.experiment
     published = {
         "published_what": text_cell(entry.what),
         "published": Cell(f"{entry.value:g} {entry.unit}", {"_value": entry.value, "_unit": entry.unit}),
         "published_setting": text_cell(entry.setting),
         "published_source": text_cell(entry.source),
     }
-    pairs = [
-        (counterpart, domain, value)
-        for domain in results.experiment.domain_names
-        for counterpart in entry.ours
-        if (value := counterpart_value(results, domain, counterpart)) is not None
-    ]
-    if not pairs:
-        return [
-            published
-            | {"ours_what": text_cell(NONE), "ours": change_cell(None, 1), "scale_differs": text_cell(NONE)}
-        ]
-    several = len(results.experiment.domain_names) > 1
-    scratch = results.experiment.student.pretrain or results.experiment.student.scratch
+    scratch = experiment.student.pretrain or experiment.student.scratch
     scale = text_cell("yes: ours from scratch" if scratch else "as configured")
-    return [
-        published
-        | {
-            "ours_what": text_cell(
-                _counterpart_text(counterpart) + (f", trained on {domain}" if several else "")
-            ),
-            "ours": _ours_cell(counterpart, value),
-            "scale_differs": scale,
-        }
-        for counterpart, domain, value in pairs
-    ]
+    several = len(experiment.domain_names) > 1
+    rows = []
+    for domain in experiment.domain_names:
+        for counterpart in entry.ours:
+            if (value := _measured(results, domain, counterpart)) is None:
+                continue
+            unit, words = OURS[counterpart.measure]
+            what = words.format(arm=counterpart.arm, suite=counterpart.suite)
+            ours = {
+                "ours_what": text_cell(f"{what}, trained on {domain}" if several else what),
+                "ours": _ours_cell(value, unit, change=counterpart.measure != "grpo_accuracy"),
+            }
+            rows.append(published | ours | {"scale_differs": scale})
+    none = {"ours_what": text_cell(NONE), "ours": change_cell(None, 1), "scale_differs": text_cell(NONE)}
+    return rows or [published | none]
 
 
-def counterpart_value(results: Results, domain: str, counterpart: Counterpart) -> Estimate | None:
+def _measured(results: Results, domain: str, counterpart: Counterpart) -> Estimate | None:
     """Our quantity that stands beside a published one; None where this experiment measures none."""
     arm, measure = counterpart.arm, counterpart.measure
     if measure == "grpo_accuracy":
@@ -76,20 +131,7 @@ def counterpart_value(results: Results, domain: str, counterpart: Counterpart) -
     return measures.gain(results, domain, arm, measure.removeprefix("gain_"))
 
 
-def _counterpart_text(counterpart: Counterpart) -> str:
-    arm = counterpart.arm
-    return {
-        "gain_in_domain": f"in-domain gain of {arm} over positive-only SFT",
-        "gain_ood": f"OOD gain of {arm} over positive-only SFT",
-        "gain_ood_general": f"gain of {arm} on OOD suites of the group general",
-        "gain_ood_other": f"gain of {arm} on OOD suites of the group other",
-        "entropy_change": f"entropy change of {arm} against positive-only SFT",
-        "grpo_accuracy": f"{counterpart.suite} after GRPO from {arm}",
-    }[counterpart.measure]
-
-
-def _ours_cell(counterpart: Counterpart, value: Estimate) -> Cell:
+def _ours_cell(value: Estimate, unit: str, change: bool) -> Cell:
     cell = change_cell(value, 1)
-    shown = mean_cell(value, 1).text if counterpart.measure == "grpo_accuracy" else cell.text
-    unit = MEASURED_UNITS[counterpart.measure]
+    shown = cell.text if change else mean_cell(value, 1).text
     return Cell(f"{shown} {unit} (n = {value.n})", {**cell.values, "_unit": unit, "_n": value.n})

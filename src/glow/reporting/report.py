@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page for a reader, bound from tables, figures and manifests.
 
 Figures are embedded and nothing is loaded from elsewhere. Everything but the last section (times and
-environment) is the same from the same results. What the numbers say is worded in `findings`.
+environment) is the same from the same results. `findings` writes the sentences about the numbers.
 """
 
 import base64
@@ -23,11 +23,12 @@ from glow.reporting.cells import Table
 from glow.reporting.findings import find
 from glow.reporting.palette import arm_colours
 from glow.reporting.results import BASE, Results, read_manifests
-from glow.reporting.tables import build_tables
+from glow.reporting.tables import read_tables
+from glow.training.objectives import arm_objectives
 
 SECTIONS = {
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "tables/comparisons", "figures/suites"]),
-    "published": ("Beside the published figures", ["tables/published"]),
+    "published": ("Compared with published figures", ["tables/published"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
     "entropy": ("Policy entropy", ["figures/entropy", "tables/entropy"]),
     "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
@@ -47,27 +48,21 @@ class FigurePart:
     source: str
 
 
-@dataclass(frozen=True)
-class Section:
-    """A section of the page: figures and tables in order."""
-
-    id: str
-    title: str
-    parts: list[FigurePart | Table]
-
-
 def write_report(experiment: Experiment, root: Path) -> None:
     """Write R/report.html and its manifest.
 
     Args:
         experiment: the configuration.
-        root: its results, R; R/figures must be drawn.
+        root: its results, R, with R/tables and R/figures.
 
     Raises:
-        UserError: a figure, or a result that a table needs, is missing; the message names the file.
+        UserError: a table, a figure or a result is missing, or a result changed after they were made; the
+            message names the file.
     """
     manifest = Manifest("report")
     results = Results(experiment, root)
+    results.refuse_outdated("tables")
+    results.refuse_outdated("figures")
     page = _template().render(
         experiment=experiment,
         arms=_arms(experiment),
@@ -84,7 +79,8 @@ def write_report(experiment: Experiment, root: Path) -> None:
     with atomic_path(results.report) as partial:
         partial.write_text(page, encoding="utf-8")
     figures = [results.figure(name) for name in figure_names(experiment)]
-    manifest.write(results.report, {"name": experiment.name}, [*figures, *results.files_read()])
+    inputs = [results.tables_file, *figures, *results.inputs("figures")]
+    manifest.write(results.report, results.settings, inputs)
     print(f"report: {results.report} ({results.report.stat().st_size / 1e6:.1f} MB, self-contained)")
 
 
@@ -103,15 +99,16 @@ def _template() -> Template:
 # --- contents -------------------------------------------------------------------------------------
 
 
-def _sections(results: Results) -> list[Section]:
-    parts: dict[str, FigurePart | Table] = {f"tables/{table.name}": table for table in build_tables(results)}
+def _sections(results: Results) -> list[dict[str, Any]]:
+    """Id, title, and figures and tables of each section, in order."""
+    parts: dict[str, FigurePart | Table] = {f"tables/{table.name}": table for table in read_tables(results)}
     for name in figure_names(results.experiment):
         parts[f"figures/{name}"] = _figure(results, name)
     sections = [
-        Section(key, title, [parts[name] for name in names if name in parts])
+        {"id": key, "title": title, "parts": [parts[name] for name in names if name in parts]}
         for key, (title, names) in SECTIONS.items()
     ]
-    return [section for section in sections if section.parts]
+    return [section for section in sections if section["parts"]]
 
 
 def _figure(results: Results, name: str) -> FigurePart:
@@ -123,23 +120,15 @@ def _figure(results: Results, name: str) -> FigurePart:
 
 def _arms(experiment: Experiment) -> list[dict[str, str]]:
     """Name, colour, trajectories and objective of the base and of every arm, in words."""
-    rows = []
+    rows, objectives = [], arm_objectives(experiment)
     for name, colour in arm_colours(experiment).items():
         if name == BASE:
             trajectories, objective = "none", "the untrained student"
         else:
             arm = experiment.arms[name]
-            trajectories, objective = arm.trajectories, _objective(experiment, arm.objective)
+            trajectories, objective = arm.trajectories, str(objectives[name])
         rows.append({"name": name, "colour": colour, "trajectories": trajectories, "objective": objective})
     return rows
-
-
-def _objective(experiment: Experiment, name: str) -> str:
-    objective = experiment.objectives[name]
-    if objective.objective == "plain":
-        return "plain SFT"
-    clamp = f"clamped to [{objective.clamp[0]:g}, {objective.clamp[1]:g}]" if objective.clamp else "no clamp"
-    return f"GLOW, alpha = {objective.alpha:g}, beta = {objective.beta:g}, {clamp}"
 
 
 def _configuration(experiment: Experiment) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Where an experiment's results lie, and how to read them: files in, pandas frames out.
 
-The one module that tables, figures and report ask for a path. It computes nothing. A file that is
-missing or lacks what it should hold is a `UserError` naming it, never an empty cell.
+The one module that tables, figures and report ask for a path. The tables stage collects the answers of all
+models into one frame, R/tables/questions.parquet, which figures and report read. A file that is missing or
+lacks what it should hold is a `UserError` that names it, never an empty cell.
 """
 
 import json
@@ -13,13 +14,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from glow.config import Experiment
+from glow.config import Experiment, SelectionName
 from glow.errors import UserError
-from glow.evaluation.metrics import QuestionResult, questions, read_scored_rows
+from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_scored_rows
+from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
+Shown = Literal["tables", "figures"]
 BASE = "base"
+SELECTIONS: tuple[SelectionName, ...] = ("positive", "negative", "mixed", "all")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Run:
     seed: int
 
     @property
+    def key(self) -> tuple[Kind, str, str, int]:
+        """The run as the columns RUN_COLUMNS name it."""
+        return (self.kind, self.domain or "", self.name, self.seed)
+
+    @property
     def folder(self) -> str:
         """Where the run stands below R (training) and below R/evaluation (scores)."""
         if self.kind == "base":
@@ -47,14 +56,23 @@ class Run:
 
 
 class Results:
-    """The results of one experiment, below `root` (results/<name>)."""
+    """The results of one experiment, below `root` (results/<name>).
+
+    Attributes:
+        tables, figures: the folders of the tables and of the figures.
+        tables_file: all tables with their captions, as the report shows them.
+        questions_file: what every model answered: `questions` of all runs.
+        report: the page.
+    """
 
     def __init__(self, experiment: Experiment, root: Path) -> None:
         self.experiment = experiment
         self.root = root
+        self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
+        self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""
-        self._questions: dict[Run, pd.DataFrame] = {}
+        self._questions: dict[Hashable, pd.DataFrame] = {}
 
     # --- names ----------------------------------------------------------------------------------
 
@@ -108,84 +126,114 @@ class Results:
         """The trajectories of one selection (positive, negative, mixed, all)."""
         return self.root / "arms" / domain / f"seed-{seed}" / f"{selection}.jsonl"
 
-    def evaluation_manifest(self, run: Run) -> str:
-        """The manifest of an evaluation, relative to R; it must be there."""
-        return self._manifest(self.evaluation(run))
-
-    def training_manifest(self, run: Run) -> str:
-        """The manifest of a training run, relative to R; it must be there."""
-        return self._manifest(self.training(run))
-
-    def _manifest(self, folder: Path) -> str:
-        return str(_present_file(folder / "manifest.json").relative_to(self.root))
-
-    @property
-    def tables(self) -> Path:
-        """The folder of the tables."""
-        return self.root / "tables"
-
-    @property
-    def figures(self) -> Path:
-        """The folder of the figures."""
-        return self.root / "figures"
+    def manifest(self, folder: Path) -> str:
+        """The manifest of an evaluation or a training run, relative to R; it must be there."""
+        return str(present_file(folder / "manifest.json").relative_to(self.root))
 
     def figure(self, name: str) -> Path:
         """A figure's SVG, which must be there."""
-        return _present_file(self.figures / f"{name}.svg")
+        return present_file(self.figures / f"{name}.svg", "`glow figures`")
+
+    # --- what was made of what ------------------------------------------------------------------
 
     @property
-    def report(self) -> Path:
-        """The report."""
-        return self.root / "report.html"
+    def settings(self) -> dict[str, Any]:
+        """The configuration, for the manifests of tables, figures and report."""
+        return self.experiment.model_dump(mode="json")
 
-    def files_read(self) -> list[Path]:
-        """Every file that tables and figures are made of, for their manifests."""
-        scores = [self.evaluation(run) / name for run in self.models for name in SCORE_FILES]
+    def inputs(self, stage: Shown) -> list[Path]:
+        """Every file that the stage reads, for its manifest."""
+        experiment, domains = self.experiment, self.experiment.domain_names
         histories = [self.training(run) / "history.parquet" for run in self.runs("sft")]
         logs = [self.training(run) / "log.jsonl" for run in (*self.runs("sft"), *self.runs("grpo"))]
-        verdicts = [self.verdicts_file(domain) for domain in self.experiment.domain_names]
-        shared = [self.contamination_file(domain) for domain in self.experiment.domain_names]
-        return [*scores, *histories, *logs, *verdicts, *shared]
+        if stage == "figures":
+            return [self.questions_file, *histories, *logs]
+        scores = [self.evaluation(run) / name for run in self.models for name in SCORE_FILES]
+        verdicts = [self.verdicts_file(domain) for domain in domains]
+        shared = [self.contamination_file(domain) for domain in domains]
+        selections = [
+            self.selection_file(domain, seed, selection)
+            for domain in domains
+            for seed in experiment.seeds
+            for selection in SELECTIONS
+        ]
+        reported = [experiment.reported] if experiment.reported else []
+        return [*scores, *histories, *logs, *verdicts, *shared, *selections, *reported]
+
+    def refuse_outdated(self, stage: Shown) -> None:
+        """Raise a `UserError` unless the stage ran on the files and with the settings that there are now."""
+        folder, again = self.root / stage, f"run `glow {stage}` on these results again"
+        manifest = _read_json(present_file(folder / "manifest.json", f"`glow {stage}`"))
+        if manifest.get("settings_sha256") != digest(self.settings):
+            raise UserError(f"{folder}: made with another configuration or version of glow; {again}")
+        recorded = set(manifest["inputs"].values())  # Its paths are those of the folder that it ran in.
+        for file in self.inputs(stage):
+            if hash_path(present_file(file)) not in recorded:
+                raise UserError(f"{folder}: made before {file} changed; {again}")
 
     # --- frames ---------------------------------------------------------------------------------
 
     def questions(self, run: Run) -> pd.DataFrame:
-        """One row a question that a model answered, by suite and problem_id: see QUESTION_COLUMNS, and
+        """One row per question that a model answered, by suite and problem_id: see QUESTION_COLUMNS, and
         pass@k and maj@k for each k. Shares are from 0 to 1; tokens, pass@k and maj@k are NaN where nothing
         was sampled.
 
         Raises:
-            UserError: scores or samples are missing or malformed, lack a suite, or do not belong together.
+            UserError: R/tables/questions.parquet is missing, and `collect` was not called.
         """
-        if run not in self._questions:
-            self._questions[run] = self._read_questions(run)
-        return self._questions[run]
+        if not self._questions:
+            frame = pd.read_parquet(present_file(self.questions_file, "`glow tables`"))
+            runs = frame.set_index(KEYS).groupby(RUN_COLUMNS)
+            self._questions = {key: own.drop(columns=RUN_COLUMNS) for key, own in runs}
+        return self._questions[run.key]
+
+    def collect(self) -> pd.DataFrame:
+        """Read the scores and samples of every model, for `questions`; return them as one frame.
+
+        The frame has the columns RUN_COLUMNS (`domain` is empty for the base), suite, problem_id, and those
+        of `questions`.
+
+        Raises:
+            UserError: scores or samples are missing or malformed, lack a suite, or do not belong together, or
+                two models answered different questions.
+        """
+        frames = {run: self._read_questions(run) for run in self.models}
+        first, reference = next(iter(frames.items()))
+        for run, frame in frames.items():
+            if not frame.index.equals(reference.index):
+                raise UserError(
+                    f"{self.evaluation(run) / 'samples.jsonl.gz'}: its questions are not those of "
+                    f"{self.evaluation(first)}; evaluate both models again on the same suites"
+                )
+        self.measured.clear()
+        self._questions = {run.key: frame for run, frame in frames.items()}
+        return pd.concat(self._questions, names=RUN_COLUMNS).reset_index()
 
     def _read_questions(self, run: Run) -> pd.DataFrame:
         path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
         suites = _read_json(path)["suites"]
         rows = [_question_row(question) for question in questions(read_scored_rows(archive), archive)]
-        frame = pd.DataFrame(rows).set_index(["suite", "problem_id"])
-        accuracy = frame["correct"].groupby(level="suite").mean()
+        frame = pd.DataFrame(rows).set_index(KEYS).astype({"tokens": "float64"})
+        measured = frame["correct"].groupby(level="suite").agg(accuracy)
         for suite in self.experiment.suites:
-            for file, held in ((path, suites), (archive, accuracy)):
+            for file, held in ((path, suites), (archive, measured)):
                 if suite not in held:
                     raise UserError(f"{file}: no suite {suite!r}; evaluate this model again")
-            if not math.isclose(accuracy[suite], suites[suite]["accuracy"], abs_tol=1e-9):
+            if not math.isclose(measured[suite], suites[suite]["accuracy"], abs_tol=1e-9):
                 raise UserError(
-                    f"{path}: its accuracy on {suite!r} is not that of {archive.name} beside it; remake "
-                    f"it by `glow rescore --samples {archive} --output {path}`"
+                    f"{path}: its accuracy on {suite!r} differs from that of {archive.name} beside it; "
+                    f"make it again with `glow rescore --samples {archive} --output {path}`"
                 )
         return frame
 
     def history(self, run: Run) -> pd.DataFrame:
         """Loss, gain and weight of every sample in every epoch, with the run's name and seed."""
-        path = _present_file(self.training(run) / "history.parquet")
+        path = present_file(self.training(run) / "history.parquet")
         frame = pd.read_parquet(path, columns=["epoch", "verdict", "loss", "gain", "weight"])
         return frame.assign(name=run.name, seed=run.seed)
 
     def log(self, run: Run) -> pd.DataFrame:
-        """A training log, one row a logging step, with the run's name and seed."""
+        """A training log, one row per logging step, with the run's name and seed."""
         path = self.training(run) / "log.jsonl"
         frame = pd.DataFrame(list(read_jsonl(path)))
         if frame.empty:
@@ -193,7 +241,7 @@ class Results:
         return frame.assign(name=run.name, seed=run.seed)
 
     def verdicts(self, domain: str) -> pd.DataFrame:
-        """One row a trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters, and
+        """One row per trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters, and
         label (True, False, or None for no label)."""
         keys = ("problem_id", "verdict", "response_tokens", "label")
         rows = [
@@ -209,11 +257,13 @@ class Results:
 
     def selection_size(self, domain: str, seed: int, selection: str) -> int:
         """How many trajectories a selection holds."""
-        with _present_file(self.selection_file(domain, seed, selection)).open("rb") as lines:
+        with present_file(self.selection_file(domain, seed, selection)).open("rb") as lines:
             return sum(1 for line in lines if line.strip())
 
 
 SCORE_FILES = ("scores.json", "samples.jsonl.gz")
+RUN_COLUMNS = ["kind", "domain", "name", "seed"]
+KEYS = ["suite", "problem_id"]
 QUESTION_COLUMNS = ("correct", "truncated", "unparsed", "unjudged", "tokens", "entropy", "entropy_tokens")
 
 
@@ -228,7 +278,7 @@ def _question_row(question: QuestionResult) -> dict[str, Any]:
 
 
 def read_manifests(root: Path) -> pd.DataFrame:
-    """One row a manifest below `root`: path (relative), stage, git_commit, host, device, python, packages
+    """One row per manifest below `root`: path (relative), stage, git_commit, host, device, python, packages
     (dict), started and finished (UTC), wall_s; empty, with these columns, where there is none."""
     columns = ["path", "stage", "git_commit", "host", "device", "python", "packages", "wall_s"]
     times = ["started", "finished"]
@@ -238,17 +288,20 @@ def read_manifests(root: Path) -> pd.DataFrame:
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True) for time in times})
 
 
-def _present_file(path: Path) -> Path:
+def present_file(path: Path, stage: str = "the stage that makes it") -> Path:
+    """The path, if there is such a file; a `UserError` that names the stage to run if not."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run the stage that makes it, or the whole experiment")
+        raise UserError(f"{path}: no such file; run {stage}, or the whole experiment")
     return path
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(_present_file(path).read_text(encoding="utf-8"))
+        document = json.loads(present_file(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); remove it and make it again") from None
+        raise UserError(
+            f"{path}: not valid JSON ({error}); delete it and run the stage that makes it"
+        ) from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document

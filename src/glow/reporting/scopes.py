@@ -1,6 +1,6 @@
 """Which suites a mean is over: in-domain, out of domain (OOD), and the groups of the latter.
 
-Said by the configuration alone, and light: captions are asked for by the workflow.
+The configuration alone decides it. Nothing heavy is imported here, as the workflow asks for captions.
 """
 
 from glow.config import Experiment

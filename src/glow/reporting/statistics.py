@@ -1,4 +1,4 @@
-"""How certain a mean is: standard errors, t and bootstrap intervals, p-values corrected for their number.
+"""How certain a mean is: standard errors, t intervals, p-values corrected for their number.
 
 What the values are is the callers' business. The design is that of an evaluation: every seed (a model of
 its own) answers the same questions, so seeds and questions are crossed, and samples are nested in
@@ -6,9 +6,9 @@ questions (they are averaged first). A mean is one over seeds and questions that
 
     value[seed, question] = mean + seed effect + question effect + rest
 
-A t over seeds alone leaves out that other questions would give other scores; an error over questions alone
-leaves out that other seeds would. `crossed` adds both. benchmarks/coverage.py measures how often its
-intervals hold the true value and how often its tests err; unlike either of the two, it keeps what it says.
+An interval over seeds alone ignores that other questions would give other scores; an error over questions
+alone ignores that other seeds would. `crossed` counts both. benchmarks/coverage.py measures how often its
+intervals hold the true value and how often its tests err: as often as they should, unlike those two.
 
 Sources: two-way variance as seeds' + questions' - rest's, the balanced case of Cameron, Gelbach and Miller
 (2011), "Robust Inference With Multiway Clustering", and the usual random-effects ANOVA; its degrees of
@@ -24,17 +24,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from glow.reporting.conventions import FEW_SEEDS, LEVEL
 
 Floats = NDArray[np.float64]
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its uncertainty; all but `mean` and `n` are None where there is too little to say.
+    """A mean with its uncertainty, which is None where there is too little to say.
 
     Attributes:
         mean: the mean, in the unit of the values.
@@ -43,6 +42,7 @@ class Estimate:
         n: how many seeds it is over.
         p: two-sided p-value of the test that the mean is zero, by the same t.
         questions: how many questions it is over; None where the values are one a seed.
+        by_seed: the mean of each seed over questions; empty where the values are one a seed.
     """
 
     mean: float
@@ -52,6 +52,7 @@ class Estimate:
     n: int
     p: float | None = None
     questions: int | None = None
+    by_seed: tuple[float, ...] = ()
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -73,7 +74,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float] | Floats) -> Estimate:
-    """The mean of one value a seed, with the ordinary t interval from two seeds on."""
+    """The mean of one value per seed, with the ordinary t interval from two seeds on."""
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2:
         return Estimate(float(array.mean()), None, None, None, array.size)
@@ -94,17 +95,15 @@ def _t(mean: float, error: float, freedom: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Parts:
-    """The mean and the pieces of its variance; arrays are over strata.
+    """The pieces of a mean's variance; arrays are over strata.
 
     Attributes:
-        by_seed: (seeds,) weighted means of the strata.
-        seeds: variance of the mean of `by_seed`; 0 with a single seed.
+        seeds: variance of the mean over seeds; 0 with a single seed.
         questions: (strata,) variance from the questions' means, which holds their share of the rest.
         rest: (strata,) variance from what neither seed nor question explains; 0 with a single seed.
         degrees: (strata,) degrees of freedom of `questions`.
     """
 
-    by_seed: Floats
     seeds: float
     questions: Floats
     rest: Floats
@@ -138,14 +137,16 @@ def crossed(strata: Sequence[Floats], weights: Sequence[float] | Floats | None =
     arrays = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
     shares = np.full(len(arrays), 1 / len(arrays)) if weights is None else np.asarray(weights)
     seeds, count = len(arrays[0]), sum(array.shape[1] for array in arrays)
+    seed_means = sum(
+        (s * array.mean(axis=1) for s, array in zip(shares, arrays, strict=True)), np.zeros(seeds)
+    )
+    mean, by_seed = float(seed_means.mean()), tuple(seed_means.tolist())
     if any(array.shape[1] < 2 for array in arrays):
-        mean = float(sum(share * array.mean() for share, array in zip(shares, arrays, strict=True)))
-        return Estimate(mean, None, None, None, seeds, questions=count)
-    parts = _parts(arrays, shares)
-    questions = float(parts.questions.sum())
-    variance, mean = questions + parts.from_seeds, float(parts.by_seed.mean())
+        return Estimate(mean, None, None, None, seeds, None, count, by_seed)
+    parts = _parts(arrays, shares, seed_means)
+    variance = float(parts.questions.sum()) + parts.from_seeds
     if variance == 0:
-        return Estimate(mean, None, None, None, seeds, 1.0 if mean == 0 else None, count)
+        return Estimate(mean, None, None, None, seeds, 1.0 if mean == 0 else None, count, by_seed)
     # Satterthwaite: the squared variance over the sum of each piece's square over its degrees of freedom.
     spread = float((parts.questions**2 / parts.degrees).sum())
     if parts.from_seeds > 0:
@@ -156,7 +157,7 @@ def crossed(strata: Sequence[Floats], weights: Sequence[float] | Floats | None =
     if 1 < seeds < FEW_SEEDS:
         seeds_error = math.sqrt(max(parts.seeds, _rounding_variance(arrays, shares) / seeds))
         reach, p = map(max, (reach, p), _t(mean, seeds_error, seeds - 1))
-    return Estimate(mean, error, mean - reach, mean + reach, seeds, p, count)
+    return Estimate(mean, error, mean - reach, mean + reach, seeds, p, count, by_seed)
 
 
 def _rounding_variance(arrays: list[Floats], shares: Floats) -> float:
@@ -169,19 +170,17 @@ def _rounding_variance(arrays: list[Floats], shares: Floats) -> float:
     return variance
 
 
-def _parts(arrays: list[Floats], shares: Floats) -> _Parts:
-    seeds = len(arrays[0])
-    by_seed = np.zeros(seeds)
+def _parts(arrays: list[Floats], shares: Floats, by_seed: Floats) -> _Parts:
+    seeds = len(by_seed)
     questions, rest = np.zeros(len(arrays)), np.zeros(len(arrays))
     for place, (array, share) in enumerate(zip(arrays, shares, strict=True)):
         seed_means, question_means = array.mean(axis=1), array.mean(axis=0)
-        by_seed += share * seed_means
         questions[place] = share**2 * question_means.var(ddof=1) / array.shape[1]
         if seeds > 1:
             left = array - seed_means[:, None] - question_means + array.mean()
             rest[place] = share**2 * (left**2).sum() / ((seeds - 1) * (array.shape[1] - 1)) / array.size
     degrees = np.array([array.shape[1] - 1 for array in arrays])
-    return _Parts(by_seed, by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0, questions, rest, degrees)
+    return _Parts(by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0, questions, rest, degrees)
 
 
 def clustered(values: Floats, clusters: np.ndarray) -> Estimate:
@@ -194,53 +193,6 @@ def clustered(values: Floats, clusters: np.ndarray) -> Estimate:
     totals, sizes = np.bincount(place, weights=values), np.bincount(place)
     mean = totals.sum() / sizes.sum()
     return crossed([(mean + (totals - mean * sizes) / sizes.mean())[None, :]])
-
-
-def bootstrap(
-    strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None, resamples: int = RESAMPLES
-) -> tuple[float, float] | None:
-    """The 95 % interval of the mean that `crossed` gives, from resampled seeds and questions.
-
-    Seed effects and question effects are drawn anew, each with replacement, after they were scaled so that
-    their variances are those of `crossed` (the residual bootstrap with reflated effects: Davison and
-    Hinkley 1997, section 3.8; Carpenter, Goldstein and Rasbash 2003). Resampling rows and columns of the
-    table itself, Owen's (2007) pigeonhole bootstrap, counts the rest three times, which for differences of
-    single 0/1 answers is most of the variance. A percentile interval knows no degrees of freedom and is too
-    short with few seeds (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"), so that the
-    distances of its bounds from the mean are stretched by as much as `crossed` exceeds a normal interval.
-    What it adds to `crossed` is the skew of the effects. The draws are the same at every call.
-
-    Args:
-        strata, weights: as for `crossed`; None is returned where that gives no error.
-        resamples: how many times to draw.
-    """
-    arrays = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
-    shares = np.full(len(arrays), 1 / len(arrays)) if weights is None else np.asarray(weights)
-    found = crossed(arrays, shares)
-    if found.error is None or found.high is None:  # without an error there is no interval
-        return None
-    parts = _parts(arrays, shares)
-    random = np.random.default_rng(0)
-    drawn = np.full(resamples, parts.by_seed.mean())
-    drawn += _resampled_deviations(parts.by_seed, parts.from_seeds, resamples, random)
-    for array, share, variance in zip(arrays, shares, parts.questions, strict=True):
-        drawn += _resampled_deviations(share * array.mean(axis=0), variance, resamples, random)
-    low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    stretch = (found.high - found.mean) / (float(ndtri(0.5 + LEVEL / 2)) * found.error)
-    return found.mean + stretch * float(low - found.mean), found.mean + stretch * float(high - found.mean)
-
-
-def _resampled_deviations(
-    values: Floats, variance: float, resamples: int, random: np.random.Generator
-) -> Floats:
-    """Deviations of resampled means from the mean, scaled to have `variance`."""
-    distinct, counts = np.unique(values, return_counts=True)
-    own = values.var() / values.size
-    if own == 0 or variance == 0:
-        return np.zeros(resamples)
-    # How often each distinct value is drawn: as resampling the values, and much faster where few differ.
-    times = random.multinomial(values.size, counts / values.size, size=resamples)
-    return (times @ distinct / values.size - values.mean()) * math.sqrt(variance / own)
 
 
 # --- many comparisons -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The study's tables together: built in the order of the report, written with the sources of their cells.
+"""The study's tables together: built once, written for people and programs, and read again by the report.
 
 What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination_table`; the
 numbers come from `measures` and `dynamics`, the captions from `captions`, the forms from `cells`.
@@ -7,7 +7,10 @@ numbers come from `measures` and `dynamics`, the captions from `captions`, the f
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from glow.config import Experiment
+from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import write_json
 from glow.files.manifest import Manifest
@@ -16,7 +19,7 @@ from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.published import published_table
-from glow.reporting.results import Results
+from glow.reporting.results import Results, present_file
 from glow.reporting.training_tables import data_table, entropy_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {
@@ -25,6 +28,8 @@ BUILDERS: dict[str, Callable[[Results], Table]] = {
     "contamination": contamination_table,
 }  # fmt: skip
 TRACED = ("main", "grpo")
+STORED = TypeAdapter(list[Table])
+"""The form of R/tables/tables.json."""
 
 
 def build_tables(results: Results) -> list[Table]:
@@ -33,7 +38,7 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def write_tables(experiment: Experiment, root: Path) -> None:
-    """Write R/tables/<table>.{csv,md,tex}, sources.json and the manifest.
+    """Write R/tables: <table>.{csv,md,tex}, tables.json, questions.parquet, sources.json and the manifest.
 
     Args:
         experiment: the configuration.
@@ -44,18 +49,34 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     """
     manifest = Manifest("tables")
     results = Results(experiment, root)
+    questions = results.collect()
     tables = build_tables(results)
     for table in tables:
-        _write_text(
-            results.tables / f"{table.name}.csv", table.frame.to_csv(index=False, lineterminator="\n")
-        )
-        _write_text(results.tables / f"{table.name}.md", markdown(table))
-        _write_text(results.tables / f"{table.name}.tex", latex(table))
+        stem = results.tables / table.name
+        _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
+        _write_text(stem.with_suffix(".md"), markdown(table))
+        _write_text(stem.with_suffix(".tex"), latex(table))
+    with atomic_path(results.questions_file) as partial:
+        questions.to_parquet(partial, index=False)
+    write_json(results.tables_file, STORED.dump_python(tables, mode="json"))
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)
-    manifest.write(results.tables, {"name": experiment.name}, results.files_read(), {"tables": len(tables)})
+    manifest.write(results.tables, results.settings, results.inputs("tables"), {"tables": len(tables)})
     names = ",".join(table.name for table in tables)
     print(f"{len(tables)} tables: {results.tables}/{{{names}}}.{{csv,md,tex}}")
+
+
+def read_tables(results: Results) -> list[Table]:
+    """The tables as `write_tables` left them, without the sources of their cells.
+
+    Raises:
+        UserError: R/tables/tables.json is missing, or is not what this version of glow writes.
+    """
+    path = present_file(results.tables_file, "`glow tables`")
+    try:
+        return STORED.validate_json(path.read_bytes())
+    except ValidationError:
+        raise UserError(f"{path}: not the tables of this version of glow; run `glow tables` again") from None
 
 
 def _write_text(path: Path, text: str) -> None:

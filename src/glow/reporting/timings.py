@@ -15,7 +15,7 @@ from glow.reporting.results import read_manifests
 
 COLUMNS = ("stage", "jobs", "wall_s", "cpu_s", "max_rss_mb")
 LONG_PAUSE_S = 120.0
-"""A longer time without any job is told to the reader: several runs, or a wait in a queue."""
+"""The report mentions a longer time without any job, as from several runs or a wait in a queue."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Span:
 
     @property
     def note(self) -> str:
-        """What keeps the wall time from being that of one run; empty where nothing does."""
+        """Why the wall time may not be that of one run; empty where it is."""
         notes = []
         if self.longest_pause_s > LONG_PAUSE_S:
             notes.append(
-                f"no job ran for {duration(self.longest_pause_s)} in between: results of several runs are "
-                "mixed here, or jobs waited in a queue"
+                f"no job ran for {duration(self.longest_pause_s)} in between, so these results come from "
+                "several runs, or jobs waited in a queue"
             )
         if self.commits > 1:
             notes.append(f"the jobs ran from {self.commits} git commits")
@@ -49,7 +49,7 @@ class Span:
 
 
 def stage_timings(root: Path) -> pd.DataFrame:
-    """One row a stage, in the order in which they were first done: see COLUMNS.
+    """One row per stage, in the order in which they were first done: see COLUMNS.
 
     Seconds are summed over jobs, memory is the largest job's. Without benchmark files (stages run by hand)
     the wall times come from the manifests, and CPU time and memory are unknown (NaN).
@@ -72,7 +72,7 @@ def _by_stage(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_benchmark(file: Path, folder: Path) -> pd.DataFrame:
-    """One row a repeat; a job too short for Snakemake to sample has no memory and CPU figures."""
+    """One row per repeat; a job too short for Snakemake to sample has no memory and CPU figures."""
     measured = pd.read_csv(file, sep="\t", na_values=["-", "NA"])
     stage = file.relative_to(folder).parts[0].removesuffix(".tsv")
     numbers = {"wall_s": "s", "cpu_s": "cpu_time", "max_rss_mb": "max_rss"}
@@ -135,7 +135,7 @@ def print_timings(root: Path) -> None:
     timings = stage_timings(root)
     span = whole_span(root)
     if timings.empty or span is None:
-        raise UserError(f"{root}: no benchmarks and no manifests; name the results of a finished experiment")
+        raise UserError(f"{root}: no benchmarks and no manifests; give the results of a finished experiment")
     alignment = ("left", *["right"] * (len(TIMING_HEADINGS) - 1))
     print(tabulate(timing_rows(timings), TIMING_HEADINGS, colalign=alignment, disable_numparse=True))
     wall, busy = duration(span.wall_s), duration(span.busy_s)

@@ -4,16 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from glow.config import SelectionName
 from glow.files.records import VERDICTS
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell
-from glow.reporting.results import BASE, Results
+from glow.reporting.results import BASE, SELECTIONS, Results
 from glow.reporting.statistics import Estimate, clustered, estimate
-
-SELECTIONS: tuple[SelectionName, ...] = ("positive", "negative", "mixed", "all")
-
 
 # --- data -----------------------------------------------------------------------------------------
 
@@ -118,7 +114,7 @@ def entropy_table(results: Results) -> Table:
     for domain in experiment.domain_names:
         for arm in (BASE, *experiment.arms):
             row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(experiment.seeds))}
-            row["entropy"] = mean_cell(measures.entropy_mean(results, domain, arm), 3)
+            row["entropy"] = mean_cell(measures.entropy(results, domain, arm), 3)
             if reference is not None:
                 change = changes.get((domain, arm))
                 cell = marked_cell(change_cell(change.difference if change else None, 1), change)
@@ -137,13 +133,13 @@ WEIGHT_DIGITS = {"low": 1, "high": 1, "gain": 4}
 
 
 def weights_table(results: Results) -> Table:
-    """One row a (domain, GLOW arm, epoch): the weights, the share at the bounds, the mean gain."""
+    """One row per (domain, arm with weights, epoch): the weights, the share at the bounds, the mean gain."""
     experiment = results.experiment
     columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
     rows = []
     for domain in experiment.domain_names:
-        for arm, objective in dynamics.glow_arms(experiment).items():
-            summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.clamp)
+        for arm, objective in dynamics.weighted_arms(experiment).items():
+            summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.bounds)
             for epoch, by_seed in summary.groupby(level="epoch", sort=False):
                 rows.append(_weight_row(domain, arm, str(epoch), by_seed))
     words = frozenset({"domain", "arm", "epoch"})

@@ -1,12 +1,11 @@
 """Resume points of a training run: whose they are, which are whole, and how many there are.
 
-SFT and GRPO keep the Trainer's checkpoints in a directory that no rule declares, with a fingerprint
-of settings and inputs beside them. Here is what both need to resume a killed run from the newest
-checkpoint that was written to its end, and from no other run's; and, for `glow.training.trainer` used as a
-library, how it finds and refuses a checkpoint. What is in one is the trainer's business.
+SFT and GRPO keep the Trainer's checkpoints in a directory that no rule declares, with the run's identity
+(`glow.files.same_run`) beside them. Here is what both need to resume a killed run from the newest checkpoint
+that was written to its end, and from no other run's; and, for `glow.training.trainer` used as a library, how
+it finds and refuses a checkpoint. What is in one is the trainer's business.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -17,62 +16,35 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from glow.errors import UserError
-from glow.files.hashing import hash_path
-from glow.files.jsonl import write_json
-
-FINGERPRINT_FILE = "fingerprint.json"
+from glow.files.same_run import IDENTITY_FILE, Identity, difference, read_identity, write_identity
 
 MARKER_FILE = "complete"
 """Empty file that is written into a checkpoint last: one without it was torn by a kill."""
 
-CUT = "batch size x accumulation x processes"
-"""Key of a trainer's identity that may differ where only the examples of a step matter, not their cut."""
 
-Fingerprint = dict[str, Any]
+def resume_point(directory: Path, wanted: Identity, steps: int) -> Path | None:
+    """Make `directory` ready for a run of `steps` steps; return the checkpoint to resume from, if any.
 
+    That is the newest whole one of the same run with steps left to take. Torn ones are deleted, and so are
+    longer runs' later ones and all of another run: the workflow runs a stage again when its configuration
+    changed, so refusing would only block it. What is deleted or resumed is printed, with the difference.
 
-def fingerprint(settings: dict[str, Any], inputs: list[Path]) -> Fingerprint:
-    """What makes two runs the same: every setting under its dotted key, every input's SHA-256.
-
-    Args:
-        settings: nested, JSON-serialisable.
-        inputs: files or directories; their content counts, and their names but not where they stand.
-    """
-    hashes = {f"input {number} ({path.name})": hash_path(path) for number, path in enumerate(inputs, 1)}
-    return _flatten(json.loads(json.dumps(settings))) | hashes
-
-
-def _flatten(settings: dict[str, Any], above: str = "") -> Fingerprint:
-    flat: Fingerprint = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{above}{key}.")
-        else:
-            flat[above + key] = value
-    return flat
-
-
-def resume_point(directory: Path, wanted: Fingerprint) -> Path | None:
-    """Make `directory` ready for the run `wanted`; return the checkpoint to resume from, if any.
-
-    That is the newest whole one of the same run. Torn ones are deleted, and so are all of a run with
-    other settings or inputs: the workflow runs a stage again when its configuration changed, so
-    refusing would only block it. What is deleted or resumed is printed, with the difference.
-
-    With several processes the first alone deletes and writes. It removes the old fingerprint first, so
+    With several processes the first alone deletes and writes. It removes the old identity first, so
     that the others, which only look, come to the same answer at any moment.
     """
     first_process = _is_first_process()
-    found = _read_fingerprint(directory)
+    found = read_identity(directory)
     if found != wanted:
         if first_process:
             _start_afresh(directory, found, wanted)
         return None
     whole, torn = _checkpoints(directory)
-    for checkpoint in torn if first_process else []:
-        print(f"{checkpoint}: not written to its end; deleted")
+    useful = [checkpoint for checkpoint in whole if _step(checkpoint) < steps]
+    for checkpoint in [*torn, *whole[len(useful) :]] if first_process else []:
+        why = "not written to its end" if checkpoint in torn else f"past the {steps} steps asked for now"
+        print(f"{checkpoint}: {why}; deleted")
         shutil.rmtree(checkpoint)
-    newest = whole[-1] if whole else None
+    newest = useful[-1] if useful else None
     if newest is not None:
         logging.getLogger("transformers.trainer").addFilter(_is_news)
         if first_process:
@@ -140,25 +112,16 @@ def refuse_finished(state: TrainerState) -> None:
         )
 
 
-def refuse_other_run(
-    checkpoint: Path, found: dict[str, Any], wanted: dict[str, Any], cut_matters: bool
-) -> None:
+def refuse_other_run(checkpoint: Path, wanted: Identity) -> None:
     """Refuse a checkpoint of a run with other data or settings.
 
-    Another cut of the same examples a step (batch size, accumulation, number of processes) is accepted
-    where it provably changes nothing but rounding.
-
-    Args:
-        found, wanted: the identity of the run that wrote it, and of the one that would resume.
-        cut_matters: whether batches are dropped, or random numbers drawn, by how the examples are cut.
-
     Raises:
-        UserError: names each difference.
+        UserError: names the first differences.
     """
-    ignored = set() if cut_matters else {CUT}
-    if any(found.get(key) != wanted.get(key) for key in (wanted | found).keys() - ignored):
+    differs = difference(read_identity(checkpoint), wanted)
+    if differs:
         raise UserError(
-            f"{checkpoint}: of another run ({_difference(found, wanted)}); "
+            f"{checkpoint}: of another run ({differs}); "
             "go back to its settings, or train anew in another output_dir"
         )
 
@@ -172,32 +135,13 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _read_fingerprint(directory: Path) -> Fingerprint | None:
-    file = directory / FINGERPRINT_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def _start_afresh(directory: Path, found: Fingerprint | None, wanted: Fingerprint) -> None:
+def _start_afresh(directory: Path, found: Identity | None, wanted: Identity) -> None:
     if directory.exists():
         if any(directory.glob("checkpoint-*")):
-            print(f"{directory}: checkpoints of another run deleted ({_difference(found, wanted)})")
-        (directory / FINGERPRINT_FILE).unlink(missing_ok=True)
+            print(f"{directory}: of another run ({difference(found, wanted)}); deleted")
+        (directory / IDENTITY_FILE).unlink(missing_ok=True)
         shutil.rmtree(directory)
-    write_json(directory / FINGERPRINT_FILE, wanted)
-
-
-def _difference(found: Fingerprint | None, wanted: Fingerprint) -> str:
-    """The first few settings or inputs in which two runs differ, in words."""
-    if found is None:
-        return "they have no fingerprint"
-    keys = [key for key in wanted | found if found.get(key) != wanted.get(key)]
-    named = [
-        f"{key} has changed"
-        if key.startswith("input ")
-        else f"{key} was {found.get(key)!r}, is {wanted.get(key)!r}"
-        for key in keys[:3]
-    ]
-    return "; ".join([*named, *(["..."] if len(keys) > 3 else [])])
+    write_identity(directory, wanted)
 
 
 def _step(checkpoint: Path) -> int:

@@ -33,13 +33,13 @@ from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Asked, read_records
+from glow.files.same_run import run_identity
 from glow.models.load import load_tokenizer, stop_ids
 from glow.models.prompts import Message, prompt_messages
 from glow.training.callbacks import StepProgress, save_model
 from glow.training.checkpoints import (
     CheckpointMarker,
     NoFinalCheckpoint,
-    fingerprint,
     resume_point,
     save_steps,
 )
@@ -82,7 +82,9 @@ def train(problems: Path, model: Path, output: Path, settings: GrpoSettings) -> 
     tokenizer = load_tokenizer(model)
     checkpoints = output / "checkpoints"
     arguments = _arguments(checkpoints, grpo, stop_ids(tokenizer, model), seed)
-    resume_from = resume_point(checkpoints, fingerprint(noted, [problems, model]))
+    # Without the number of steps: the rate is constant, and the prompts of a longer run begin with these.
+    leave_out = ("grpo.steps", "grpo.checkpoints", "grpo.gradient_checkpointing")
+    resume_from = resume_point(checkpoints, run_identity(noted, [problems, model], leave_out), grpo.steps)
     with Verifier(settings.verification) as verifier:
         trainer = _trainer(model, tokenizer, arguments, _dataset(rows, settings), verifier)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -73,8 +73,8 @@ class LossLedger:
         self.epoch += 1
         return page
 
-    def save(self, path: Path, note: str = "") -> None:
-        """Write the whole state, with a text beside it, to one safetensors file; `merge` before."""
+    def save(self, path: Path) -> None:
+        """Write the whole state to one safetensors file; `merge` before."""
         save_file(
             {
                 "previous_loss": self._previous_loss[:-1].cpu(),
@@ -82,7 +82,7 @@ class LossLedger:
                 "weight": self._weight[:-1].cpu(),
             },
             path,
-            metadata={"epoch": str(self.epoch), "note": note},
+            metadata={"epoch": str(self.epoch)},
         )
 
     def merge(self) -> None:
@@ -107,12 +107,6 @@ class LossLedger:
             self._previous_loss[:-1] = state.get_tensor("previous_loss")
             self._loss[:-1] = state.get_tensor("loss")
             self._weight[:-1] = state.get_tensor("weight")
-
-    @staticmethod
-    def note(path: Path) -> str:
-        """The text that was saved beside a ledger."""
-        with safe_open(path, framework="pt") as state:
-            return state.metadata()["note"]
 
 
 def _merge_processes(values: Tensor) -> Tensor:

@@ -1,69 +1,250 @@
-"""What a training step minimises: how tokens and samples are weighted. One short function each.
+"""What a training step minimises: how tokens and samples are weighted. One declaration each.
 
 For samples i of an optimiser step, with response tokens t of log-probability log p_t,
 
     objective = mean over i of  sample_weight_i * mean over t of  token_weight_t * -log p_t
 
-To add one, write its function and name it in OBJECTIVES; `GlowConfig(objective="<name>")` then trains
-with it. The step's arithmetic, ledger, log and checkpoints are `glow.training.trainer`'s and stay as they
-are.
+All that is known of an objective stands in its entry of OBJECTIVES: configuration, command line, trainer,
+run identity, log and report read it. One that is not ours is named by where it stands, a file or a module
+(`my_objectives.py:hard`, `my_package.objectives:hard`). The step's arithmetic, ledger and checkpoints are
+`glow.training.trainer`'s, and the same for all.
 """
 
-from collections.abc import Callable
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field, ValidationError, field_validator
+
+from glow.config import Experiment, Section, message, unknown
+from glow.errors import UserError
+from glow.files.hashing import digest, hash_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class Settings(Protocol):
-    """What an objective may read of its configuration; a `GlowConfig` has it."""
-
-    alpha: float
-    beta: float
-    clamp: list[float] | None
-
-
-SampleWeights = Callable[["Tensor", "Tensor", Settings], "Tensor"]
+SampleWeights = Callable[["Tensor", "Tensor", Any], "Tensor"]
 """(previous_loss, loss, settings) -> weights; all (samples,), previous_loss NaN where there is none.
 
 Elementwise: a sample's weight may depend on its own losses alone. What else is in the batch (a median, a
 rank) depends on how a step is cut into micro-batches and processes, and so then would the result.
 """
 
-TokenWeights = Callable[["Tensor"], "Tensor"]
-"""log_prob of the label -> weight, elementwise, detached; zero log_prob where there is no label."""
+TokenWeights = Callable[["Tensor", Any], "Tensor"]
+"""(log_prob of the label, settings) -> weight, elementwise, detached; log_prob is zero without a label."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A way to weight; None counts every sample, or every token of a sample, alike.
+    """A way to weight, with functions that are None where every sample, or token of a sample, counts alike.
 
     Attributes:
-        uses_history: whether the weights differ from 1 only once an epoch has gone before.
+        label: what the report and the log call it; empty for its name.
+        settings: its settings, with defaults, bounds and descriptions. One called `clamp` holds the
+            weights' bounds: the log, tables and figures say how many weights stand at them.
+        uses_history: whether the weights differ from 1 only once an epoch has gone before. Tables and
+            figures of weights show these objectives.
     """
 
+    label: str = ""
+    settings: type[Section] = Section
     sample_weights: SampleWeights | None = None
     token_weights: TokenWeights | None = None
     uses_history: bool = False
 
 
-def glow(previous_loss: "Tensor", loss: "Tensor", settings: Settings) -> "Tensor":
-    """GLOW: less weight to a sample the more its loss fell since the previous epoch."""
+# --- the objectives -------------------------------------------------------------------------------
+
+
+class GlowSettings(Section):
+    """What `glow.training.weighting.glow_weights` explains."""
+
+    alpha: float = Field(1.0, description="scale of the weight (paper: 1 or 2)", gt=0)
+    beta: float = Field(10.0, description="steepness in the gain, per nat (paper: 5 to 30)", ge=0)
+    clamp: tuple[float, float] | None = Field(
+        None, description="low and high bound of the weight (released code: 0.5 and 5), or none"
+    )
+
+    @field_validator("clamp")
+    @classmethod
+    def _check_bounds(cls, clamp: tuple[float, float] | None) -> tuple[float, float] | None:
+        if clamp is not None and not 0 <= clamp[0] <= clamp[1]:
+            raise ValueError(f"the bounds must satisfy 0 <= low <= high, found {list(clamp)}")
+        return clamp
+
+
+def glow(previous_loss: "Tensor", loss: "Tensor", settings: GlowSettings) -> "Tensor":
+    """Less weight to a sample the more its loss fell since the previous epoch."""
     from glow.training.weighting import glow_weights  # Late: whoever asks for names waits for no torch.
 
-    clamp = None if settings.clamp is None else (settings.clamp[0], settings.clamp[1])
-    return glow_weights(previous_loss, loss, settings.alpha, settings.beta, clamp)
+    return glow_weights(previous_loss, loss, settings.alpha, settings.beta, settings.clamp)
 
 
-def dft(log_prob: "Tensor") -> "Tensor":
+def dft(log_prob: "Tensor", settings: Section) -> "Tensor":
     """Dynamic fine-tuning: each token by its own probability (arXiv 2508.05629, eq. 9)."""
     return log_prob.exp()
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "plain": Objective(),
-    "glow": Objective(sample_weights=glow, uses_history=True),
-    "dft": Objective(token_weights=dft),
+    "plain": Objective("plain SFT"),
+    "glow": Objective("GLOW", GlowSettings, sample_weights=glow, uses_history=True),
+    "dft": Objective("DFT", token_weights=dft),
 }
+
+
+# --- an objective with its settings ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ChosenObjective:
+    """An objective as a run uses it.
+
+    Attributes:
+        name: a key of OBJECTIVES, or where the objective stands.
+        entry: its declaration.
+        settings: an instance of `entry.settings`.
+        sources: the files of an objective that is named by where it stands.
+        sources_hash: of their contents as they were when loaded; None where there are none.
+    """
+
+    name: str
+    entry: Objective
+    settings: Section
+    sources: tuple[Path, ...] = ()
+    sources_hash: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What to call it, without its settings."""
+        return self.entry.label or self.name.rpartition(":")[2]
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The clamp of the weights, where there is one."""
+        return getattr(self.settings, "clamp", None)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal in two runs with the same objective."""
+        found = {"objective": self.name, **self.settings.model_dump(mode="json")}
+        return found if self.sources_hash is None else found | {"source code": self.sources_hash}
+
+    def __str__(self) -> str:
+        """Label and settings, as in "GLOW, alpha = 1, beta = 10, no clamp"."""
+        return ", ".join([self.label, *(_in_words(key, value) for key, value in self.settings)])
+
+
+def _in_words(key: str, value: Any) -> str:
+    if value is None:
+        return f"no {key}"
+    if key == "clamp":
+        return f"clamped to [{value[0]:g}, {value[1]:g}]"
+    return f"{key} = {value:g}" if isinstance(value, float) else f"{key} = {value}"
+
+
+def choose(name: str, given: Mapping[str, Any], above: str = "") -> ChosenObjective:
+    """The objective called `name`, with the settings given and its own defaults for the others.
+
+    Args:
+        name: a key of OBJECTIVES, or where an Objective stands: "file.py:name" or "module:name".
+        given: settings by name.
+        above: what messages put before a key ("objectives.hard.").
+
+    Raises:
+        UserError: no such objective or setting, or a value out of bounds; a line each, naming the key.
+    """
+    try:
+        found = _found(name)
+    except UserError as error:
+        raise UserError(f"{above}objective: {error}") from None
+    try:
+        settings = found.entry.settings.model_validate(dict(given))
+    except ValidationError as error:
+        raise UserError("\n".join(_mistakes(name, found.entry, error, above))) from None
+    return ChosenObjective(name, found.entry, settings, found.sources, found.sources_hash)
+
+
+def _mistakes(name: str, entry: Objective, error: ValidationError, above: str) -> Iterator[str]:
+    known = list(entry.settings.model_fields)
+    for mistake in error.errors():
+        key = ".".join(map(str, mistake["loc"])) or "settings"
+        if mistake["type"] != "extra_forbidden":
+            yield f"{above}{key}: {message(mistake)}"
+        elif known:
+            yield f"{above}{key}: {unknown(key, ['objective', *known])}"
+        else:
+            yield f"{above}{key}: the objective {name!r} has no settings; remove it"
+
+
+def arm_objectives(experiment: Experiment) -> dict[str, ChosenObjective]:
+    """The objective of every arm."""
+    chosen = {name: choose(item.objective, item.settings) for name, item in experiment.objectives.items()}
+    return {name: chosen[arm.objective] for name, arm in experiment.arms.items()}
+
+
+def objectives_help() -> str:
+    """The objectives, each with its settings and their defaults, for the command line's help."""
+    lines = ["objectives, and their settings with defaults:"]
+    for name, entry in OBJECTIVES.items():
+        function = entry.sample_weights or entry.token_weights
+        does = inspect.getdoc(function) if function else "All samples and tokens count alike."
+        lines.append(f"  {name:<7}{entry.label}. {(does or '').partition(chr(10))[0]}")
+        for key, field in entry.settings.model_fields.items():
+            default = "" if field.default is None else field.default
+            lines.append(f"{'':9}{f'{key}={default}':<12}{field.description}")
+    lines.append("  or your own: FILE.py:NAME or MODULE:NAME, with what its settings class has")
+    return "\n".join(lines)
+
+
+# --- where objectives are found -------------------------------------------------------------------
+
+
+class _Found(NamedTuple):
+    entry: Objective
+    sources: tuple[Path, ...] = ()
+    sources_hash: str | None = None
+
+
+def _found(name: str) -> _Found:
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        if name not in OBJECTIVES:
+            raise UserError(f"{unknown(name, OBJECTIVES)} (your own: file.py:name or module:name)")
+        return _Found(OBJECTIVES[name])
+    return _elsewhere(str(Path(place).resolve()) if place.endswith(".py") else place, attribute)
+
+
+@cache
+def _elsewhere(place: str, attribute: str) -> _Found:
+    """The Objective `attribute` of a file or module; as any module, it is read once in a process."""
+    is_file = place.endswith(".py")
+    if is_file and not Path(place).is_file():
+        raise UserError(f"{place}: no such file")
+    try:
+        module = _file_module(Path(place)) if is_file else import_module(place)
+    except Exception as error:  # whatever the code of somebody else raises
+        raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split())}") from None
+    entry = getattr(module, attribute, None)
+    if not isinstance(entry, Objective):
+        there = [key for key, value in vars(module).items() if isinstance(value, Objective)]
+        what = f"no Objective, but {type(entry).__name__}" if hasattr(module, attribute) else "not there"
+        raise UserError(f"{place}: {attribute!r} is {what}; objectives there: {', '.join(there) or 'none'}")
+    functions = filter(inspect.isfunction, (entry.sample_weights, entry.token_weights))
+    files = {str(module.__file__), *(function.__code__.co_filename for function in functions)}
+    sources = tuple(path for file in sorted(files) if (path := Path(file)).is_file())
+    return _Found(entry, sources, digest([hash_path(source) for source in sources]))
+
+
+def _file_module(file: Path) -> ModuleType:
+    """The file as a module, compiled from what it says now: a cache of bytecode may be older by seconds."""
+    module = ModuleType(f"glow_objectives_{digest(str(file))[:12]}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # pydantic and dataclasses look up annotations there
+    exec(compile(file.read_bytes(), file, "exec"), vars(module))
+    return module

@@ -10,7 +10,6 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from trl.data_utils import is_conversational, is_conversational_from_value
 
 from glow.errors import UserError
-from glow.training.objectives import OBJECTIVES
 from glow.training.samples import ROW
 from glow.training.trainer_config import GlowConfig
 
@@ -107,7 +106,7 @@ def refuse_no_steps(args: GlowConfig, rows: int) -> None:
 
 def warn_of_short_runs(args: GlowConfig, state: TrainerState, rows: int) -> None:
     """Warn of a run in which the weights, or the batch size, have no effect."""
-    if OBJECTIVES[args.objective].uses_history and state.num_train_epochs <= 1:
+    if args.chosen_objective.entry.uses_history and state.num_train_epochs <= 1:
         warnings.warn(
             f"one epoch only: objective {args.objective!r} compares with the epoch before, "
             "so this is plain SFT; set num_train_epochs to 2 or more",

@@ -13,17 +13,18 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
 
-from glow.config import Prompt, Sft, SftSettings, unknown
+from glow.config import Prompt, Sft, SftSettings
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
+from glow.files.same_run import run_identity
 from glow.models.load import load_tokenizer, require_model
 from glow.models.prompts import prompt_messages
 from glow.training.callbacks import StepProgress, quieten, save_model
-from glow.training.checkpoints import NoFinalCheckpoint, fingerprint, resume_point, save_steps
-from glow.training.objectives import OBJECTIVES
+from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
+from glow.training.objectives import choose
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig
 
@@ -48,8 +49,7 @@ def fine_tune(
     Raises:
         UserError: no model, no trajectories, a response with no token within max_length, or duplicate ids.
     """
-    if settings.objective.objective not in OBJECTIVES:
-        raise UserError(f"--objective: {unknown(settings.objective.objective, OBJECTIVES)}")
+    objective = choose(settings.objective.objective, settings.objective.settings)
     manifest = Manifest("sft")
     require_model(model)
     rows = [
@@ -59,10 +59,12 @@ def fine_tune(
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)
     steps = _optimiser_steps(len(rows), sum(1 for _ in read_jsonl(all_data)), settings.sft)
-    noted = settings.model_dump(mode="json") | {"steps": steps}
+    noted = settings.model_dump(mode="json") | {"objective": objective.identity, "steps": steps}
     checkpoints = output / "checkpoints"
-    resume_from = resume_point(checkpoints, fingerprint(noted, [data, model]))
     trainer = _trainer(rows, model, checkpoints, settings, steps)
+    # With the length of the run, on which the schedule depends: a model never depends on what was killed.
+    stage = run_identity(noted, [data, model], leave_out=("sft.checkpoints", "sft.gradient_checkpointing"))
+    resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
@@ -75,9 +77,7 @@ def fine_tune(
             device=str(trainer.accelerator.device),
         )
         shutil.rmtree(checkpoints)
-        print(
-            f"{output}: {steps} steps on {len(rows)} trajectories, {settings.objective.objective} objective"
-        )
+        print(f"{output}: {steps} steps on {len(rows)} trajectories, {objective}")
 
 
 def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
@@ -97,9 +97,7 @@ def _trainer(
     arguments = GlowConfig(
         output_dir=str(checkpoints),
         objective=objective.objective,
-        alpha=objective.alpha,
-        beta=objective.beta,
-        clamp=None if objective.clamp is None else list(objective.clamp),
+        objective_settings=objective.settings,
         id_column="trajectory_id",
         max_steps=steps,
         per_device_train_batch_size=sft.batch_size,

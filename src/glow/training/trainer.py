@@ -9,7 +9,6 @@ and processes, and the ledger travels in the checkpoint. What is minimised stand
 
 import copy
 import itertools
-import json
 import math
 import warnings
 from collections.abc import Iterator
@@ -32,9 +31,9 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
 from glow.errors import UserError
+from glow.files.same_run import Identity, run_identity, write_identity
 from glow.models.scoring import IGNORED
 from glow.training.checkpoints import (
-    CUT,
     find_checkpoint,
     mark_whole,
     refuse_finished,
@@ -44,9 +43,10 @@ from glow.training.checkpoints import (
 )
 from glow.training.head import use_chunked_head
 from glow.training.history import HISTORY, copy_history, read_history, write_page
+from glow.training.identity import given_settings, identifying
 from glow.training.ledger import NO_SAMPLE, LossLedger, Page
 from glow.training.monitor import CONSTANT_SPREAD, Monitor, Results, epoch_summary
-from glow.training.objectives import OBJECTIVES, Objective
+from glow.training.objectives import ChosenObjective
 from glow.training.preflight import (
     draws_random_numbers,
     refuse_no_steps,
@@ -122,6 +122,7 @@ class GlowTrainer(SFTTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        self._given = given_settings(self)
         if self.accelerator.device.type == "cpu":
             base = self.model.get_base_model() if isinstance(self.model, _AdaptedModel) else self.model
             use_chunked_head(base)
@@ -131,7 +132,7 @@ class GlowTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True
         self.data_collator = SampleCollator(self.data_collator)
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
-        self.monitor = Monitor(self.sample_ids, self.args.clamp, self.accelerator)
+        self.monitor = Monitor(self.sample_ids, self._objective.bounds, self.accelerator)
         self.add_callback(_EpochKeeper(self))
 
     # Data: rows through preparation, packing and batching
@@ -237,8 +238,9 @@ class GlowTrainer(SFTTrainer):
             inputs["output_router_logits"] = True
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         token_loss = -outputs.log_probs
-        if self._objective.token_weights is not None:
-            token_loss = self._objective.token_weights(outputs.log_probs.detach()) * token_loss
+        chosen = self._objective
+        if chosen.entry.token_weights is not None:
+            token_loss = chosen.entry.token_weights(outputs.log_probs.detach(), chosen.settings) * token_loss
         tokens = sample_sums(outputs.label_mask, document)
         loss = -sample_sums(outputs.log_probs.detach(), document) / tokens
         weight = self._weigh(rows, loss)
@@ -251,14 +253,14 @@ class GlowTrainer(SFTTrainer):
         return (objective, outputs) if return_outputs else objective
 
     @property
-    def _objective(self) -> Objective:
-        return OBJECTIVES[self.args.objective]
+    def _objective(self) -> ChosenObjective:
+        return self.args.chosen_objective
 
     def _weigh(self, rows: Tensor, loss: Tensor) -> Tensor:
         """The weights, (samples,), of samples with losses `loss`; 0 where a row is no sample."""
-        weight = torch.ones_like(loss)
-        if self._objective.sample_weights is not None:
-            weight = self._objective.sample_weights(self.ledger.previous_loss(rows), loss, self.args)
+        weight, chosen = torch.ones_like(loss), self._objective
+        if chosen.entry.sample_weights is not None:
+            weight = chosen.entry.sample_weights(self.ledger.previous_loss(rows), loss, chosen.settings)
         return torch.where(rows == NO_SAMPLE, 0.0, weight)
 
     def _auxiliary_loss(self, outputs: Any) -> Tensor:
@@ -304,7 +306,7 @@ class GlowTrainer(SFTTrainer):
         self.log(summary)
 
     def _warn_of_constant_weights(self, page: Page, spread: float) -> None:
-        if self._objective.uses_history and page.epoch >= 1 and spread < CONSTANT_SPREAD:
+        if self._objective.entry.uses_history and page.epoch >= 1 and spread < CONSTANT_SPREAD:
             warnings.warn(
                 f"the weights of epoch {page.epoch + 1} are in effect constant (their standard deviation is "
                 f"{spread:.2%} of their mean): this is plain SFT at another learning rate. Raise beta, or "
@@ -333,13 +335,11 @@ class GlowTrainer(SFTTrainer):
         folder = run_folder(self.args)
         checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
-        self.monitor = Monitor(self.sample_ids, self.args.clamp, self.accelerator)
+        self.monitor = Monitor(self.sample_ids, self._objective.bounds, self.accelerator)
         if checkpoint is None:
             refuse_used(folder)
         else:
-            found = json.loads(LossLedger.note(checkpoint / LEDGER_FILE))
-            wanted = self._identity()
-            refuse_other_run(checkpoint, found, wanted, cut_matters=self._cut_matters)
+            refuse_other_run(checkpoint, self.identity())
             self.ledger.load(checkpoint / LEDGER_FILE)
         self.accelerator.wait_for_everyone()  # all have looked before the first one writes
         if self.is_world_process_zero():
@@ -354,7 +354,8 @@ class GlowTrainer(SFTTrainer):
         folder = trial_folder / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
-            self.ledger.save(folder / LEDGER_FILE, note=json.dumps(self._identity()))
+            write_identity(folder, self.identity())
+            self.ledger.save(folder / LEDGER_FILE)
             copy_history(self._history_folder, folder / HISTORY)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         super()._save_checkpoint(model, trial)
@@ -363,29 +364,24 @@ class GlowTrainer(SFTTrainer):
         if self.args.should_save:
             rotate_checkpoints(str(trial_folder), limit, self.state.best_model_checkpoint)
 
-    def _identity(self) -> dict[str, Any]:
-        """What a resumed run must share with the one that wrote the checkpoint."""
-        args = self.args
+    def identity(self) -> Identity:
+        """What a resumed run must share with the one that wrote the checkpoint.
+
+        How a step's examples are cut into batches and processes is part of it only where that changes more
+        than rounding: where random numbers are drawn by batch, or an epoch's last batch is dropped.
+        """
+        args, random = self.args, draws_random_numbers(self.model, self.args)
         cut = (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.world_size)
-        identity = {
+        facts = {
             "samples": len(self.sample_ids),
             "training data (ids, tokens and order)": self._data_digest,
-            "objective": args.objective,
+            "objective": self._objective.identity,
             "examples per optimiser step": math.prod(cut),
             "packing": args.packing and f"in rows of {args.max_length} tokens",
-            "data_seed": args.data_seed,
-            "train_sampling_strategy": args.train_sampling_strategy,
-            "dataloader_drop_last": args.dataloader_drop_last,
-            CUT: " x ".join(map(str, cut)),
         }
-        if self._objective.sample_weights is not None:
-            identity |= {"alpha": args.alpha, "beta": args.beta, "clamp": args.clamp and list(args.clamp)}
-        return identity
-
-    @property
-    def _cut_matters(self) -> bool:
-        """Whether how a step's examples are cut into batches changes more than rounding."""
-        return self.args.dataloader_drop_last or draws_random_numbers(self.model, self.args)
+        if random or args.dataloader_drop_last:
+            facts["batch size x accumulation x processes"] = " x ".join(map(str, cut))
+        return run_identity(facts | identifying(args, random) | self._given)
 
 
 class _EpochKeeper(TrainerCallback):

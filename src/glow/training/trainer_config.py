@@ -5,34 +5,49 @@ For the trainer as a library. The study's own configuration is `glow.config`.
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, TrainingArguments
 from trl import SFTConfig
 from trl.trainer.utils import get_config_model_id
 
-from glow.training.objectives import OBJECTIVES
+from glow.errors import UserError
+from glow.training.objectives import OBJECTIVES, ChosenObjective, GlowSettings, choose
 
 DEFAULT_ID_COLUMN = "id"
+
+_OWN_FIELDS = tuple(GlowSettings.model_fields)
+
+
+def _help(name: str) -> dict[str, str]:
+    return {"help": f"{GlowSettings.model_fields[name].description}; left out: the objective's default"}
 
 
 @dataclass
 class GlowConfig(SFTConfig):
-    """TRL's SFTConfig plus the objective (`glow.training.weighting.glow_weights` explains alpha, beta,
-    clamp).
+    """TRL's SFTConfig plus the objective, one of `glow.training.objectives`, and its settings.
+
+    GLOW's alpha, beta and clamp are fields, for any objective with settings of these names; others' go into
+    `objective_settings`. Those left out get the objective's defaults, and one that the objective does not
+    have is refused.
 
     Three of TRL's defaults differ: a machine without an accelerator means `use_cpu`;
     `logging_nan_inf_filter` is off (it waits for the device at every step, and here a loss that is not
     finite ends the run); `data_seed` is `seed`, so that the order of samples depends on nothing else.
     """
 
+    _VALID_DICT_FIELDS = [*SFTConfig._VALID_DICT_FIELDS, "objective_settings"]  # noqa: RUF012 (TRL's own)
+
     objective: str = field(
-        default="glow", metadata={"help": "what is minimised: glow, plain, dft, or a name in OBJECTIVES"}
+        default="glow",
+        metadata={"help": f"what is minimised: {', '.join(OBJECTIVES)}, file.py:name or module:name"},
     )
-    alpha: float = field(default=1.0, metadata={"help": "scale of the weight (paper: 1 or 2)"})
-    beta: float = field(default=10.0, metadata={"help": "steepness in the gain, per nat (paper: 5 to 30)"})
-    clamp: list[float] | None = field(
-        default=None, metadata={"help": "low and high bound of the weight (released code: 0.5 5.0), or None"}
+    alpha: float | None = field(default=None, metadata=_help("alpha"))
+    beta: float | None = field(default=None, metadata=_help("beta"))
+    clamp: list[float] | None = field(default=None, metadata=_help("clamp"))
+    objective_settings: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "the objective's other settings, by name"}
     )
     id_column: str | None = field(
         default=DEFAULT_ID_COLUMN,
@@ -46,16 +61,40 @@ class GlowConfig(SFTConfig):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
-        if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective {self.objective!r} is unknown; known: {', '.join(OBJECTIVES)}")
-        if self.clamp is not None and not (len(self.clamp) == 2 and 0 <= self.clamp[0] <= self.clamp[1]):
-            raise ValueError(f"clamp must be None or (low, high) with 0 <= low <= high, not {self.clamp}")
-        if self.alpha <= 0 or self.beta < 0:
-            raise ValueError(f"alpha must be above 0 and beta at least 0, not {self.alpha} and {self.beta}")
+        self._complete_settings()
         if self.loss_type != "nll":
             raise ValueError(f"loss_type {self.loss_type!r} has no effect here: set objective instead")
         if self.data_seed is None:
             self.data_seed = self.seed
+
+    def _complete_settings(self) -> None:
+        self.objective_settings = self.objective_settings or {}
+        if not isinstance(self.objective_settings, dict):
+            raise UserError(f"objective_settings: {self.objective_settings!r} is no dictionary")
+        for name in _OWN_FIELDS:
+            if self.objective_settings.get(name) is not None and getattr(self, name) is not None:
+                raise UserError(f"{name}: given twice; take it out of objective_settings")
+        chosen = self.chosen_objective.settings
+        settings, declared = chosen.model_dump(mode="json"), type(chosen).model_fields
+        for name in _OWN_FIELDS:
+            setattr(self, name, settings.get(name))
+        self.objective_settings = {
+            key: value
+            for key, value in settings.items()
+            # None in a field of its own would mean the default again.
+            if key not in _OWN_FIELDS or (value is None and declared[key].default is not None)
+        }
+
+    @property
+    def chosen_objective(self) -> ChosenObjective:
+        """The objective with its settings, as the fields say now.
+
+        Raises:
+            UserError: no such objective or setting, or a value out of bounds; names the field.
+        """
+        given = {name: value for name in _OWN_FIELDS if (value := getattr(self, name)) is not None}
+        assert isinstance(self.objective_settings, dict)  # _complete_settings
+        return choose(self.objective, self.objective_settings | given)
 
     @property
     def device(self) -> torch.device:

@@ -78,8 +78,9 @@ def _paths(value: Any) -> list[str]:
 def test_defaults_are_the_studys() -> None:
     experiment = load(MINIMAL, "some.yaml")
     assert list(experiment.arms) == ["positive", "negative", "mixed", "all", "glow", "glow_released"]
-    assert experiment.objectives["glow"].clamp is None
-    assert experiment.objectives["glow_released"].clamp == (0.5, 5.0)
+    assert experiment.objectives["plain"].settings == {}
+    assert experiment.objectives["glow"].settings == {"alpha": 1.0, "beta": 10.0, "clamp": None}
+    assert experiment.objectives["glow_released"].settings["clamp"] == [0.5, 5.0]
     assert experiment.domain_names == ["lists"]
     assert experiment.grpo_problems("lists") == 4
     assert experiment.verification == config.Verification(extraction="strict", timeout_s=3.0)
@@ -120,11 +121,65 @@ def test_defaults_are_the_studys() -> None:
         ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
         ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: the name stands for"),
         ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),
-        ({"objectives": {"plain": {"clamp": [2, 1]}}}, "0 <= low <= high"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(changes: dict[str, Any], message: str) -> None:
     assert message in refusal(changed(**changes))
+
+
+FILE = "from glow.training.objectives import Objective\nhard = Objective()\nother = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            {"objective": "glow", "clamp": [2, 1]},
+            "clamp: the bounds must satisfy 0 <= low <= high, found [2.0",
+        ),
+        ({"objective": "glow", "beta": -1}, "beta: input should be greater than or equal to 0, found -1"),
+        ({"objective": "glow", "alpha": "much"}, "alpha: input should be a valid number"),
+        ({"objective": "glow", "alfa": 1}, "alfa: 'alfa' is unknown; did you mean 'alpha'?"),
+        ({"objektive": "glow"}, "objektive: the objective 'plain' has no settings; remove it"),
+        (
+            {"objective": "glow", "objektive": 1},
+            "objektive: 'objektive' is unknown; did you mean 'objective'?",
+        ),
+        ({"alpha": 1}, "alpha: the objective 'plain' has no settings; remove it"),
+        ({"objective": "glo"}, "objective: 'glo' is unknown; did you mean 'glow'?"),
+        (
+            {"objective": "adam"},
+            "objective: 'adam' is unknown; known: plain, glow, dft (your own: file.py:name",
+        ),
+        ({"objective": "mine.py:soft"}, "mine.py: 'soft' is not there; objectives there: hard"),
+        (
+            {"objective": "mine.py:other"},
+            "mine.py: 'other' is no Objective, but int; objectives there: hard",
+        ),
+        ({"objective": "mine.py:hard", "beta": 1}, "beta: the objective 'mine.py:hard' has no settings"),
+        ({"objective": "none.py:hard"}, "none.py: no such file"),
+        ({"objective": "broken.py:hard"}, "broken.py: ModuleNotFoundError: No module named 'no_such'"),
+        (
+            {"objective": "no_such.place:hard"},
+            "no_such.place: ModuleNotFoundError: No module named 'no_such'",
+        ),
+        (
+            {"objective": "json:loads"},
+            "json: 'loads' is no Objective, but function; objectives there: none",
+        ),
+    ],
+)
+def test_a_mistake_in_an_objective_is_named_with_its_key(
+    choice: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FILE)
+    Path("broken.py").write_text("import no_such")
+    arms = {"one": {"trajectories": "all", "objective": "one"}}
+    said = refusal(changed(objectives={"one": choice}, arms=arms))
+    assert said.startswith("some.yaml: objectives.one.")
+    assert message in said
+    assert "\n" not in said
 
 
 def test_each_mistake_has_a_line() -> None:

@@ -31,8 +31,10 @@ SECTIONS: list[config.Section] = [
     config.Fields(label="is_right"),
     config.Sampling(max_tokens=10, samples=2, temperature=0.0),
     config.Verification(extraction="lenient", timeout_s=0.5),
-    config.ObjectiveSettings(objective="glow", alpha=2.0, beta=0.0, clamp=(0.5, 5.0)),
-    config.ObjectiveSettings(),
+    config.ObjectiveChoice(objective="glow", alpha=2.0, beta=0.0, clamp=[0.5, 5.0]),
+    config.ObjectiveChoice(objective="my objectives.py:hard", mode="1", rate=None, names=["a b", '"']),
+    config.ObjectiveChoice(),
+    config.SftSettings(objective=config.ObjectiveChoice(objective="glow", alpha=2.0), seed=3),
     config.Selection(size=12),
     config.Selection(),
     config.Sft(budget="steps", gradient_checkpointing=False, precision="fp32"),
@@ -55,8 +57,8 @@ def test_any_prompt_survives_quoting(system: str | None) -> None:
 
 
 def test_the_flags_of_a_section_by_hand() -> None:
-    assert flags(config.ObjectiveSettings(objective="glow", alpha=2.0, clamp=(0.5, 5.0))) == (
-        "--objective=glow --alpha=2.0 --beta=10.0 --clamp 0.5 5.0"
+    assert flags(config.ObjectiveChoice(objective="glow", alpha=2.0, clamp=[0.5, 5.0])) == (
+        "--objective=glow --objective-settings alpha=2.0 'clamp=[0.5, 5.0]'"
     )
     assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b'"
 
@@ -74,12 +76,21 @@ def test_defaults_are_those_of_the_section() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--beta=-1"], "--beta: Input should be greater than or equal to 0"),
-        (["--alpha=much"], "--alpha: Input should be a valid number"),
-        (["--clamp", "2", "1"], "--clamp: the bounds must satisfy 0 <= low <= high"),
+        (["--kl=-1"], "--kl: Input should be greater than or equal to 0"),
+        (["--learning-rate=much"], "--learning-rate: Input should be a valid number"),
+        (["--generations=1"], "--generations: Input should be greater than or equal to 2"),
     ],
 )
 def test_a_bad_value_names_its_option(words: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        parsed(config.ObjectiveSettings, words)
+        parsed(config.Grpo, ["--steps=1", "--max-tokens=1", *words])
     assert message in str(caught.value)
+
+
+def test_further_settings_are_json_or_text() -> None:
+    words = ["alpha=1e-3", "clamp=[0.5,5]", "mode=a b=c", "none=null", "empty="]
+    assert parsed(config.ObjectiveChoice, ["--objective-settings", *words]).settings == {
+        "alpha": 0.001, "clamp": [0.5, 5], "mode": "a b=c", "none": None, "empty": "",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="--objective-settings: 'alpha' is not KEY=VALUE"):
+        parsed(config.ObjectiveChoice, ["--objective-settings", "alpha"])

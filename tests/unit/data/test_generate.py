@@ -165,10 +165,32 @@ def test_a_torn_last_line_is_sampled_again(
     assert len(fake_engine.asked) == 15 - 3
 
 
-@pytest.mark.parametrize("what", ["settings", "problems", "model"])
+@pytest.mark.parametrize(("samples", "asked"), [(5, 25 - 7), (2, 10 - 4)])
+def test_a_run_of_more_or_fewer_samples_keeps_those_that_it_has(
+    problems: Path, model: Path, tmp_path: Path, fake_engine: type[FakeEngine], samples: int, asked: int
+) -> None:
+    """Killed after all three of problems 4 and 3, and the last of problem 2: 4 with an index below 2."""
+    fake_engine.lives = 7
+    with pytest.raises(KeyboardInterrupt):
+        run(problems, model, tmp_path / "out.jsonl.gz")
+    fake_engine.lives, fake_engine.asked = 10**9, []
+    other = SAMPLING.model_copy(update={"samples": samples})
+    resumed = run(problems, model, tmp_path / "out.jsonl.gz", other)
+    assert len(fake_engine.asked) == asked
+    assert resumed.read_bytes() == run(problems, model, tmp_path / "whole.jsonl.gz", other).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("settings", "sampling.temperature was 1.0, is 0.5"),
+        ("problems", "input 1 (problems.jsonl) has changed"),
+        ("model", "input 2 (teacher) has changed"),
+    ],
+)
 def test_responses_of_another_run_are_discarded(
     problems: Path, model: Path, tmp_path: Path, fake_engine: type[FakeEngine], what: str,
-    capsys: pytest.CaptureFixture[str],
+    changed: str, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     output, sampling = tmp_path / "out.jsonl.gz", SAMPLING
     fake_engine.lives = 4
@@ -183,7 +205,7 @@ def test_responses_of_another_run_are_discarded(
     fake_engine.lives, fake_engine.asked = 10**9, []
     run(problems, model, output, sampling)
     assert len(fake_engine.asked) == 15
-    assert "discarded: made with other settings, problems or model" in capsys.readouterr().err
+    assert f"of another run ({changed}); starting afresh" in capsys.readouterr().err
 
 
 def test_two_processes_cannot_sample_one_shard(problems: Path, model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from pytest import approx
 
 from glow import cli
 from glow.errors import UserError
-from glow.evaluation.metrics import archive_scores, maj_at_k, pass_at_k, questions, rescore, sample_counts
+from glow.evaluation.metrics import (
+    accuracy,
+    archive_scores,
+    maj_at_k,
+    pass_at_k,
+    questions,
+    rescore,
+    sample_counts,
+)
 from glow.files.jsonl import Record, write_jsonl
 
 ARCHIVE = Path("samples.jsonl.gz")
@@ -105,6 +113,11 @@ def test_many_samples_are_exact_too() -> None:
 
 # --- scores ---------------------------------------------------------------------------------------
 
+
+def test_accuracy_is_the_mean_over_questions() -> None:
+    assert accuracy([1.0, 0.25, 0.0, 0.25]) == 0.375
+
+
 ROWS = [
     sample("sums", "p-1", "correct", answer_class=0, response_tokens=10, entropy=0.5),
     sample("sums", "p-1", "wrong", sample_index=1, answer_class=1, response_tokens=2),
@@ -173,7 +186,7 @@ def test_several_samples_without_classes_are_refused() -> None:
 
 def test_unequal_numbers_of_samples_are_refused() -> None:
     rows = [*ROWS[:2], sample("sums", "p-3", "wrong")]
-    with pytest.raises(UserError, match="question 'p-3' has 1 samples, the first 2"):
+    with pytest.raises(UserError, match="question 'p-3' has 1 samples, but the first question has 2"):
         archive_scores(rows, ARCHIVE)
 
 
@@ -198,7 +211,7 @@ def test_rescore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
         ([ROWS[0] | {"entropy": "x"}], ":1: 'entropy': input should be a valid number"),
         ([ROWS[0] | {"suite": ["a"]}], ":1: 'suite': input should be a valid string"),
         ([ROWS[0] | {"verdict": "right"}], ":1: 'verdict': input should be 'correct', 'wrong', "),
-        ([ROWS[0], ROWS[1], ROWS[0]], ":3: a second sample 0 of its question"),
+        ([ROWS[0], ROWS[1], ROWS[0]], ":3: a second sample 0 of the same question"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, rows: list[Record], message: str) -> None:
@@ -212,5 +225,5 @@ def test_other_files_are_refused(tmp_path: Path, rows: list[Record], message: st
 def test_an_archive_is_not_overwritten_by_its_scores(tmp_path: Path) -> None:
     archive = tmp_path / "samples.jsonl.gz"
     write_jsonl(archive, ROWS)
-    with pytest.raises(UserError, match="that is the archive itself"):
+    with pytest.raises(UserError, match="this is the archive itself"):
         rescore(archive, tmp_path / "." / "samples.jsonl.gz")

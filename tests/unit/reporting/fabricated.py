@@ -158,6 +158,7 @@ class World:
             elif run.kind == "grpo":
                 write_jsonl(self.results.training(run) / "log.jsonl", self.grpo_log(run))
                 self.write_manifest(self.results.training(run), "grpo")
+        self.results.collect()
         return self
 
     def _write_sft(self, run: Run) -> None:

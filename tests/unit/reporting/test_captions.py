@@ -59,15 +59,15 @@ def test_groups_are_named_where_the_table_has_their_means(lists: str, mentioned:
 
 def test_captions_name_what_the_errors_are_over() -> None:
     one, two = (caption("tables", "main", experiment(seeds=seeds)).text for seeds in ([4], [4, 5]))
-    assert "which is over questions alone (there is one seed" in one
+    assert "covers the choice of questions only (there is one seed" in one
     assert "nothing is starred" in one
-    assert "which is over questions and seeds; absent where all answers are alike." in two
+    assert "covers the choice of questions and of seeds, and is missing where all answers are alike." in two
     assert "Holm's correction" in two
     few, many = (
         caption("tables", "comparisons", experiment(seeds=list(range(seeds)))).text for seeds in (7, 8)
     )
-    assert "with fewer than 8 seeds, is not shorter than the t interval over seed means" in few
-    assert "fewer than" not in many
+    assert "with fewer than 8 seeds, it is at least as long as the t interval over seed means." in few
+    assert "fewer" not in many
 
 
 def test_captions_are_light() -> None:

@@ -1,9 +1,16 @@
 """Losses by verdict and GLOW's weights, against hand-worked values of the fabricated world."""
 
-from fabricated import World
+from pathlib import Path
+
+from fabricated import World, document
 from pytest import approx
 
 from glow.reporting import dynamics
+from glow.reporting.captions import figure_names, table_names
+from glow.reporting.figures import draw_weights
+from glow.reporting.findings import find
+from glow.reporting.report import _arms
+from glow.reporting.training_tables import weights_table
 
 
 def test_loss_by_verdict(fabricated: World) -> None:
@@ -36,3 +43,45 @@ def test_share_at_the_bounds(fabricated: World) -> None:
 def test_one_epoch_has_no_weights(fabricated: World) -> None:
     history = dynamics.histories(fabricated.results, "arithmetic", "glow")
     assert dynamics.weight_summary(history[history["epoch"] == 1], None).empty
+
+
+OWN = """from glow.config import Section
+from glow.training.objectives import Objective
+
+class Settings(Section):
+    clamp: tuple[float, float] = (0.2, 0.9)
+
+slow = Objective("slow GLOW", Settings, uses_history=True)
+"""
+
+
+def test_an_objective_of_somebody_elses_is_shown_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    objectives = {
+        "plain": {"objective": "plain"},
+        "dft": {"objective": "dft"},
+        "slow": {"objective": f"{tmp_path}/own.py:slow"},
+    }
+    arms = {
+        "positive": {"trajectories": "positive", "objective": "plain"},
+        "all": {"trajectories": "all", "objective": "dft"},
+        "glow": {"trajectories": "all", "objective": "slow"},
+    }
+    results = World(tmp_path / "world", document(objectives=objectives, arms=arms)).write().results
+    assert {row["name"]: row["objective"] for row in _arms(results.experiment)} == {
+        "base": "the untrained student",
+        "positive": "plain SFT",
+        "all": "DFT",
+        "glow": "slow GLOW, clamped to [0.2, 0.9]",
+    }
+    assert "weights" in table_names(results.experiment)
+    assert "weights" in figure_names(results.experiment)
+    rows = weights_table(results).frame.set_index(["arm", "epoch"])
+    # Weights 0.2, 0.1, 0.3, 0.2 in seed 0, and 0.1 more in seed 1: three of four and one of four at 0.2.
+    assert rows.loc[("glow", "2"), "low_mean"] == approx(50)
+    assert set(rows.index.get_level_values("arm")) == {"glow"}
+    assert len(draw_weights(results).axes) == 1
+    told = {finding.headline: finding.detail for finding in find(results)}
+    assert "slow GLOW's weights (glow) differ between samples" in told
+    # The paper claims something of GLOW and of plain SFT on negatives, not of these.
+    assert not any("OOD" in headline for headline in told)

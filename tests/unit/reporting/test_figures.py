@@ -24,6 +24,7 @@ from glow.reporting.figures import (
     write_figures,
 )
 from glow.reporting.palette import arm_colours
+from glow.reporting.tables import write_tables
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,7 @@ def texts(figure: Figure) -> list[str]:
 def test_files_are_the_same_twice(world: World) -> None:
     experiment = world.results.experiment
     folder = world.results.figures
+    write_tables(experiment, world.root)
     write_figures(experiment, world.root)
     first = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
     assert set(first) == {f"{name}.{suffix}" for name in DRAWERS for suffix in ("png", "svg")}
@@ -154,8 +156,16 @@ def test_colours_are_stable_and_distinct() -> None:
     assert len(set(colours.values())) == 4
 
 
-def test_a_missing_evaluation_ends_in_exit_code_2(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    missing = world.root / "evaluation/sft/arithmetic/glow/seed-0/scores.json"
-    missing.unlink()
-    assert cli.main(["figures", str(world.root / "experiment.json"), "--results", str(world.root)]) == 2
-    assert str(missing) in capsys.readouterr().err
+def test_figures_without_tables_or_of_other_results_end_in_exit_code_2(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["figures", str(world.root / "experiment.json"), "--results", str(world.root)]
+    assert cli.main(command) == 2
+    missing = world.results.tables / "manifest.json"
+    assert f"{missing}: no such file; run `glow tables`, or the whole experiment" in capsys.readouterr().err
+    write_tables(world.results.experiment, world.root)
+    changed = world.root / "evaluation/sft/arithmetic/glow/seed-0/scores.json"
+    changed.write_text(changed.read_text() + " ")
+    assert cli.main(command) == 2
+    said = f"{world.results.tables}: made before {changed} changed; run `glow tables` on these results again"
+    assert said in capsys.readouterr().err

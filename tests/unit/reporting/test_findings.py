@@ -13,17 +13,20 @@ def named(findings: list[Finding], start: str) -> Finding:
 
 
 def test_a_mean_whose_interval_holds_zero_decides_nothing(fabricated: World) -> None:
-    glow = named(find(fabricated.results), "GLOW (glow)")
-    assert glow.headline == "GLOW (glow), out of domain: no clear difference (the mean leans up)"
+    glow = named(find(fabricated.results), "The OOD accuracy of GLOW (glow)")
+    assert glow.headline == (
+        "The OOD accuracy of GLOW (glow) is not clearly different from that of positive-only SFT "
+        "(on average it is higher)"
+    )
     assert glow.standing == "undecided"
     assert f"glow +17.5 [{MINUS}14.3, +49.3]" in glow.detail
-    assert "Against plain training on the same data (all): glow +12.5" in glow.detail
+    assert "Difference from plain SFT on the same data (all): glow +12.5" in glow.detail
 
 
-def test_the_published_direction_is_recognised(fabricated: World) -> None:
-    loss = named(find(fabricated.results), "Training loss (all)")
-    assert loss.headline.endswith("negatives end higher than positives")
-    assert loss.standing == "as published"
+def test_the_claimed_direction_is_recognised(fabricated: World) -> None:
+    loss = named(find(fabricated.results), "The final training loss")
+    assert loss.headline == "The final training loss of negatives (all) is higher than that of positives"
+    assert loss.standing == "as claimed"
     assert "all +0.750 [+0.750, +0.750]" in loss.detail
 
 
@@ -34,29 +37,34 @@ def test_the_opposite_direction_is_said(tmp_path: Path) -> None:
             return [index < right for index in range(10)]
 
     many = document(seeds=list(range(8)))
-    glow = named(find(Harmful(tmp_path, many).write().results), "GLOW (glow)")
-    assert glow.headline.endswith("worse than positives only")
-    assert glow.standing == "against the published"
+    findings = find(Harmful(tmp_path, many).write().results)
+    glow = named(findings, "The OOD accuracy of GLOW (glow)")
+    assert glow.headline == "The OOD accuracy of GLOW (glow) is lower than that of positive-only SFT"
+    assert glow.standing == "opposite of the claim"
+    negatives = named(findings, "The OOD accuracy of plain SFT with wrong answers (negative)")
+    assert negatives.headline.endswith("(negative) is equal to that of positive-only SFT")
+    assert negatives.standing == "undecided"
 
 
 def test_one_seed_is_undecided(tmp_path: Path) -> None:
     findings = find(World(tmp_path, document(seeds=[0])).write().results)
-    assert named(findings, "GLOW (glow)").standing == "undecided"
+    glow = named(findings, "The OOD accuracy of GLOW (glow)")
+    assert glow.standing == "undecided"
     # 5 of 20 and 3 of 10 questions more: an interval over questions alone decides nothing
-    assert "glow +15.0 [" in named(findings, "GLOW (glow)").detail
+    assert "glow +15.0 [" in glow.detail
 
 
 def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
     few = named(find(fabricated.results), "GRPO")
-    assert few.headline == "GRPO raised in-domain accuracy from 0 of 6 initialisations"
+    assert few.headline == "GRPO did not measurably raise in-domain accuracy from any of 6 starting models"
     grpo = named(find(many.results), "GRPO")
-    assert grpo.headline == "GRPO raised in-domain accuracy from 1 of 6 initialisations"
+    assert grpo.headline == "GRPO measurably raised in-domain accuracy from 1 of 6 starting models (base)"
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail
 
 
 def test_in_domain_best(fabricated: World) -> None:
-    best = named(find(fabricated.results), "In domain")
-    assert best.headline == "In domain, the highest mean is that of glow"
+    best = named(find(fabricated.results), "In-domain")
+    assert best.headline == "In-domain, the mean accuracy is highest for glow"
     # One question of ten differs, in each seed another: question means 10, 10 of 100 / 2.
     assert "glow +10.0 [" in best.detail
     assert best.standing is None
@@ -68,7 +76,7 @@ def test_constant_weights_are_called_so(tmp_path: Path) -> None:
             return super().history(run).assign(weight=0.5)
 
     findings = find(Clamped(tmp_path).write().results)
-    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("are a constant in effect")
+    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("same for nearly all samples")
     assert (
         "100.0 % of samples at the lower bound 0.5"
         in named(findings, "GLOW's weights (glow_released)").detail

@@ -54,10 +54,13 @@ def test_one_group_is_the_whole_and_no_group_has_no_column(tmp_path: Path) -> No
 
 
 def test_accuracy_in_percent_by_seed(fabricated: World) -> None:
-    found = measures.accuracy(fabricated.results, "sft", "arithmetic", "glow")
-    assert found["suite:lists"].tolist() == [approx(50), approx(60)]
-    assert found[IN_DOMAIN].tolist() == [approx(70), approx(90)]
-    assert found[OOD].tolist() == [approx(55), approx(70)]  # (50 + 60) / 2, (60 + 80) / 2
+    columns = ("suite:lists", IN_DOMAIN, OOD)
+    lists, inside, ood = (
+        measures.mean(fabricated.results, "sft", "arithmetic", "glow", column).by_seed for column in columns
+    )
+    assert lists == (approx(50), approx(60))
+    assert inside == (approx(70), approx(90))
+    assert ood == (approx(55), approx(70))  # (50 + 60) / 2, (60 + 80) / 2
 
 
 def test_gain_is_paired_by_question_and_seed(fabricated: World) -> None:
@@ -82,7 +85,6 @@ def test_no_reference_arm_no_gain(tmp_path: Path) -> None:
     world = World(tmp_path, document(arms=arms, grpo=None)).write()
     assert world.results.experiment.reference_arm is None
     assert measures.gain(world.results, "arithmetic", "glow", OOD) is None
-    assert measures.gain_bootstrap(world.results, "arithmetic", "glow", OOD) is None
     assert measures.gains(world.results) == {}
     assert measures.entropy_changes(world.results) == {}
 
@@ -97,8 +99,6 @@ def test_gains_are_one_family(fabricated: World) -> None:
     assert by_p[1].p_holm == approx(min(1, max(by_p[0].p_holm, 9 * by_p[1].difference.p)))
     suites = measures.gains(fabricated.results, suites=True)
     assert len(suites) == 15
-    low, high = measures.gain_bootstrap(fabricated.results, "arithmetic", "glow", OOD)
-    assert low < found["arithmetic", "glow", OOD].difference.mean < high
 
 
 def test_one_seed_has_no_sign(tmp_path: Path) -> None:
@@ -129,38 +129,37 @@ def test_mean_of_what_was_not_sampled(fabricated: World) -> None:
     assert (found.mean, found.error) == (30, None)  # all alike: nothing to estimate an error from
 
 
-def test_grpo_effect_is_paired_by_question_and_seed(fabricated: World) -> None:
+def test_grpo_change_is_paired_by_question_and_seed(fabricated: World) -> None:
     # Seven of ten questions go from wrong to right in both seeds: mean 0.7, variance
     # (7 * 0.3^2 + 3 * 0.7^2) / 9 = 0.2333, error sqrt(0.02333) = 0.15275; seeds add nothing.
-    effect = measures.grpo_effects(fabricated.results)["arithmetic", "base", IN_DOMAIN]
-    assert (effect.before.mean, effect.after.mean) == (approx(10), approx(80))
-    change = effect.change.difference
+    found = measures.grpo_changes(fabricated.results)["arithmetic", "base", IN_DOMAIN]
+    change = found.difference
     assert (change.mean, change.n, change.questions) == (approx(70), 2, 10)
     assert change.low == approx(70 - 15.2753 * T9, abs=1e-2)
-    assert effect.change.sign == 0  # two seeds that tie are no proof that seeds do not differ
+    assert found.sign == 0  # two seeds that tie are no proof that seeds do not differ
 
 
-def test_grpo_effect_of_many_seeds_is_told_from_none(many: World) -> None:
-    effect = measures.grpo_effects(many.results)["arithmetic", "base", IN_DOMAIN]
+def test_grpo_change_of_many_seeds_is_told_from_none(many: World) -> None:
+    found = measures.grpo_changes(many.results)["arithmetic", "base", IN_DOMAIN]
     # t = 70 / 15.2753 with nine degrees of freedom: p = 0.0013, times at most twelve
-    assert effect.change.difference.p == approx(0.00132, abs=1e-5)
-    assert effect.change.sign == 1
+    assert found.difference.p == approx(0.00132, abs=1e-5)
+    assert found.sign == 1
 
 
 def test_grpo_seeds_that_differ(fabricated: World) -> None:
     # positive 6 -> 9 and 8 -> 10: questions 7, 8, 10 change in one seed (50), question 9 in both (100).
     # Questions: variance 1250 / 10 = 125. Seeds: 30 and 20, variance 25. The rest: off by 45 on 7 and 8
     # (+, -), by 55 on 10 (-, +) and by 5 elsewhere: (4 * 45^2 + 2 * 55^2 + 14 * 5^2) / 9 / 20 = 80.56 > 25.
-    effect = measures.grpo_effects(fabricated.results)["arithmetic", "positive", IN_DOMAIN]
-    change = effect.change.difference
+    found = measures.grpo_changes(fabricated.results)["arithmetic", "positive", IN_DOMAIN]
+    change = found.difference
     assert (change.mean, change.error) == (approx(25), approx(125**0.5))
     assert change.low == approx(25 - 5 * T1, abs=1e-4)  # t over the seeds is longer
-    assert effect.change.sign == 0
+    assert found.sign == 0
 
 
 def test_grpo_suites_weigh_alike(fabricated: World) -> None:
     # negative, OOD: lists 4 -> 4 and 4 -> 4 (0), choice 5 -> 5 and 6 -> 5 (-0.5 on one question of ten: -5)
-    change = measures.grpo_effects(fabricated.results)["arithmetic", "negative", OOD].change.difference
+    change = measures.grpo_changes(fabricated.results)["arithmetic", "negative", OOD].difference
     assert (change.mean, change.questions) == (approx(-2.5), 20)
 
 
@@ -169,8 +168,8 @@ def test_grpo_on_other_questions_is_refused(world: World) -> None:
     path = world.results.evaluation(run) / "samples.jsonl.gz"
     world.correct = lambda run, suite: [True] * 9
     world.write_evaluation(run)
-    with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: not the questions"):
-        measures.grpo_effects(world.results)
+    with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: its questions are not those"):
+        world.results.collect()
 
 
 def test_reward_ends(fabricated: World) -> None:
@@ -185,6 +184,7 @@ def test_entropy_change_is_relative_and_paired(fabricated: World) -> None:
     change = measures.entropy_changes(fabricated.results)["arithmetic", "negative"].difference
     log, error = math.log(1.875) / 2, math.log(1.2) / 2
     assert (change.mean, change.error) == (approx(100 * math.expm1(log)), approx(100 * math.exp(log) * error))
+    assert change.by_seed == (approx(50), approx(25))
     assert change.low == approx(100 * math.expm1(log - T1 * error), rel=1e-4)
     assert change.high == approx(100 * math.expm1(log + T1 * error), rel=1e-4)
 
@@ -205,7 +205,7 @@ def test_entropy_weighs_tokens_and_varies_over_questions(tmp_path: Path) -> None
     results = Lengths(tmp_path, document(seeds=[0])).write().results
     # (30 * 0.3 + 10 * 0.1) / 40 = 0.25 by tokens; parts of questions: (9 - 7.5) / 20 and (1 - 2.5) / 20, so
     # 0.325 and 0.175 on fifteen questions each: variance within a suite of ten 10/9 * 0.075^2.
-    found = measures.entropy_mean(results, "arithmetic", "glow")
+    found = measures.entropy(results, "arithmetic", "glow")
     assert found.mean == approx(0.25)
     assert found.error == approx((10 / 9 * 0.075**2 / 30) ** 0.5)
     same = measures.entropy_changes(results)["arithmetic", "glow"].difference
@@ -219,5 +219,4 @@ def test_entropy_that_was_not_scored(tmp_path: Path) -> None:
 
     world = Silent(tmp_path).write()
     assert measures.entropy(world.results, "arithmetic", "glow") is None
-    assert measures.entropy_mean(world.results, "arithmetic", "glow") is None
     assert measures.entropy_changes(world.results) == {}

@@ -6,18 +6,30 @@ import pytest
 from fabricated import World, document, write_config
 
 from glow import cli
+from glow.errors import UserError
 from glow.experiment import load, read
+from glow.files.manifest import Manifest
 from glow.reporting.captions import figure_names
 from glow.reporting.report import write_report
+from glow.reporting.results import Run
+from glow.reporting.tables import write_tables
 
 REPORTED = str(Path(__file__).parents[3] / "config/reported.yaml")
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 
+def draw(world: World) -> None:
+    """Stands in for the figures stage, which takes seconds."""
+    results = world.results
+    results.figures.mkdir(exist_ok=True)
+    for name in figure_names(results.experiment):
+        (results.figures / f"{name}.svg").write_text(SVG)
+    Manifest("figures").write(results.figures, results.settings, results.inputs("figures"))
+
+
 def report(world: World) -> str:
-    world.results.figures.mkdir(exist_ok=True)
-    for name in figure_names(world.results.experiment):
-        (world.results.figures / f"{name}.svg").write_text(SVG)
+    write_tables(world.results.experiment, world.root)
+    draw(world)
     write_report(world.results.experiment, world.root)
     return world.results.report.read_text(encoding="utf-8")
 
@@ -74,7 +86,7 @@ def test_page_holds_every_figure_and_table(page: str) -> None:
     assert '<td class="marked">' not in page
     assert "<td>+70.0 [+35.4, +104.6]</td>" in page
     assert "5.51 %" in page
-    assert "GRPO raised in-domain accuracy from 0 of 6 initialisations" in page
+    assert "GRPO did not measurably raise in-domain accuracy from any of 6 starting models" in page
     assert "pretrained from scratch" in page
     assert "alpha = 1, beta = 10, clamped to [0.5, 5]" in page
 
@@ -124,7 +136,65 @@ def test_one_seed_without_grpo(tmp_path: Path) -> None:
     assert Page(text).open == []
 
 
-def test_a_missing_figure_ends_in_exit_code_2(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("tables/manifest.json", "tables"),
+        ("tables/tables.json", "tables"),
+        ("tables/questions.parquet", "tables"),
+        ("figures/manifest.json", "figures"),
+        ("figures/main.svg", "figures"),
+    ],
+)
+def test_a_missing_part_ends_in_exit_code_2(
+    world: World, capsys: pytest.CaptureFixture[str], missing: str, stage: str
+) -> None:
     path = write_config(world.root / "own.yaml", world.document)
+    report(world)
+    (world.root / missing).unlink()
     assert cli.main(["report", str(path), "--results", str(world.root)]) == 2
-    assert "figures/main.svg" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{world.root / missing}: no such file; run" in said
+    assert missing == "tables/questions.parquet" or f"run `glow {stage}`" in said
+
+
+def test_a_page_of_other_results_is_refused(world: World) -> None:
+    report(world)
+    selection = world.results.selection_file("arithmetic", 1, "all")
+    selection.write_text('{"problem_id": "p"}\n')
+    with pytest.raises(UserError, match=rf"tables: made before {selection} changed; run `glow tables` on"):
+        write_report(world.results.experiment, world.root)
+    write_tables(world.results.experiment, world.root)
+    write_report(world.results.experiment, world.root)  # no figure shows a selection's size
+
+
+def test_figures_of_other_results_are_refused(world: World) -> None:
+    report(world)
+    log = world.results.training(Run("sft", "arithmetic", "glow", 0)) / "log.jsonl"
+    log.write_text('{"step": 1, "loss": 1, "sample_loss": 1}\n')
+    write_tables(world.results.experiment, world.root)
+    with pytest.raises(UserError, match=rf"figures: made before {log} changed; run `glow figures` on"):
+        write_report(world.results.experiment, world.root)
+
+
+def test_tables_of_another_configuration_are_refused(world: World) -> None:
+    report(world)
+    other = load(world.document | {"contamination": {"threshold": 0.5}}, "test")
+    with pytest.raises(UserError, match="tables: made with another configuration or version of glow"):
+        write_report(other, world.root)
+
+
+def test_tables_of_another_version_are_refused(world: World) -> None:
+    report(world)
+    world.results.tables_file.write_text('[{"name": "main"}]')
+    with pytest.raises(UserError, match=r"tables\.json: not the tables of this version of glow"):
+        write_report(world.results.experiment, world.root)
+
+
+def test_the_page_shows_the_tables_that_were_written(world: World) -> None:
+    report(world)
+    text = world.results.tables_file.read_text()
+    assert "<td>55.0 ± 15.7</td>" in world.results.report.read_text(encoding="utf-8")
+    world.results.tables_file.write_text(text.replace("55.0 ± 15.7", "55.1 ± 15.7"))
+    write_report(world.results.experiment, world.root)
+    assert "<td>55.1 ± 15.7</td>" in world.results.report.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fabricated import World
 from pytest import approx
@@ -20,8 +21,10 @@ def test_layout(fabricated: World) -> None:
     assert results.evaluation(GLOW) == fabricated.root / "evaluation/sft/arithmetic/glow/seed-0"
     assert results.training(GLOW) == fabricated.root / "sft/arithmetic/glow/seed-0"
     grpo = Run("grpo", "arithmetic", "base", 0)
-    assert results.evaluation_manifest(grpo) == "evaluation/grpo/arithmetic/base/seed-0/manifest.json"
-    assert results.training_manifest(grpo) == "grpo/arithmetic/base/seed-0/manifest.json"
+    manifests = [results.manifest(folder(grpo)) for folder in (results.evaluation, results.training)]
+    assert manifests == [
+        "evaluation/grpo/arithmetic/base/seed-0/manifest.json", "grpo/arithmetic/base/seed-0/manifest.json",
+    ]  # fmt: skip
 
 
 def test_base_stands_for_every_domain(fabricated: World) -> None:
@@ -36,7 +39,7 @@ def test_every_model_is_counted(fabricated: World) -> None:
 
 
 def test_files_read_are_there(fabricated: World) -> None:
-    assert all(path.is_file() for path in fabricated.results.files_read())
+    assert all(path.is_file() for path in fabricated.results.inputs("tables"))
 
 
 def test_questions(fabricated: World) -> None:
@@ -51,21 +54,38 @@ def test_questions(fabricated: World) -> None:
     assert len(found) == 30
 
 
+def test_questions_come_back_from_the_file_of_all_runs(world: World) -> None:
+    frame = world.results.collect()
+    assert list(frame.columns[:6]) == ["kind", "domain", "name", "seed", "suite", "problem_id"]
+    assert len(frame) == 24 * 30
+    assert set(frame.loc[frame["kind"] == "base", "domain"]) == {""}
+    world.results.tables.mkdir()
+    frame.to_parquet(world.results.questions_file, index=False)
+    again = Results(world.results.experiment, world.root)
+    for run in world.results.models:
+        pd.testing.assert_frame_equal(again.questions(run), world.results.questions(run))
+
+
+def test_questions_without_tables_name_the_stage(world: World) -> None:
+    with pytest.raises(UserError, match=r"questions\.parquet: no such file; run `glow tables`, or the whole"):
+        Results(world.results.experiment, world.root).questions(GLOW)
+
+
 def test_scores_that_are_not_of_the_samples_are_refused(world: World) -> None:
     path = world.results.evaluation(GLOW) / "scores.json"
     scores = json.loads(path.read_text())
     scores["suites"]["lists"]["accuracy"] = 0.4
     path.write_text(json.dumps(scores))
     with pytest.raises(
-        UserError, match=r"seed-0/scores\.json: its accuracy on 'lists' is not that of samples"
+        UserError, match=r"seed-0/scores\.json: its accuracy on 'lists' differs from that of samples"
     ):
-        world.results.questions(GLOW)
+        world.results.collect()
 
 
 def test_an_empty_archive_is_named(world: World) -> None:
     write_jsonl(world.results.evaluation(GLOW) / "samples.jsonl.gz", [])
     with pytest.raises(UserError, match=r"samples\.jsonl\.gz: no samples"):
-        world.results.questions(GLOW)
+        world.results.collect()
 
 
 def test_frames(fabricated: World) -> None:
@@ -103,8 +123,7 @@ def test_imported_trajectories_have_no_token_counts(tmp_path: Path) -> None:
 def test_a_missing_evaluation_is_named(world: World, missing: str) -> None:
     (world.root / missing).unlink()
     with pytest.raises(UserError, match=missing):
-        for run in world.results.models:
-            world.results.questions(run)
+        world.results.collect()
 
 
 def test_a_missing_suite_is_named(world: World) -> None:
@@ -113,21 +132,20 @@ def test_a_missing_suite_is_named(world: World) -> None:
     del scores["suites"]["lists"]
     path.write_text(json.dumps(scores))
     with pytest.raises(UserError, match=r"seed-0/scores\.json: no suite 'lists'"):
-        for run in world.results.models:
-            world.results.questions(run)
+        world.results.collect()
 
 
 def test_damaged_scores_are_named(world: World) -> None:
     (world.results.evaluation(GLOW) / "scores.json").write_text("{")
     with pytest.raises(UserError, match=r"seed-0/scores\.json: not valid JSON"):
-        for run in world.results.models:
-            world.results.questions(run)
+        world.results.collect()
 
 
 def test_missing_training_files_are_named(world: World) -> None:
     for name in ("history.parquet", "log.jsonl", "manifest.json"):
         (world.results.training(GLOW) / name).unlink()
-    for read in (world.results.history, world.results.log, world.results.training_manifest):
+    results = world.results
+    for read in (results.history, results.log, lambda run: results.manifest(results.training(run))):
         with pytest.raises(UserError, match=r"sft/arithmetic/glow/seed-0/.*no such file"):
             read(GLOW)
 
@@ -139,7 +157,7 @@ def test_an_empty_log_is_named(world: World) -> None:
 
 
 def test_a_missing_figure_is_named(world: World) -> None:
-    with pytest.raises(UserError, match=r"figures/main\.svg"):
+    with pytest.raises(UserError, match=r"figures/main\.svg: no such file; run `glow figures`"):
         world.results.figure("main")
 
 

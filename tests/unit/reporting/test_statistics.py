@@ -11,7 +11,7 @@ from pytest import approx
 from scipy import stats
 
 from glow.reporting import statistics
-from glow.reporting.statistics import Estimate, bootstrap, clustered, crossed, estimate, holm
+from glow.reporting.statistics import Estimate, clustered, crossed, estimate, holm
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 TABLE = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])
@@ -106,6 +106,11 @@ def test_two_strata_of_one_seed_are_welchs() -> None:
     assert found.questions == 7
 
 
+def test_means_of_the_seeds() -> None:
+    # Seed means 2 and 5 of the table and 1 of the other stratum, weighted alike
+    assert crossed([TABLE, np.ones((2, 4))]).by_seed == (1.5, 3.0)
+
+
 def test_weights_of_strata() -> None:
     # 0.25 of variance 1.08333 - 0.25 + 2.25 with one stratum of weight 1/2 and one that is constant.
     found = crossed([TABLE, np.zeros((2, 5))], [0.5, 0.5])
@@ -115,8 +120,7 @@ def test_weights_of_strata() -> None:
 
 def test_a_stratum_of_one_question_leaves_no_error() -> None:
     found = crossed([np.array([[1.0, 3.0]]), np.array([[5.0]])])
-    assert found == Estimate(3.5, None, None, None, 1, questions=3)
-    assert bootstrap([np.array([[1.0, 3.0]]), np.array([[5.0]])]) is None
+    assert found == Estimate(3.5, None, None, None, 1, questions=3, by_seed=(3.5,))
 
 
 def test_order_does_not_matter() -> None:
@@ -131,32 +135,6 @@ def test_clusters_by_hand() -> None:
     # Clusters (1, 0) and (1): mean 2/3; parts (1 - 4/3) / 1.5 = -2/9 and 2/9; error sqrt(8/81 / 2) = 2/9
     found = clustered(np.array([1.0, 1.0, 0.0]), np.array(["a", "b", "a"]))
     assert (found.mean, found.error, found.questions) == (approx(2 / 3), approx(2 / 9), 2)
-
-
-# --- bootstrap ------------------------------------------------------------------------------------
-
-
-def test_bootstrap_of_symmetric_effects_is_the_t_interval() -> None:
-    random = np.random.default_rng(5)
-    values = random.normal(size=(12, 1)) / 5 + random.normal(size=(1, 60)) + random.normal(size=(12, 60))
-    found, (low, high) = crossed([values]), bootstrap([values])
-    assert high - low == approx(found.high - found.low, rel=0.04)
-    assert (high + low) / 2 == approx(found.mean, abs=0.05 * (high - low))
-    assert (low, high) == bootstrap([values])
-
-
-def test_bootstrap_of_one_seed_resamples_questions() -> None:
-    # Three right of four: percentiles of a binomial (1 and 4 of 4), stretched about the mean by sqrt(4 / 3),
-    # as the variance has three degrees of freedom, and by t with three over normal, 3.1824 / 1.9600.
-    low, high = bootstrap([np.array([[1.0, 1.0, 1.0, 0.0]])])
-    stretch = math.sqrt(4 / 3) * 3.182446 / 1.959964
-    assert (low, high) == (approx(0.75 - 0.5 * stretch), approx(0.75 + 0.25 * stretch))
-
-
-def test_bootstrap_has_the_skew_of_the_effects() -> None:
-    values = np.random.default_rng(1).exponential(size=(1, 40))
-    low, high = bootstrap([values])
-    assert high - values.mean() > 1.1 * (values.mean() - low)
 
 
 # --- many comparisons -----------------------------------------------------------------------------
@@ -193,7 +171,6 @@ def test_coverage_is_nominal_at_eight_seeds(simulated: ModuleType) -> None:
     held = simulated.coverage(8, 2.0, 1, simulations=500)
     assert 93 <= held["mean"]["crossed"] <= 97
     assert 93 <= held["difference"]["crossed"] <= 97
-    assert 93 <= held["difference"]["bootstrap"] <= 97
     # What the two common shortcuts would give on the same data: too short for what they leave out.
     assert held["mean"]["seeds"] < 90
     assert held["difference"]["questions"] < 90
@@ -216,7 +193,6 @@ def test_values_that_are_all_alike_have_no_error(seeds: int) -> None:
     assert (none.mean, none.error, none.low, none.p) == (0, None, None, 1)
     every = crossed([np.full((seeds, 30), 100.0)])
     assert (every.mean, every.error, every.high, every.p) == (100, None, None, None)
-    assert bootstrap([np.zeros((seeds, 30))]) is None
 
 
 def test_seed_means_that_tie_are_no_proof_that_seeds_do_not_differ() -> None:

@@ -53,7 +53,7 @@ def test_a_long_pause_is_told(empty: World) -> None:
     empty.write_manifest(empty.root / "a", "sft", seconds=10)
     empty.write_manifest(empty.root / "b", "sft", seconds=10, idle=3600)
     assert (
-        "no job ran for 1 h 0 min in between: results of several runs are mixed"
+        "no job ran for 1 h 0 min in between, so these results come from several runs"
         in whole_span(empty.root).note
     )
 

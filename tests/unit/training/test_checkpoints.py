@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from glow.files.same_run import IDENTITY_FILE
 from glow.training.checkpoints import (
-    FINGERPRINT_FILE,
     MARKER_FILE,
     CheckpointMarker,
     NoFinalCheckpoint,
-    fingerprint,
     resume_point,
     save_steps,
 )
+
+RUN = {"seed": 1, "sft.epochs": 2}
 
 
 def _checkpoint(directory: Path, step: int, whole: bool = True) -> Path:
@@ -25,82 +26,63 @@ def _checkpoint(directory: Path, step: int, whole: bool = True) -> Path:
     return checkpoint
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data.jsonl"
-    path.write_text("{}\n")
-    return path
-
-
-def test_first_run_has_nothing_to_resume_and_leaves_its_fingerprint(tmp_path: Path, data: Path) -> None:
+def test_first_run_has_nothing_to_resume_and_leaves_its_identity(tmp_path: Path) -> None:
     directory = tmp_path / "checkpoints"
-    assert resume_point(directory, fingerprint({"seed": 1}, [data])) is None
-    assert [path.name for path in directory.iterdir()] == [FINGERPRINT_FILE]
+    assert resume_point(directory, RUN, 200) is None
+    assert [path.name for path in directory.iterdir()] == [IDENTITY_FILE]
 
 
 def test_newest_whole_checkpoint_is_resumed_and_torn_one_deleted(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = tmp_path / "checkpoints"
-    wanted = fingerprint({"sft": {"learning_rate": 1e-5, "clamp": (0.5, 5.0)}}, [data])
-    resume_point(directory, wanted)
+    resume_point(directory, RUN, 200)
     _checkpoint(directory, 90)
     newest = _checkpoint(directory, 100)
     torn = _checkpoint(directory, 110, whole=False)
-    assert resume_point(directory, wanted) == newest
+    assert resume_point(directory, RUN, 200) == newest
     assert not torn.exists()
     printed = capsys.readouterr().out
     assert "checkpoint-110: not written to its end; deleted" in printed
     assert f"resuming from {newest}" in printed
 
 
-@pytest.mark.parametrize(
-    ("settings", "content", "reason"),
-    [
-        ({"seed": 1, "sft": {"epochs": 3}}, "{}\n", "(sft.epochs was 2, is 3)"),
-        ({"seed": 1, "sft": {"epochs": 2}}, "[]\n", "(input 1 (data.jsonl) has changed)"),
-        ({"seed": 1, "sft": {"epochs": 2}, "kl": 0.1}, "{}\n", "(kl was None, is 0.1)"),
-    ],
-)
-def test_other_run_starts_afresh_and_says_why(
-    tmp_path: Path,
-    data: Path,
-    capsys: pytest.CaptureFixture[str],
-    settings: dict[str, object],
-    content: str,
-    reason: str,
+def test_a_shorter_run_takes_no_checkpoint_from_behind_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before, at, behind = (_checkpoint(tmp_path / "checkpoints", step) for step in (99, 100, 110))
+    (tmp_path / "checkpoints" / IDENTITY_FILE).write_text('{"seed": 1, "sft.epochs": 2}')
+    assert resume_point(tmp_path / "checkpoints", RUN, 100) == before
+    assert not at.exists()
+    assert not behind.exists()
+    assert "checkpoint-100: past the 100 steps asked for now; deleted" in capsys.readouterr().out
+    assert resume_point(tmp_path / "checkpoints", RUN, 50) is None
+    assert not before.exists()
+
+
+def test_other_run_starts_afresh_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = tmp_path / "checkpoints"
-    resume_point(directory, fingerprint({"seed": 1, "sft": {"epochs": 2}}, [data]))
+    resume_point(directory, RUN, 200)
     stale = _checkpoint(directory, 5)
-    data.write_text(content)
-    wanted = fingerprint(settings, [data])
-    assert resume_point(directory, wanted) is None
+    other = {**RUN, "sft.epochs": 3}
+    assert resume_point(directory, other, 200) is None
     assert not stale.exists()
-    assert f"checkpoints of another run deleted {reason}" in capsys.readouterr().out
+    assert f"{directory}: of another run (sft.epochs was 2, is 3); deleted" in capsys.readouterr().out
     fresh = _checkpoint(directory, 7)
-    assert resume_point(directory, wanted) == fresh
+    assert resume_point(directory, other, 200) == fresh
 
 
-def test_where_an_input_stands_does_not_matter(tmp_path: Path, data: Path) -> None:
-    moved = tmp_path / "elsewhere" / data.name
-    moved.parent.mkdir()
-    moved.write_bytes(data.read_bytes())
-    assert fingerprint({}, [data]) == fingerprint({}, [moved])
-
-
-def test_other_processes_only_look(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_only_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "checkpoints"
-    wanted = fingerprint({"seed": 1}, [data])
     monkeypatch.setenv("RANK", "1")
-    assert resume_point(directory, wanted) is None
+    assert resume_point(directory, RUN, 200) is None
     assert not directory.exists()
     monkeypatch.setenv("RANK", "0")
-    resume_point(directory, wanted)
+    resume_point(directory, RUN, 200)
     whole, torn = _checkpoint(directory, 1), _checkpoint(directory, 2, whole=False)
     monkeypatch.setenv("RANK", "1")
-    assert resume_point(directory, wanted) == whole
-    assert resume_point(directory, fingerprint({"seed": 2}, [data])) is None
+    assert resume_point(directory, RUN, 200) == whole
+    assert resume_point(directory, {"seed": 2}, 200) is None
     assert torn.exists()
     assert whole.exists()
 

@@ -103,7 +103,12 @@ class KillAt(TrainerCallback):
 
 
 def _train_killed(
-    problems: Path, model: Path, output: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    problems: Path,
+    model: Path,
+    output: Path,
+    step: int,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Grpo = SETTINGS,
 ) -> None:
     original = stage._trainer
 
@@ -114,7 +119,7 @@ def _train_killed(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stage, "_trainer", killed)
-        _train(problems, model, output)
+        _train(problems, model, output, settings)
 
 
 def test_prompt_order_covers_each_pass_and_never_repeats_within_a_step() -> None:
@@ -187,6 +192,31 @@ def test_killed_run_ends_in_the_same_bits(
     assert _same(_weights(resumed), _weights(whole))
 
 
+@pytest.mark.parametrize(
+    ("steps", "killed_at", "resumed_from"), [(4, 3, "checkpoint-2"), (8, 7, "checkpoint-3")]
+)
+def test_a_run_of_another_length_goes_on_to_the_same_bits(
+    steps: int,
+    killed_at: int,
+    resumed_from: str,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The checkpoints of a run of 8 stand after steps 3 and 6, where a run of 6 has nothing left to do."""
+    resumed = tmp_path / "resumed"
+    other = SETTINGS.model_copy(update={"steps": steps, "gradient_checkpointing": True})
+    _train_killed(problems, tiny_model, resumed, killed_at, monkeypatch, other)
+    _train(problems, tiny_model, resumed)
+    manifest = json.loads((resumed / "manifest.json").read_text())
+    assert manifest["facts"]["resumed_from"] == resumed_from
+    assert (resumed / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+    assert _same(_weights(resumed), _weights(whole))
+
+
 def test_torn_checkpoint_gives_way_to_the_one_before(
     whole: Path,
     problems: Path,
@@ -217,8 +247,8 @@ def test_other_settings_start_afresh(
 ) -> None:
     output = tmp_path / "run"
     _train_killed(problems, tiny_model, output, 3, monkeypatch)
-    _train(problems, tiny_model, output, SETTINGS.model_copy(update={"steps": 1}))
-    assert "grpo.steps was 6, is 1" in capsys.readouterr().out
+    _train(problems, tiny_model, output, SETTINGS.model_copy(update={"steps": 1, "learning_rate": 1e-2}))
+    assert "of another run (grpo.learning_rate was 0.001, is 0.01); deleted" in capsys.readouterr().out
     assert [row["step"] for row in read_jsonl(output / "log.jsonl")] == [1]
 
 

@@ -12,7 +12,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from glow.training import head
-from glow.training.head import chunked_log_probs, use_chunked_head
+from glow.training.head import use_chunked_head
+
+chunked_log_probs = head._ChunkedLogProbs.apply
 
 TOKENS, WIDTH, VOCABULARY = 23, 7, 31
 CHUNKED = ("one chunk", "many chunks", "one token a chunk")
@@ -27,24 +29,20 @@ def chunked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return request.param
 
 
-def random_inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Hidden states, weight, bias, targets, and a weight a token for the loss."""
+def random_inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states, weight, targets, and a weight a token for the loss."""
     draw = torch.Generator().manual_seed(0)
-    sizes = [(TOKENS, WIDTH), (VOCABULARY, WIDTH), (VOCABULARY,)]
-    hidden, weight, bias = (
+    sizes = [(TOKENS, WIDTH), (VOCABULARY, WIDTH)]
+    hidden, weight = (
         torch.randn(size, generator=draw, dtype=torch.float64).to(dtype).requires_grad_() for size in sizes
     )
     target = torch.randint(VOCABULARY, (TOKENS,), generator=draw)
-    return hidden, weight, bias, target, torch.rand(TOKENS, generator=draw, dtype=torch.float64)
+    return hidden, weight, target, torch.rand(TOKENS, generator=draw, dtype=torch.float64)
 
 
-def reference(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def reference(hidden: Tensor, weight: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same by torch, in float64, with whole logits."""
-    logits = torch.nn.functional.linear(
-        hidden.double(), weight.double(), None if bias is None else bias.double()
-    )
+    logits = torch.nn.functional.linear(hidden.double(), weight.double())
     log_p = logits.log_softmax(dim=1)
     entropy = -(log_p.exp() * log_p).sum(dim=1)
     return log_p.gather(1, target[:, None])[:, 0], entropy, logits.argmax(dim=1) == target
@@ -52,11 +50,11 @@ def reference(
 
 def gradients(
     function: Callable[..., tuple[Tensor, Tensor, Tensor]],
-    inputs: tuple[Tensor, Tensor, Tensor | None, Tensor],
+    inputs: tuple[Tensor, Tensor, Tensor],
     share: Tensor,
 ) -> tuple[Tensor, ...]:
     log_prob = function(*inputs)[0]
-    wanted = [x for x in inputs[:3] if x is not None and x.requires_grad]
+    wanted = [x for x in inputs[:2] if x.requires_grad]
     return torch.autograd.grad((log_prob * share).sum(), wanted)
 
 
@@ -64,21 +62,19 @@ def test_by_hand() -> None:
     # logits: (0, 0), then (log 3, 0): p = (1/2, 1/2), then (3/4, 1/4)
     hidden = torch.tensor([[0.0], [math.log(3)]], dtype=torch.float64, requires_grad=True)
     weight = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-    log_prob, entropy, is_top1 = chunked_log_probs(hidden, weight, None, torch.tensor([1, 1]))
+    log_prob, entropy, is_top1 = chunked_log_probs(hidden, weight, torch.tensor([1, 1]))
     assert log_prob.tolist() == pytest.approx([-math.log(2), -math.log(4)], rel=1e-14)
     # H(3/4, 1/4) = log 4 - (3/4) log 3
     assert entropy.tolist() == pytest.approx([math.log(2), math.log(4) - 0.75 * math.log(3)], rel=1e-14)
-    assert is_top1.tolist() == [False, False]  # of two equals the first is the likeliest
+    assert is_top1.tolist() == [True, False]  # of two equals none is likelier
     log_prob.sum().backward()
     # d log p(1) / d logit 0 = -p(0), and only logit 0 depends on hidden
     assert hidden.grad.flatten().tolist() == pytest.approx([-0.5, -0.75], rel=1e-14)
 
 
-@pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_torch(chunked: str, dtype: torch.dtype, with_bias: bool) -> None:
-    hidden, weight, bias, target, share = random_inputs(dtype)
-    inputs = (hidden, weight, bias if with_bias else None, target)
+def test_equals_torch(chunked: str, dtype: torch.dtype) -> None:
+    *inputs, share = random_inputs(dtype)
     tolerance = {"rtol": 2e-6, "atol": 2e-6} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
     ours, expected = chunked_log_probs(*inputs), reference(*inputs)
     assert ours[0].dtype == ours[1].dtype == dtype
@@ -92,73 +88,70 @@ def test_equals_torch(chunked: str, dtype: torch.dtype, with_bias: bool) -> None
 
 
 def test_gradcheck(chunked: str) -> None:
-    hidden, weight, bias, target, _ = random_inputs()
+    hidden, weight, target, _ = random_inputs()
     torch.autograd.gradcheck(
-        lambda *inputs: chunked_log_probs(*inputs, target[:6])[0], (hidden[:6], weight, bias), fast_mode=True
+        lambda *inputs: chunked_log_probs(*inputs, target[:6])[0], (hidden[:6], weight), fast_mode=True
     )
 
 
 def test_only_the_log_probability_has_a_gradient() -> None:
-    hidden, weight, bias, target, _ = random_inputs()
-    log_prob, entropy, is_top1 = chunked_log_probs(hidden, weight, bias, target)
+    *inputs, _ = random_inputs()
+    log_prob, entropy, is_top1 = chunked_log_probs(*inputs)
     assert [x.requires_grad for x in (log_prob, entropy, is_top1)] == [True, False, False]
 
 
 def test_no_buffer_is_larger_than_the_budget(chunked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     longest = []
-    original = head._logits
+    original = head._chunks
 
     def noting(*args: object) -> object:
         for part, logits in original(*args):
             longest.append(len(logits))
             yield part, logits
 
-    monkeypatch.setattr(head, "_logits", noting)
-    hidden, weight, bias, target, _ = random_inputs(torch.float32)
-    chunked_log_probs(hidden, weight, bias, target)[0].sum().backward()
+    monkeypatch.setattr(head, "_chunks", noting)
+    *inputs, _ = random_inputs(torch.float32)
+    chunked_log_probs(*inputs)[0].sum().backward()
     chunks = {"one chunk": [23], "many chunks": [5, 5, 5, 5, 3], "one token a chunk": [1] * 23}[chunked]
     assert longest == chunks * 2  # forward and backward
 
 
-def test_ties_go_to_the_first_token() -> None:
+def test_of_equals_each_is_the_likeliest() -> None:
     weight = torch.tensor([[0.0], [1.0], [1.0], [0.5]])
     hidden = torch.ones(4, 1)
-    assert chunked_log_probs(hidden, weight, None, torch.arange(4))[2].tolist() == [False, True, False, False]
+    assert chunked_log_probs(hidden, weight, torch.arange(4))[2].tolist() == [False, True, True, False]
 
 
 def test_frozen_weight_gets_no_gradient(chunked: str) -> None:
-    hidden, weight, bias, target, share = random_inputs()
-    frozen = (hidden, weight.detach(), bias.detach(), target)
-    (mine,) = gradients(chunked_log_probs, frozen, share)
-    torch.testing.assert_close(mine, gradients(reference, frozen, share)[0])
-    only_weight = (hidden.detach(), weight, bias.detach(), target)
-    (mine,) = gradients(chunked_log_probs, only_weight, share)
-    torch.testing.assert_close(mine, gradients(reference, only_weight, share)[0])
+    hidden, weight, target, share = random_inputs()
+    for inputs in ((hidden, weight.detach(), target), (hidden.detach(), weight, target)):
+        (mine,) = gradients(chunked_log_probs, inputs, share)
+        torch.testing.assert_close(mine, gradients(reference, inputs, share)[0])
 
 
 def test_autocast_projects_in_bf16_and_keeps_float32_results(chunked: str) -> None:
-    hidden, weight, bias, target, share = random_inputs(torch.float32)
+    *inputs, share = random_inputs(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        log_prob, entropy, _ = chunked_log_probs(hidden, weight, bias, target)
-    expected = reference(hidden, weight, bias, target)
+        log_prob, entropy, _ = chunked_log_probs(*inputs)
+    expected = reference(*inputs)
     assert log_prob.dtype == entropy.dtype == torch.float32
     # bf16 keeps 8 bits: logits of up to 8 are off by up to 2^-6, which a softmax passes on
     torch.testing.assert_close(log_prob.double(), expected[0], rtol=0, atol=0.1)
     torch.testing.assert_close(entropy.double(), expected[1], rtol=0, atol=0.1)
-    assert not torch.equal(log_prob, chunked_log_probs(hidden, weight, bias, target)[0])
-    mine = torch.autograd.grad((log_prob * share).sum(), (hidden, weight, bias))
-    for ours, theirs in zip(mine, gradients(reference, (hidden, weight, bias, target), share), strict=True):
+    assert not torch.equal(log_prob, chunked_log_probs(*inputs)[0])
+    mine = torch.autograd.grad((log_prob * share).sum(), inputs[:2])
+    for ours, theirs in zip(mine, gradients(reference, inputs, share), strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
 
 
 def test_bf16_weights_get_bf16_gradients() -> None:
-    hidden, weight, bias, target, share = random_inputs(torch.bfloat16)
-    log_prob = chunked_log_probs(hidden, weight, bias, target)[0]
+    *inputs, share = random_inputs(torch.bfloat16)
+    log_prob = chunked_log_probs(*inputs)[0]
     assert log_prob.dtype == torch.float32
     for ours, theirs in zip(
-        torch.autograd.grad((log_prob * share).sum(), (hidden, weight, bias)),
-        gradients(reference, (hidden, weight, bias, target), share),
+        torch.autograd.grad((log_prob * share).sum(), inputs[:2]),
+        gradients(reference, inputs, share),
         strict=True,
     ):
         assert ours.dtype == torch.bfloat16
@@ -166,11 +159,11 @@ def test_bf16_weights_get_bf16_gradients() -> None:
 
 
 def test_no_tokens_is_a_differentiable_nothing() -> None:
-    hidden, weight, bias, target, _ = random_inputs()
-    log_prob, entropy, is_top1 = chunked_log_probs(hidden[:0], weight, bias, target[:0])
+    hidden, weight, target, _ = random_inputs()
+    log_prob, entropy, is_top1 = chunked_log_probs(hidden[:0], weight, target[:0])
     assert log_prob.shape == entropy.shape == is_top1.shape == (0,)
     log_prob.sum().backward()
-    assert (weight.grad == 0).all() and (bias.grad == 0).all() and (hidden.grad == 0).all()
+    assert (weight.grad == 0).all() and (hidden.grad == 0).all()
 
 
 # --- in a model ---------------------------------------------------------------------------------
@@ -225,15 +218,13 @@ def compare(ours: Qwen2ForCausalLM, theirs: Qwen2ForCausalLM, inputs: dict[str, 
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("call", ["plain", "num_items", "shift_labels", "nothing_labelled"])
+@pytest.mark.parametrize("call", ["plain", "num_items", "nothing_labelled"])
 def test_equals_trl(chunked: str, batch: dict[str, Tensor], tied: bool, call: str) -> None:
     ours = tiny_qwen2(tie_word_embeddings=tied)
     theirs = tiny_qwen2(tie_word_embeddings=tied)
     assert use_chunked_head(ours)
     if call == "num_items":
         batch["num_items_in_batch"] = torch.tensor(5)
-    if call == "shift_labels":
-        batch["shift_labels"] = batch.pop("labels").roll(-1, dims=1)
     if call == "nothing_labelled":
         batch["labels"][:] = -100
     compare(ours, theirs, batch)
@@ -283,6 +274,14 @@ def test_other_calls_and_generation_are_unchanged(batch: dict[str, Tensor]) -> N
 def test_models_whose_head_is_not_plain_keep_trls(setting: str, value: float | bool) -> None:
     model = tiny_qwen2()
     setattr(model.config, setting, value)
+    before = model.forward
+    assert not use_chunked_head(model)
+    assert model.forward == before
+
+
+def test_a_model_whose_head_has_a_bias_keeps_trls() -> None:
+    model = tiny_qwen2()
+    model.lm_head.bias = torch.nn.Parameter(torch.zeros(VOCABULARY))
     before = model.forward
     assert not use_chunked_head(model)
     assert model.forward == before

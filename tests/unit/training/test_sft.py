@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
-from glow.config import ObjectiveSettings, Sft, SftSettings
+from glow.config import ObjectiveChoice, Sft, SftSettings
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.training import sft as stage
 from glow.training.sft import _optimiser_steps, fine_tune
 
 SETTINGS = Sft(
@@ -26,7 +29,7 @@ SETTINGS = Sft(
     gradient_checkpointing=False,
     checkpoints=2,
 )
-GLOW = ObjectiveSettings(objective="glow", alpha=1.0, beta=10.0)
+GLOW = ObjectiveChoice(objective="glow", alpha=1.0, beta=10.0)
 
 
 def trajectories(path: Path, count: int) -> Path:
@@ -47,7 +50,7 @@ def trajectories(path: Path, count: int) -> Path:
 
 
 def run(
-    data: Path, model: Path, output: Path, objective: ObjectiveSettings = GLOW, sft: Sft = SETTINGS
+    data: Path, model: Path, output: Path, objective: ObjectiveChoice = GLOW, sft: Sft = SETTINGS
 ) -> None:
     fine_tune(data, data, model, output, SftSettings(objective=objective, sft=sft, seed=0))
 
@@ -89,7 +92,7 @@ def test_leaves_model_history_and_log(tiny_model: Path, tmp_path: Path) -> None:
 def test_glow_and_all_meet_the_same_samples_in_the_same_order(tiny_model: Path, tmp_path: Path) -> None:
     data = trajectories(tmp_path / "data.jsonl", 10)
     run(data, tiny_model, tmp_path / "glow")
-    run(data, tiny_model, tmp_path / "all", ObjectiveSettings(objective="plain"))
+    run(data, tiny_model, tmp_path / "all", ObjectiveChoice(objective="plain"))
     first = [
         pd.read_parquet(tmp_path / name / "history.parquet").query("epoch == 1").reset_index(drop=True)
         for name in ("glow", "all")
@@ -107,7 +110,7 @@ def test_a_killed_run_resumes_and_ends_in_the_same_weights(tiny_model: Path, tmp
         "from glow.training.sft import fine_tune\n"
         "data, model, output, sft, objective = sys.argv[1:]\n"
         "fine_tune(Path(data), Path(data), Path(model), Path(output),"
-        " SftSettings(objective=ObjectiveSettings.model_validate_json(objective),"
+        " SftSettings(objective=ObjectiveChoice.model_validate_json(objective),"
         " sft=Sft.model_validate_json(sft), seed=0))"
     )
     arguments = [str(data), str(tiny_model), str(tmp_path / "cut"), settings.model_dump_json()]
@@ -132,6 +135,82 @@ def test_a_killed_run_resumes_and_ends_in_the_same_weights(tiny_model: Path, tmp
     # Not the values: a line that a kill parts is the mean over the steps since the checkpoint.
     logs = [list(read_jsonl(tmp_path / name / "log.jsonl")) for name in ("whole", "cut")]
     assert [list(line) for line in logs[0]] == [list(line) for line in logs[1]]
+
+
+class KillAt(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 4}, "of another run (sft.epochs was 3, is 4; steps was 9, is 12; "),
+        ({"learning_rate": 0.5}, "(sft.learning_rate was 0.001, is 0.5; learning_rate was 0.001, is 0.5)"),
+        ({"checkpoints": 1, "gradient_checkpointing": True}, "resuming from "),
+    ],
+)
+def test_a_killed_run_goes_on_only_where_no_number_changes(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+    said: str,
+) -> None:
+    """Its length is one that does: the schedule depends on it."""
+    data = trajectories(tmp_path / "data.jsonl", 10)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage, "NoFinalCheckpoint", KillAt)
+        run(data, tiny_model, tmp_path / "cut")
+    settings = SETTINGS.model_copy(update=change)
+    run(data, tiny_model, tmp_path / "cut", sft=settings)
+    assert said in capsys.readouterr().out
+    run(data, tiny_model, tmp_path / "whole", sft=settings)
+    whole, cut = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "cut"))
+    assert all((whole[name] == cut[name]).all() for name in whole)
+
+
+OWN = """
+from pydantic import Field
+from glow.config import Section
+from glow.training.objectives import Objective
+
+class HardSettings(Section):
+    threshold: float = Field(1.0, ge=0)
+
+def weights(previous_loss, loss, settings):
+    return (loss > settings.threshold).float()
+
+hard = Objective("hard samples only", HardSettings, sample_weights=weights)
+"""
+
+
+def test_an_objective_of_somebody_elses_is_trained_with(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    hard = ObjectiveChoice(objective="own.py:hard", threshold=5.4)
+    run(trajectories(Path("data.jsonl"), 10), tiny_model, Path("run"), hard)
+    history = pd.read_parquet("run/history.parquet")
+    assert set(history["weight"]) == {0.0, 1.0}
+    assert ((history["loss"] > 5.4) == (history["weight"] == 1.0)).all()
+    noted = json.loads(Path("run/manifest.json").read_text())["settings"]["objective"]
+    assert noted.keys() == {"objective", "threshold", "source code"}
+    assert noted["threshold"] == 5.4
+    assert "10 trajectories, hard samples only, threshold = 5.4" in capsys.readouterr().out
+
+
+def test_a_mistake_in_the_objective_is_found_before_anything_is_read(tmp_path: Path) -> None:
+    for objective, message in (
+        (ObjectiveChoice(objective="glo"), "objective: 'glo' is unknown; did you mean 'glow'?"),
+        (ObjectiveChoice(objective="glow", beta=-1.0), "beta: input should be greater than or equal to 0"),
+        (ObjectiveChoice(objective="none.py:hard"), "objective: .*none.py: no such file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run(tmp_path / "none.jsonl", tmp_path / "none", tmp_path / "run", objective)
 
 
 def test_no_trajectories_is_an_error(tiny_model: Path, tmp_path: Path) -> None:

@@ -27,13 +27,13 @@ def test_released_clamp_holds_every_improved_sample_at_its_lower_bound() -> None
 
 
 def test_no_previous_loss_means_weight_one_also_outside_the_clamp() -> None:
-    weights = glow_weights(torch.tensor([math.nan]), torch.tensor([3.0]), clamp=(2.0, 3.0))
+    weights = glow_weights(torch.tensor([math.nan]), torch.tensor([3.0]), 1.0, 10.0, clamp=(2.0, 3.0))
     assert weights.tolist() == [1.0]
 
 
 def test_precision_is_kept_at_large_gains() -> None:
     # 1 - sigmoid(50) rounds to 0 in float32 when computed as written; the weight is e^-50.
-    weight = glow_weights(torch.tensor([5.0]), torch.tensor([0.0]), beta=10.0)
+    weight = glow_weights(torch.tensor([5.0]), torch.tensor([0.0]), alpha=1.0, beta=10.0)
     assert weight.item() == pytest.approx(math.exp(-50.0), rel=1e-5)
 
 
