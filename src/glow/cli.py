@@ -26,11 +26,11 @@ class Stage:
     Attributes:
         name: of the subcommand.
         summary: its line in `glow --help`.
-        function: what runs, as "module:function", or a function of this file.
+        function: what to run: "module:function", or a function of this file.
         paths: required path options, name to help.
         options: further options, name to argparse's settings.
         settings: the section of the configuration that the function takes as `settings`.
-        epilog: what its help ends with.
+        epilog: the end of its help text.
     """
 
     name: str
@@ -110,7 +110,7 @@ def _unlock() -> None:
 # fmt: off
 _FILES = {"type": Path, "nargs": "+", "required": True, "metavar": "PATH"}
 _DISJOINT = {"--suites": _FILES | {"nargs": "*", "required": False, "default": [],
-                                   "help": "suite files to be disjoint from"}}
+                                   "help": "suite files; no question of theirs may be in the output"}}
 _EXPERIMENT = {
     "file": {"type": Path, "metavar": "config", "help": "YAML or JSON configuration of the experiment"},
     "--results": {"type": Path, "help": "its results (default: results/<name>)", "metavar": "PATH"},
@@ -118,9 +118,9 @@ _EXPERIMENT = {
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 
 STAGES = (
-    Stage("check", "validate a configuration file and say what it would run", _check, options={
+    Stage("check", "check a configuration file and say what it would run", _check, options={
         "files": {"type": Path, "nargs": "+", "metavar": "config",
-                  "help": "YAML configuration file, and overlays laid over it in turn"},
+                  "help": "YAML configuration file, then any overlays, each changing those before it"},
     }),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
           "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
@@ -135,32 +135,32 @@ STAGES = (
           "glow.suites.files:write_suite", {"output": "JSONL file of problems"},
           {"--name": {"required": True, "help": "name of the suite (without --families: a built-in task)"}},
           config.Suite),
-    Stage("problems", "write a domain's training problems, disjoint from every suite",
+    Stage("problems", "write a domain's training problems, none of which is in a suite",
           "glow.data.problems:write_problems", _PROBLEMS, _DISJOINT, config.Problems),
-    Stage("generate", "sample the teacher's trajectories (resumable, one shard)",
+    Stage("generate", "sample one shard of the teacher's trajectories (resumable)",
           "glow.data.generate:generate",
           {"problems": "JSONL file of problems", "model": "directory of the teacher",
            "output": "JSONL(.gz) trajectories"},
           {"--shard": {"type": int, "default": 0, "help": "which shard to sample (from 0)"},
            "--shards": {"type": int, "default": 1, "help": "how many shards there are"}},
           config.GenerateSettings),
-    Stage("import", "read your own trajectories, disjoint from every suite",
+    Stage("import", "read your own trajectories, with no question that is in a suite",
           "glow.data.own_data:import_trajectories",
           {"output": "JSONL(.gz) trajectories", "grpo_output": "JSONL file of GRPO prompts"},
           {"--files": _FILES | {"help": "JSONL(.gz) or Parquet files"}, **_DISJOINT},
           config.ImportSettings),
-    Stage("contamination", "say how much of each suite stands in the training data, and refuse too much",
+    Stage("contamination", "report how much of each suite is in the training data; fail if it is too much",
           "glow.data.contamination:check_contamination", {"output": "directory of the report"},
           {"--training": _FILES | {"help": "training data: JSONL(.gz) or Parquet rows"},
            "--suites": _FILES | {"help": "suite files"}},
           config.Contamination),
-    Stage("verify", "judge responses: each row plus its verdict, with the answer and the reason",
+    Stage("verify", "judge responses: write each row with its verdict, the answer found, and the reason",
           "glow.data.verdicts:verify_files", {"output": "JSONL(.gz) rows with verdicts"},
           {"--input": _FILES | {"dest": "inputs", "help": "JSONL(.gz) rows"},
            "--workers": {"type": int, "default": 1,
                          "help": "worker processes (default: 1); verdicts do not depend on it"}},
           config.VerdictSettings),
-    Stage("arms", "draw positive, negative, mixed and all from verdicts",
+    Stage("arms", "select positive, negative, mixed and all trajectories by their verdicts",
           "glow.data.arms:write_arms",
           {"verdicts": "JSONL(.gz) rows with verdicts", "output": "directory of the four selections"},
           settings=config.ArmSettings),
@@ -184,9 +184,9 @@ STAGES = (
     Stage("rescore", "recompute scores.json from archived samples, without a model",
           "glow.evaluation.metrics:rescore",
           {"samples": "samples.jsonl.gz of an evaluation", "output": "JSON file of the scores"}),
-    Stage("lm-eval", "run lm-eval's own command line: `--model glow`, our task files",
+    Stage("lm-eval", "run lm-eval's own command line, with our engines (`--model glow`) and task files",
           "glow.evaluation.lm_eval_model:run_lm_eval", options={
-              "arguments": {"nargs": argparse.REMAINDER, "help": "its command (default: run) and options"},
+              "arguments": {"nargs": argparse.REMAINDER, "help": "lm-eval's command (default: run), options"},
           }),
     Stage("tables", "write the study's tables as CSV, Markdown and LaTeX",
           _on_results("glow.reporting.tables:write_tables"), options=_EXPERIMENT),
@@ -197,14 +197,14 @@ STAGES = (
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
           options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}),
-    Stage("unlock", "clear the lock that a killed run left here (never that of a live one)", _unlock),
+    Stage("unlock", "clear the lock that a killed run left here (refused while a run is active)", _unlock),
 )
 # fmt: on
 """In the order of the study."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; return the exit code (2 for a mistake of the user's)."""
+    """Run one subcommand; return the exit code (2 for a user's mistake)."""
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
     try:
         arguments.stage.run(arguments)
@@ -215,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _with_command(words: list[str]) -> list[str]:
-    """The words, with lm-eval's `run` where it is left out: argparse would take what follows for ours."""
+    """The words, with lm-eval's `run` added where left out: argparse would read lm-eval's options as ours."""
     is_bare = words[:1] == ["lm-eval"] and words[1:2] and words[1].startswith("-")
     return ["lm-eval", "run", *words[1:]] if is_bare and words[1] not in ("-h", "--help") else words
 

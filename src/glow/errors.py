@@ -1,8 +1,8 @@
-"""The one exception for mistakes that a user can make and mend, and how its messages show a value."""
+"""The one exception for mistakes that a user can make and fix, and how its messages show a value."""
 
 
 class UserError(Exception):
-    """Bad input: the message names file:line or key and the mend, in one or two lines.
+    """Bad input: the message names file:line or key and says how to fix it, in one or two lines.
 
     The command line prints it without a traceback and exits with code 2 (`glow.cli.main`).
     """

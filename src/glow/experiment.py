@@ -1,8 +1,8 @@
-"""An experiment from its configuration, with every name in it checked: what commands and workflow call.
+"""Load an experiment from its configuration and check every name in it; commands and workflow call this.
 
 `glow.config` knows what a configuration may say; problem families, evaluation tasks and objectives are
-defined in rooms above it, and are looked up here. Light on purpose: no deep-learning library is loaded,
-unless a file or module of your own that an objective names loads one.
+defined in rooms above it, and are looked up here. No deep-learning library is loaded, except by an
+objective's own file or module.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from glow.training.objectives import choose
 
 
 def read(path: Path, *overlays: Path) -> Experiment:
-    """Load and check a YAML configuration file, overlays laid over it in turn as Snakemake does.
+    """Load and check a YAML configuration file; overlays are merged into it in turn, as Snakemake does.
 
     Raises:
         UserError: a file is missing, is not YAML, breaks the schema, or has a name that is none; the message

@@ -242,7 +242,7 @@ def test_unseen_samples_are_counted_and_weigh_one_next_time(
 
 
 def test_one_epoch_and_small_sets_are_warned_of(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="one epoch only.*plain SFT"):
+    with pytest.warns(UserWarning, match="only one epoch.*plain SFT"):
         build(tiny_model, tmp_path, num_train_epochs=1).train()
     with pytest.warns(UserWarning, match=r"12 row\(s\), fewer than the 16"):
         build(tiny_model, tmp_path, gradient_accumulation_steps=2).train()
@@ -394,7 +394,7 @@ def test_settings_that_would_mislead_are_refused(
         ({"beta": -1.0}, "beta: input should be greater than or equal to 0, found -1.0"),
         ({"objective_settings": {"alfa": 1}}, "alfa: 'alfa' is unknown; did you mean 'alpha'?"),
         ({"objective_settings": {"alpha": 1}, "alpha": 2.0}, "alpha: given twice"),
-        ({"objective_settings": "alpha"}, "objective_settings: 'alpha' is no dictionary"),
+        ({"objective_settings": "alpha"}, "objective_settings: 'alpha' is not a dictionary"),
         ({"objective": "plain", "alpha": 1.0}, "alpha: the objective 'plain' has no settings; remove it"),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_loss_of_trls_is_refused() -> None:
 
 
 def test_data_that_cannot_be_met_again_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="IterableDataset: samples must be met again"):
+    with pytest.raises(UserError, match="IterableDataset: every epoch must see the same samples"):
         build(tiny_model, tmp_path, IterableDataset.from_generator(lambda: iter(ROWS)))
     with pytest.raises(UserError, match="no samples"):
         build(tiny_model, tmp_path, [])

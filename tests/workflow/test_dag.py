@@ -284,7 +284,7 @@ def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
         ({"sft": {"epochs": 0}}, "sft.epochs: input should be greater than 0, found 0"),
         ({"suites": {"mth500": {}}}, "suites.mth500: suite 'mth500' is unknown; did you mean 'math500'?"),
         ({"suites": {"math500": {"file": "none.jsonl"}}}, "suites.math500.file: 'none.jsonl': no such file"),
-        ({"student": "models/none"}, "student: 'models/none' is no model"),
+        ({"student": "models/none"}, "student: 'models/none' is not a model"),
         ({"reported": "none.yaml"}, "reported: 'none.yaml': no such file"),
         ({"name": None}, "name: input should be a valid string"),
     ],

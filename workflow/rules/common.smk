@@ -30,7 +30,7 @@ RESULTS, LOGS, BENCHMARKS = study.results, study.logs, study.benchmarks
 EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
-# whose stage may fetch say HF_HUB_OFFLINE=0 themselves; no other touches a network.
+# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network.
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
     "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1; "

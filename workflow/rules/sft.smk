@@ -7,7 +7,7 @@ rule sft:
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=study.model_path("base"),
         objective=lambda wildcards: study.objective_files(wildcards.arm),
-        # It has to pass first; but nothing is trained again for a check made again, with another threshold.
+        # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),

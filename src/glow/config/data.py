@@ -63,7 +63,7 @@ class Fields(Section):
     label: str | None = Field(None, description="key of a true/false correctness label, if there is one")
     id: str | None = Field(None, description="key of a row id, if there is one (duplicates are refused)")
     generator: str | None = Field(None, description="key of the name of the model that wrote the row")
-    answer_type: str | None = Field(None, description="key of the gold answer's type; without: inferred")
+    answer_type: str | None = Field(None, description="key of the gold answer's type (default: inferred)")
     choices: str | None = Field(
         None, description="key of the list of choices, where the answer is a letter or index"
     )
@@ -111,19 +111,19 @@ class Selection(Section):
 
 
 class Contamination(Section):
-    """How much of a suite may stand in the training data."""
+    """How much of a suite may be in the training data."""
 
     ngram: int = Field(
         13,
-        description="words running that a shared n-gram has; a question of fewer (from 5, or with choices) "
-        "is looked for by all its words",
+        description="length of a shared n-gram, in consecutive words; a shorter question (5 words or more, "
+        "or with choices) is searched for by all its words",
         gt=1,
     )
     coverage: float = Field(
         0.8,
-        description="a question overlaps when shared n-grams hold this share of its words in one training "
-        "text (0: any shared n-gram; 1: all of it; of a question below one n-gram always all of it), or when "
-        "it stands there whole",
+        description="a question overlaps when n-grams shared with one training text cover this share of its "
+        "words (0: any shared n-gram; 1: all of it; a question shorter than an n-gram needs all of it), or "
+        "when the text contains it whole",
         ge=0,
         le=1,
     )

@@ -18,19 +18,19 @@ class Suite(Section):
     file: Path | None = Field(None, description="local JSONL(.gz) or Parquet copy of the task's rows")
     data_dir: Path | None = Field(None, description="folder of local copies: <data_dir>/<set>/...")
     shots: int | None = Field(None, description="worked examples before a question, where it has any", ge=0)
-    shots_file: Path | None = Field(None, description="local copy of the rows that worked examples are from")
+    shots_file: Path | None = Field(None, description="local file with the rows for worked examples")
     format: SuiteFormat | None = Field(None, description="boxed (generate) or choice (log-likelihood)")
     problems: int | None = Field(None, description="how many problems (default: all; families: 200)", gt=0)
     seed: int = Field(1, description="seed of the draw", ge=0)
     domain: str | None = Field(
         None,
         exclude=True,
-        description="training domain it is in-domain for (default: as its task file says; null: none)",
+        description="training domain it is in-domain for (default: from its task file; null: none)",
     )
     group: str | None = Field(
         None,
         exclude=True,
-        description="group of suites: the paper's are maths, general, other (default: as its task file says)",
+        description="group of suites: the paper's are maths, general, other (default: from its task file)",
     )
 
     @field_validator("families")

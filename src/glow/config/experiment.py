@@ -1,4 +1,4 @@
-"""The experiment: all sections together, read from YAML, with messages that name the key and the mend.
+"""The experiment: all sections together, read from YAML, with messages that name the key and how to fix it.
 
 Stages and workflow call `glow.experiment`, which also checks the names that other rooms define. The section
 classes are the single source of truth: `load` validates a configuration with them, and
@@ -85,12 +85,12 @@ class Experiment(Section):
         if self.domains and (self.teacher is None or self.sampling is None):
             raise ValueError("domains need a teacher and sampling")
         if self.teacher is not None and self.teacher.scratch is not None:
-            raise ValueError("teacher: a model from scratch has learnt nothing to teach; choose another")
+            raise ValueError("teacher: a model from scratch is untrained and cannot teach; choose another")
         for name, arm in self.arms.items():
             if arm.objective not in self.objectives:
                 raise ValueError(f"arms.{name}.objective: {unknown(arm.objective, self.objectives)}")
         if "base" in self.arms:
-            raise ValueError("arms.base: the name stands for the untrained student; choose another")
+            raise ValueError("arms.base: `base` is the name of the student before training; choose another")
         for name, suite in self.suites.items():
             if suite.domain is not None and suite.domain not in self.domain_names:
                 raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
@@ -108,7 +108,7 @@ class Experiment(Section):
 
     @property
     def reference_arm(self) -> str | None:
-        """The arm that others are compared with: plain training on positives; None if there is none."""
+        """The arm that others are compared with: plain training on positives; None where no arm is that."""
         for name, arm in self.arms.items():
             if arm.trajectories == "positive" and self.objectives[arm.objective].objective == "plain":
                 return name
@@ -122,7 +122,7 @@ class Experiment(Section):
 
     @property
     def verification(self) -> Verification:
-        """The one way in which responses are judged, everywhere."""
+        """How responses are judged, in every stage."""
         return Verification(extraction=self.extraction, timeout_s=self.verdict_timeout_s)
 
 
@@ -181,7 +181,7 @@ def _explain(mistake: Any) -> str:
 
 
 def _nearest_key(location: list[str]) -> str:
-    """A hint for a misspelt key: walk the sections to the one that the key stands in."""
+    """A hint for a misspelt key, from the keys of the section that it is in."""
     section: Any = Experiment
     for part in location[:-1]:
         section = _section_below(section, part)

@@ -1,4 +1,4 @@
-"""Settings as command-line options: a section of the configuration to words of a shell, and back.
+"""Settings as command-line options: from a section of the configuration to shell words, and back.
 
 The Snakefile writes a stage's settings with `flags`; the command line declares them with
 `add_options` and reads them with `section_from`. So a rule's command can be copied and run by hand.
@@ -20,13 +20,13 @@ from glow.errors import UserError
 SectionType = TypeVar("SectionType", bound=Section)
 
 FURTHER = "--objective-settings"
-"""The option with the keys that a section takes beside its own: those of an objective."""
+"""The option for keys that are not fields of a section: the settings of an objective."""
 
 
 def flags(section: Section) -> str:
     """The options that `add_options` reads back into an equal section, quoted for a shell.
 
-    A setting that is None is left out: it is its option's absence.
+    A setting that is None is left out: a missing option means None.
     """
     return shlex.join(_words(section))
 
@@ -48,9 +48,9 @@ def _words(section: Section) -> Iterator[str]:
 
 
 def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None:
-    """Give `parser` one option a setting of `section`, with its description and default.
+    """Give `parser` one option for each setting of `section`, with its description and default.
 
-    The options of a section within the section stand in a group of their own.
+    The options of a section within the section form a group of their own.
     """
     fields = {key: field for key, field in section.model_fields.items() if not field.exclude}
     inner = {key: found for key, field in fields.items() if (found := _section_class(field.annotation))}
@@ -137,7 +137,7 @@ def _pair(word: str) -> tuple[str, Any]:
 def validated(
     section: type[SectionType], given: dict[str, Any], option: str, *, dashes: bool = False
 ) -> SectionType:
-    """Build `section` from `given`; messages name a key as `option` has it (`--metadata {}`).
+    """Build `section` from `given`; messages write a key as the format `option` has it (`--metadata {}`).
 
     Raises:
         UserError: a value of the wrong type or out of bounds, a line each.

@@ -1,4 +1,4 @@
-"""What every group of settings is, and the checks that several of them share."""
+"""The base class of every group of settings, and the checks that several of them share."""
 
 import difflib
 from pathlib import Path
@@ -37,7 +37,7 @@ def existing_folder(folder: Path | None) -> Path | None:
 
 
 def message(mistake: Any) -> str:
-    """What one of pydantic's mistakes says, without its key."""
+    """The text of one pydantic error, without its key."""
     if mistake["type"] == "missing":
         return "missing; add it"
     text = str(mistake["msg"])

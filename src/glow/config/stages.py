@@ -1,7 +1,7 @@
-"""What a stage is told beside its files: the sections that its command takes, together.
+"""The settings of each stage: the sections of the configuration that its command takes, together.
 
-Each is one argument of the stage's function, stands in its manifest as its settings, and is the options
-of its command (`glow.config.options`). Where one section is all that a stage takes, that section is used.
+They are the `settings` argument of the stage's function, the settings in its manifest, and the options of
+its command (`glow.config.options`). A stage that takes one section only uses that section itself.
 """
 
 from pydantic import Field
@@ -37,8 +37,8 @@ class VerdictSettings(Section):
     answer_type_field: str | None = Field(
         None,
         description="key of the gold answer's type, null where it is to be inferred (default: all are "
-        "inferred); of type choice, the texts under `choices` count as answers too. Rows of glow's own: "
-        "answer_type",
+        "inferred); for type choice, the texts under `choices` count as answers too. In rows that glow "
+        "writes it is answer_type",
     )
 
 

@@ -9,11 +9,13 @@ from glow.config.section import Section
 
 
 class ObjectiveChoice(Section):
-    """How samples and tokens are weighted: the name of an objective, and the settings that are its own."""
+    """How samples and tokens are weighted: the name of an objective, and its settings."""
 
     model_config = ConfigDict(extra="allow")
 
-    objective: str = Field("plain", description="name of the objective; for one of your own, where it stands")
+    objective: str = Field(
+        "plain", description="name of the objective; for your own, file.py:name or module:name"
+    )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,7 +56,9 @@ class Grpo(Section):
     steps: int = Field(description="optimiser steps", gt=0)
     prompts: int = Field(8, description="prompts per step", gt=0)
     generations: int = Field(8, description="rollouts per prompt", ge=2)
-    gradient_accumulation: int = Field(1, description="parts that a step's rollouts are trained on in", gt=0)
+    gradient_accumulation: int = Field(
+        1, description="parts that a step's rollouts are split into for training", gt=0
+    )
     learning_rate: float = Field(1e-6, description="learning rate (constant)", gt=0)
     temperature: float = Field(1.0, description="rollout temperature", gt=0)
     max_tokens: int = Field(description="longest rollout in tokens", gt=0)

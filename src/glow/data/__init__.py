@@ -1,2 +1,1 @@
-"""From questions to training data: problems, trajectories, verdicts, arms, and what of a suite stands in
-them."""
+"""From questions to training data: problems, trajectories, verdicts, arms, and overlap with suites."""

@@ -1,8 +1,8 @@
 """Which trajectories each arm trains on: positive, negative, mixed and all, drawn from verdicts.
 
-Draws and orders by a keyed hash of each trajectory's id: a function of (seed, trajectory) and of
-nothing else, so that neither the order of the input nor another trajectory's absence moves a sample.
-How an arm weights its samples is not decided here (`glow.training.weighting`).
+Trajectories are drawn and ordered by a hash of (seed, trajectory id) alone, so the result does not depend on
+the order of the input, and leaving one out does not reorder the others. How an arm weights its samples is not
+decided here (`glow.training.weighting`).
 """
 
 from pathlib import Path
@@ -21,8 +21,8 @@ POSITIVE, NEGATIVE = "correct", "wrong"
 def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
     """Write {positive,negative,mixed,all}.jsonl into the directory `output`.
 
-    positive, negative and mixed (half and half) have one size: `settings.selection.size`, or the largest that
-    all three can fill, made even. all holds every correct and every wrong trajectory.
+    positive, negative and mixed (half and half) have the same even size: `settings.selection.size`, or the
+    largest that all three can fill. all has every correct and every wrong trajectory.
 
     Raises:
         UserError: there are too few positives or negatives, or two trajectories share an id.

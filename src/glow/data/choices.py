@@ -1,4 +1,4 @@
-"""Choices of a question: under which letters they stand, and which one is right."""
+"""Choices of a question: their letters, and which one is right."""
 
 import re
 import string
@@ -19,7 +19,7 @@ def with_choices(question: str, choices: Iterable[str]) -> str:
 
 
 def listed_choices(question: str) -> list[str]:
-    """The choices that stand at the end of a question, a line each, as `A. ...` or `(A) ...`; or none."""
+    """The choices at the end of a question, one a line, as `A. ...` or `(A) ...`; empty if it has none."""
     found = [(match[1], match[2]) for match in _LISTED.finditer(question)]
     starts = [place for place, (letter, _) in enumerate(found) if letter == "A"]
     last = found[starts[-1] :] if starts else []
@@ -30,10 +30,10 @@ def listed_choices(question: str) -> list[str]:
 def choices_of(row: Row, key: str, answer_key: str) -> tuple[list[str], str]:
     """The texts of the choices under `key` and the letter of the right one (A for the first).
 
-    The answer may be a letter, a label of the row's own (ARC has 1 to 4), or an index from 0.
+    The answer may be a letter, one of the row's own labels (ARC has 1 to 4), or an index from 0.
 
     Raises:
-        UserError: these are no choices, or the answer names none of them.
+        UserError: the key does not have a list of choices, or the answer is not one of them.
     """
     found = row.record.get(key)
     labels, choices = (found.get("label"), found.get("text")) if isinstance(found, dict) else (None, found)
@@ -47,5 +47,5 @@ def choices_of(row: Row, key: str, answer_key: str) -> tuple[list[str], str]:
     names = labels if isinstance(labels, list) else list(LETTERS[: len(choices)])
     position = answer if isinstance(answer, int) else names.index(answer) if answer in names else -1
     if isinstance(answer, bool) or not 0 <= position < len(choices):
-        raise UserError(f"{row.place}: answer {answer!r} names none of the {len(choices)} choices")
+        raise UserError(f"{row.place}: answer {answer!r} is not one of the {len(choices)} choices")
     return choices, LETTERS[position]

@@ -1,10 +1,10 @@
-"""How much of each evaluation suite stands in the training data, and the refusal when it is too much.
+"""Report how much of each evaluation suite is in the training data, and refuse to go on when it is too much.
 
-The report says of every suite and training file how many questions stand there whole, how many share any
-n-gram (13 words, as in the GPT-3 and Llama 2 reports; all words of a shorter question) and how many are
-covered by such n-grams to the share that counts as overlapping; and it shows the worst pairs, to be read:
-`glow.data.overlap` finds wording, and says nothing of intent. What is done about an overlap (rows removed, a
-suite left out) is the user's.
+For every suite and training file the report gives three counts of questions: those that are there whole,
+those that share any n-gram (13 words, as in the GPT-3 and Llama 2 reports; all words of a shorter question),
+and those with enough words in shared n-grams to count as overlapping. It also shows the worst pairs, for a
+person to judge: `glow.data.overlap` compares only wording. What to do about an overlap (remove rows, leave a
+suite out) is up to the user.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ _NAMED = 3
 def check_contamination(
     training: Sequence[Path], suites: Sequence[Path], output: Path, settings: Contamination
 ) -> None:
-    """Write `report.json` and `report.md` into the directory `output`, or refuse what is too much.
+    """Write `report.json` and `report.md` into the directory `output`, or fail when the overlap is too large.
 
-    A question overlaps when it stands whole in the training data, or when one training text holds
-    `settings.coverage` of its words in n-grams. When a suite has a larger share of such questions than
-    `settings.threshold`, the report is `refused.json` and `refused.md`, and nothing else is left: a
-    `report.json` and the manifest say that the check has passed.
+    A question overlaps when the training data contain it whole, or when n-grams shared with one training text
+    cover `settings.coverage` of its words. When a suite has a larger share of such questions than
+    `settings.threshold`, only `refused.json` and `refused.md` are written: `report.json` and the manifest
+    exist only if the check passed.
 
     Raises:
         UserError: a file is missing, malformed or given twice, `output` cannot be a directory, or a suite's
@@ -70,7 +70,7 @@ def check_contamination(
 
 
 def _write(report: Record, output: Path, name: str, other: str) -> None:
-    """Write the report under `name`; what a check before left, under another name too, is removed."""
+    """Write the report under `name`, and remove what an earlier check left, also under the other name."""
     manifest_path(output).unlink(missing_ok=True)
     for suffix in ("json", "md"):
         (output / f"{other}.{suffix}").unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def _summary(report: Record, most: Record, output: Path) -> str:
 
 
 def _by_suite(index: SuiteIndex, found: Sequence[Found], settings: Contamination) -> list[Record]:
-    """A record for each suite: what all training files together hold of it, and the worst examples."""
+    """A record for each suite: how much of it is in all training files together, and the worst examples."""
     together = _union(found)
     entries = []
     for suite, numbers in _numbers_by_suite(index).items():
@@ -148,7 +148,7 @@ def _counts_by_suite(index: SuiteIndex, found: Found, settings: Contamination) -
 
 
 def _example(index: SuiteIndex, found: Sequence[Found], together: Found, number: int) -> Record:
-    """A question and the training row that holds most of it."""
+    """A question and the training row that covers most of it."""
     holder = next(one for one in found if one.covered.get(number) == together.covered[number])
     question = index.questions[number]
     return {
@@ -162,7 +162,7 @@ def _example(index: SuiteIndex, found: Sequence[Found], together: Found, number:
 
 
 def _refusal(worst: Record, settings: Contamination, report: Path) -> UserError:
-    """What is said of the suite with the largest share, when that is above the threshold."""
+    """The error about the suite with the largest share, when that is above the threshold."""
     pairs = "; ".join(
         f"{example['question_id']} in {example['training_file']} ({example['training_row']}), "
         + ("whole" if example["exact"] else f"{example['covered']:.0%} of its words")
@@ -172,7 +172,7 @@ def _refusal(worst: Record, settings: Contamination, report: Path) -> UserError:
         f"suite {worst['suite']!r}: {worst['overlapping']} of {worst['questions']} questions "
         f"({worst['share']:.2%}) are in the training data, more than contamination.threshold "
         f"{settings.threshold:g} allows: {pairs}.\nRemove those rows; or, if {report} shows "
-        f"that they are no copies, raise contamination.coverage (--coverage; now {settings.coverage:g}) "
+        f"that they are not copies, raise contamination.coverage (--coverage; now {settings.coverage:g}) "
         "or the threshold"
     )
 

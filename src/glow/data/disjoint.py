@@ -20,7 +20,7 @@ class SuiteQuestions:
                 self._suite_of.setdefault(folded(question), path.stem)
 
     def refuse(self, questions: Iterable[tuple[str, str]]) -> None:
-        """Refuse training data of which a question is in a suite; `questions` are (place, question).
+        """Refuse training data with a question that is in a suite; `questions` are (place, question).
 
         Raises:
             UserError: how many rows share how many questions with which suites, and the first of them.
@@ -39,5 +39,5 @@ class SuiteQuestions:
 
 
 def folded(question: str) -> str:
-    """The question with case and white space folded: what counts as the same question."""
+    """The question with case and white space folded; two questions are the same if this is equal."""
     return " ".join(question.split()).casefold()

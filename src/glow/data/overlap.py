@@ -1,13 +1,13 @@
-"""Where the questions of evaluation suites stand in training texts: whole, or in part by shared n-grams.
+"""Find questions of evaluation suites in training texts: whole, or in part by shared n-grams.
 
-A question of fewer words than an n-gram is looked for by all its words in a row, and by its choices; only
-the shortest ones are compared with whole texts alone (`SuiteIndex.whole_only`).
+For a question of fewer words than an n-gram, all its words in a row are searched for, and its choices; the
+very shortest are only compared with whole texts (`SuiteIndex.whole_only`).
 
 How much overlap is too much is decided in `glow.data.contamination`. Only wording is compared: a translation
 or a paraphrase is not found, and a passage or template that two texts share is found without being a leak.
 
 The suites' n-grams are kept in a dictionary, the training files are streamed: memory grows with the suites
-alone. What a text's words are is `glow.data.wording`.
+alone. How a text is split into words is in `glow.data.wording`.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from glow.files.progress import progress_bar
 from glow.files.user_rows import Row, read_rows
 
 SHORTEST = 5
-"""Words from which a question that is shorter than an n-gram is looked for inside longer texts.
+"""Fewest words of a question, shorter than an n-gram, that is searched for inside longer texts.
 
-In 34 million words of solutions to MATH, GSM8K and MMLU-Pro, the runs of 4 words and more that are a
-question of one of eleven suites are all of questions that are asked there whole. A shorter question is
-easily met by chance: `-4 + (-3)`, with its choices, in a solution; `What is 2 + 3?` in any sum.
+In 34 million words of solutions to MATH, GSM8K and MMLU-Pro we searched for the questions of eleven suites.
+Every run of 4 words or more that was one of these questions came from a text that asks the same question.
+Shorter ones also occur by chance: `-4 + (-3)`, with its choices, in a solution; `What is 2 + 3?` in any sum.
 """
 
 _REACH = 1000
@@ -47,13 +47,14 @@ _CONTINUES = re.compile(r"[-+*/^%][({]*(\d|\w$)")
 
 @dataclass
 class Found:
-    """What a training file holds of the questions, by question number.
+    """Which questions a training file contains, wholly or in part, by question number.
 
     Attributes:
         exact: the questions that a training text is equal to.
-        covered: the most words of a question that one training text covers; none are left out.
-        row: the training row that covers most; of equals, the one whose name has the smallest hash, so that
-            the order of the rows does not matter.
+        covered: the most words of a question that one training text covers; questions with no word covered
+            are left out.
+        row: the training row that covers most; among equals, the one whose name has the smallest hash, so
+            that the order of the rows does not matter.
     """
 
     path: Path
@@ -64,7 +65,7 @@ class Found:
     words: int = 0
 
     def note(self, question: int, covered: int, row: str) -> None:
-        """Take in how many words of a question a row covers."""
+        """Record how many words of a question a row covers."""
         most = self.covered.get(question, -1)
         if covered > most or (covered == most and _order(row) < _order(self.row[question])):
             self.covered[question], self.row[question] = covered, row
@@ -75,7 +76,7 @@ def _order(name: str) -> bytes:
 
 
 def scan(path: Path, index: "SuiteIndex") -> Found:
-    """Read one training file (JSON Lines or Parquet) once, and say what it holds of the suites.
+    """Read one training file (JSON Lines or Parquet) once, and find the suites' questions in it.
 
     Raises:
         UserError: the file is missing or malformed.
@@ -155,7 +156,7 @@ class SuiteIndex:
         """The questions that a training row with choices is equal to.
 
         The stem is the same, and so is at least half of the suite's choices, in any order (MMLU-Pro adds
-        some to MMLU's); "Which of these is true?" alone is no copy.
+        some to MMLU's); "Which of these is true?" alone is not a copy.
         """
         stem, listed = stem_and_choices(record)
         choices = set(map(normalised, listed))
@@ -166,9 +167,9 @@ class SuiteIndex:
         ]
 
     def covered(self, text_words: Sequence[str]) -> dict[int, int]:
-        """How many words of which questions a text covers: by n-grams that it shares with them.
+        """How many words of each question are covered by n-grams that the text shares with it.
 
-        Of a question that is shorter than an n-gram, all words are covered, or none.
+        Of a question that is shorter than an n-gram, either all words are covered or no word is.
         """
         grams = {key for _, gram in _runs(text_words, self.ngram) if (key := hash(gram)) in self._grams}
         covered = {number: self.lengths[number] for number in self._short_copies(text_words)}
@@ -181,10 +182,10 @@ class SuiteIndex:
         return covered
 
     def _short_copies(self, text_words: Sequence[str]) -> Iterator[int]:
-        """The questions of fewer words than an n-gram that stand in a text, each by all its words.
+        """The questions of fewer words than an n-gram of which a text contains all words.
 
         Where a question has no choices, its words are a copy, unless a formula goes on after them. Where it
-        has ("Which of these is true?"), at least half of them must stand after the words; and of a
+        has ("Which of these is true?"), at least half of them must follow the words; and of a
         question of fewer than `SHORTEST` words all of them, lettered and at once.
         """
         for place, word in enumerate(text_words):
@@ -209,7 +210,7 @@ class SuiteIndex:
 def _runs(text_words: Sequence[str], size: int) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Each run of `size` words, and where it begins.
 
-    Symbols before a run's first word are not part of it: a copy may stand in brackets or in bold.
+    Symbols before a run's first word are not part of it, since a copy may be in brackets or in bold.
     """
     for place in range(len(text_words) - size + 1):
         yield place, (bare_word(text_words[place]), *text_words[place + 1 : place + size])

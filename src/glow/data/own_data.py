@@ -1,6 +1,6 @@
-"""The user's own trajectories, in place of problems and a teacher: mapped, checked, and kept from suites.
+"""Read the user's own trajectories (instead of problems and a teacher), check them against the suites.
 
-The responses are taken as they are; whether they are right is for `glow verify` to say.
+The responses are taken as they are; `glow verify` judges whether they are right.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id
 from glow.files.user_rows import Row, answer_type, label, read_rows, text
 
 SOURCE = "own"
-"""The source of every imported problem, whatever its domain: the same question is the same problem."""
+"""The source of every imported problem, so that the same question is the same problem in every domain."""
 
 
 def import_trajectories(
@@ -38,8 +38,8 @@ def import_trajectories(
     can be right then); finish reason and token counts are unknown.
 
     Raises:
-        UserError: a row lacks a mapped key, two share an id, a gold answer names none of its choices, or a
-            question is in a suite too.
+        UserError: a row lacks a mapped key, two share an id, a gold answer is not one of its choices, or a
+            question is also in a suite.
     """
     manifest = Manifest("import")
     places: list[str] = []
@@ -132,7 +132,7 @@ class _ChoiceGold(GoldFacts):
 
 
 def _question_and_gold(row: Row, fields: Fields) -> Asked:
-    """The question, with its choices listed as in the suites, the gold answer, and what is known of it."""
+    """The question, with its choices listed as in the suites, the gold answer, and its type and choices."""
     question = text(row, fields.question, _remedy("question"))
     if fields.choices and row.record.get(fields.choices) is not None:
         choices, letter = choices_of(row, fields.choices, fields.answer)
@@ -178,7 +178,7 @@ def _problem(row: Trajectory) -> Problem:
 
 
 def _draw(rows: list[Trajectory], limit: int | None) -> list[Trajectory]:
-    """At most `limit` of the rows, drawn by content hash (their ids are one), in their order."""
+    """At most `limit` of the rows, drawn by content hash (their ids are such hashes), in their order."""
     if limit is None or limit >= len(rows):
         return rows
     drawn = set(sorted(row["trajectory_id"] for row in rows)[:limit])

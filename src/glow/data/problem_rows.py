@@ -1,8 +1,7 @@
-"""Problem rows: how one is made, read back and checked, and what it says of its gold answer.
+"""Make, read and check Problem rows, and get the gold answer from one.
 
-A Problem row is what the stages that ask questions read, in training and in suites; which keys it may have
-stands at `glow.files.records.Problem`. Where problems come from is `glow.data.problems` and
-`glow.suites.task_problems`.
+The stages that ask questions read Problem rows, in training and in suites. Their keys are in
+`glow.files.records.Problem`; problems come from `glow.data.problems` and `glow.suites.task_problems`.
 """
 
 import re
@@ -50,7 +49,7 @@ def problem(
 
 
 def stated(row: Row, key: str, remedy: str) -> str:
-    r"""The gold answer under `key`; one that is nothing but a box (`\boxed{204}`) is what the box holds."""
+    r"""The gold answer under `key`; if it is nothing but a box (`\boxed{204}`), the content of the box."""
     answer = text(row, key, remedy)
     boxed = _BOXED.fullmatch(answer)
     return boxed[1].strip() if boxed else answer
@@ -72,7 +71,7 @@ def read_problems(path: Path) -> list[Problem]:
     """The problems of a JSON Lines file, in its order.
 
     Raises:
-        UserError: the file is missing, a row is no problem, or two rows share an id.
+        UserError: the file is missing, a row is not a problem, or two rows share an id.
     """
     keys = ("problem_id", "question", "answer", "answer_type")
     problems = [problem for _, problem in read_records(path, Problem, keys)]
@@ -86,7 +85,7 @@ def suite_name(path: Path) -> str:
 
 
 def gold_facts(row: Asked) -> GoldFacts:
-    """What a row says of its gold answer besides its text; nothing where that has no type of its own."""
+    """A row's facts about its gold answer besides its text; empty where the row gives no type."""
     facts: GoldFacts = {}
     if row.get("answer_type") is not None:
         if "choices" in row:
@@ -96,5 +95,5 @@ def gold_facts(row: Asked) -> GoldFacts:
 
 
 def gold_of(row: Asked) -> Gold:
-    """The gold answer of a boxed problem, with what its row says of it: its type, and the choices' texts."""
+    """The gold answer of a boxed problem, with its type and the choices' texts where the row has them."""
     return Gold(row["answer"], row.get("answer_type"), tuple(row.get("choices") or ()))

@@ -1,7 +1,7 @@
-"""The problems stage: those of a training domain, from families, a local file or the hub.
+"""The problems stage: write the problems of a training domain, from families, a local file or the hub.
 
-What is written for training shares no question with a suite. A hub data set is read at a pinned commit,
-and only when a setting asks for one.
+No problem written for training is in a suite. A hub data set is read at a pinned commit, and only when a
+setting asks for one.
 """
 
 from collections import Counter
@@ -26,12 +26,12 @@ from glow.miniature.families import draw_problems
 def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_output: Path) -> None:
     """Write `settings.train` problems to `output` and `settings.grpo` others to `grpo_output`.
 
-    Problems of families that a suite has too are drawn again, and counted. A file that repeats a question
-    or shares one with a suite is refused: its owner can mend it. Of a hub data set such rows are left
-    out, and counted (OpenMathReasoning has a question once a solution).
+    A problem drawn from families that is also in a suite is drawn again, and counted. A file that repeats a
+    question or shares one with a suite is refused: its owner can fix it. In a hub data set such rows are left
+    out, and counted (OpenMathReasoning repeats a question for each solution).
 
     Raises:
-        UserError: a source cannot be read, has too few problems, or is a file to be mended.
+        UserError: a source cannot be read, has too few problems, or is a file with such rows.
     """
     manifest = Manifest("problems")
     questions = SuiteQuestions(suites)
@@ -61,7 +61,7 @@ def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_ou
 
 def _summary(facts: dict[str, Any]) -> str:
     if "redrawn_because_in_a_suite" in facts:
-        return f"{facts['redrawn_because_in_a_suite']} draws that a suite has were drawn again"
+        return f"{facts['redrawn_because_in_a_suite']} draws were in a suite and were drawn again"
     left_out = {what: count for what, count in facts.get("left_out", {}).items() if count}
     return "left out: " + (", ".join(f"{count} {what}" for what, count in left_out.items()) or "none")
 
@@ -85,7 +85,7 @@ def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Pr
         found = _training_problem(row, settings)
         identity = found["problem_id"]
         if identity in problems:
-            raise UserError(f"{row.place}: the question of {places[identity]} again; remove one of them")
+            raise UserError(f"{row.place}: same question as {places[identity]}; remove one of them")
         problems[identity], places[identity] = found, row.place
     questions.refuse((places[key], found.get("stem", found["question"])) for key, found in problems.items())
     return problems.values()

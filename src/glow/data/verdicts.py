@@ -1,5 +1,4 @@
-"""The verdicts stage: files of responses, judged row by row, and how the verdicts agree with a label
-column."""
+"""The verdicts stage: judge files of responses row by row, and compare the verdicts with a label column."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -19,12 +18,12 @@ from glow.verifier.verify import Item, Judgement, Verifier
 def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *, workers: int) -> None:
     """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
 
-    A row's `finish_reason`, if it has one, is heeded; its boolean `label`, if it has one, is compared
-    with the verdict. Where `settings.answer_type_field` is given, a row's gold answer is of the type under
-    that key (none or null: inferred), and of type choice has the texts under `choices`, if there are any.
+    A row's `finish_reason`, if it has one, is used; its boolean `label`, if it has one, is compared with the
+    verdict. Where `settings.answer_type_field` is given, that key holds the type of a row's gold answer
+    (absent or null: inferred); for type choice, `choices` may hold the texts of the choices.
 
     Raises:
-        UserError: a row lacks the response or the answer, has a type that is none, or shares its
+        UserError: a row lacks the response or the answer, names an unknown type, or shares its
             `trajectory_id` with another.
     """
     if workers < 1:
@@ -62,11 +61,11 @@ def _judge_rows(
 
 
 def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
-    """The gold answer of a row, with its type and choices where the row says them."""
+    """The gold answer of a row, with its type and choices where the row has them."""
     kind = answer_type(row, type_field) if type_field is not None else None
     choices = (row.record.get("choices") or []) if kind == "choice" else []
     if not isinstance(choices, list):
-        raise UserError(f"{row.place}: 'choices' is no list of texts")
+        raise UserError(f"{row.place}: 'choices' must be a list of texts")
     return Gold(answer, kind, tuple(map(str, choices)))
 
 
@@ -86,7 +85,7 @@ def _rows(inputs: list[Path]) -> Iterator[Row]:
 
 
 class _Tally:
-    """Counts of verdicts, of where answers stood, and how verdicts agree with the users' labels."""
+    """Counts of verdicts, of where answers were found, and of agreement with the users' labels."""
 
     def __init__(self) -> None:
         self.verdicts: Counter[str] = Counter()

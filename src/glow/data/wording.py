@@ -1,9 +1,9 @@
-"""Texts as they are compared: as folded words; and a suite's questions, read for that.
+"""Split texts into folded words for comparison, and read suites' questions in that form.
 
 *Words.* Text is folded (Unicode NFKC, case) and split into runs of letters and digits. Typographic marks
 are dropped; operators, comparisons and brackets stay with the word after them, since `p + 1` and `p - 1`
 are different questions. *Training texts* are all strings of a row, whatever their keys, so that
-trajectories, problems, chats and unmapped rows of a user's own are read alike.
+trajectories, problems, chats and a user's own rows are read alike, without naming their keys.
 """
 
 import re
@@ -44,7 +44,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class IndexedQuestion:
-    """A question of a suite: what is asked (`stem`, without its choices), and where it is from."""
+    """A question of a suite: what is asked (`stem`, without its choices), and its suite."""
 
     suite: str
     name: str
@@ -85,7 +85,7 @@ def _question(row: Row, suite: str) -> IndexedQuestion:
 
 
 def stem_and_choices(record: Record) -> tuple[str, list[str]]:
-    """What a row asks, and its choices: a list of their own, or the lines after its `stem`."""
+    """A row's question without its choices, and the choices: from a list, or the lines after `stem`."""
     asked, stem = str(record["question"]), record.get("stem")
     for key in ("choices", "options"):
         found = record.get(key)
@@ -98,7 +98,7 @@ def stem_and_choices(record: Record) -> tuple[str, list[str]]:
 
 
 def without_last_symbols(text_words: list[str]) -> list[str]:
-    """Without a last word of symbols alone: inside a longer text they would be part of the next word."""
+    """Drop a last word that is only symbols: inside a longer text they would be part of the next word."""
     return text_words[:-1] if len(text_words) > 1 and not bare_word(text_words[-1]) else text_words
 
 
@@ -118,7 +118,7 @@ def normalised(text: str) -> str:
 
 
 def row_name(row: Row) -> str:
-    """A row's id where it has one, or else its place."""
+    """A row's id if it has one, else its place."""
     for key in ("trajectory_id", "problem_id", "id"):
         if isinstance(row.record.get(key), str | int):
             return str(row.record[key])

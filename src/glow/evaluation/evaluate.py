@@ -2,7 +2,7 @@
 
 The harness runs the task files of glow/suites with the model `glow`, and the archive is made from the samples
 that it returns: every response with its verdict. The verdicts are `glow.verifier.verify`'s, so a suite and
-the reward of GRPO agree on what is right. Nothing here touches a network.
+the reward of GRPO agree on what is right. Nothing here uses a network.
 """
 
 import json
@@ -39,12 +39,12 @@ from glow.verifier.verify import Verifier
 def evaluate(model: Path, suites: list[Path], output: Path, settings: EvaluationSettings) -> None:
     """Score `model` on every suite; write scores.json, samples.jsonl.gz and manifest.json to `output`.
 
-    The scores are a function of the archived samples alone (`glow.evaluation.metrics`): `glow rescore` makes
+    The scores depend on the archived samples alone (`glow.evaluation.metrics`): `glow rescore` computes
     them again from samples.jsonl.gz.
 
     Raises:
-        UserError: a suite file that is missing, empty or malformed, two suites of one name, or a
-            directory that holds no model.
+        UserError: a suite file is missing, empty or malformed, two suites have the same name, or the
+            directory is not a model.
     """
     manifest = Manifest("evaluate")
     evaluation = settings.evaluation
@@ -78,7 +78,7 @@ def _tasks(
     for path in suites:
         name = suite_name(path)
         if name in tasks:
-            raise UserError(f"{path}: a second suite named {name!r}; give each file a name of its own")
+            raise UserError(f"{path}: a second suite named {name!r}; give each file its own name")
         problems = read_suite(path)
         require_scorers(problems)
         shipped = f"glow_suite_{problems[0]['format']}"
@@ -109,11 +109,11 @@ def _generation(evaluation: Evaluation) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A judged answer: its row in the archive, and what it is an answer to.
+    """A judged answer: its row in the archive, and its question.
 
     Attributes:
         asked: the user's turn.
-        completion: as it was sampled; None for a choice by likelihood.
+        completion: the sampled completion; None for a choice by likelihood.
     """
 
     row: Sample
@@ -123,11 +123,11 @@ class _Answer:
 
 
 def _answers(lm: GlowModel, tasks: dict[str, ConfigurableTask]) -> dict[str, list[_Answer]]:
-    """Let lm-eval ask and judge everything: the answers by suite, in the order of the suites' files."""
+    """Let lm-eval ask and judge everything; return answers by suite, in the order of the suites' files."""
     # Those that sample come first: scoring may have to close the engine.
     order = sorted(tasks, key=lambda name: tasks[name].OUTPUT_TYPE != "generate_until")
     found = evaluator.evaluate(lm, {"tasks": {name: tasks[name] for name in order}}, bootstrap_iters=0)
-    assert found is not None  # It is in processes but the first.
+    assert found is not None  # It is None only in processes other than the first.
     return {
         name: [answer for sample in found["samples"][name] for answer in _sample_answers(name, sample)]
         for name in tasks
@@ -183,9 +183,9 @@ def _attempt(suite: str, problem: Problem, sample_index: int) -> Attempt:
 
 
 def _class_answers(answers: dict[str, list[_Answer]], verifier: Verifier) -> None:
-    """Number the equal answers of each problem's samples, for votes; -1 where a sample states none.
+    """Number the classes of equal answers among a problem's samples, for votes; -1 where there is no answer.
 
-    Only a response that reached its end votes: what a truncated one happens to hold is not its answer.
+    Only a finished response votes: what a truncated one happens to contain is not its answer.
     """
     by_problem: dict[tuple[str, str], list[_Answer]] = {}
     for suite, own in answers.items():
@@ -200,7 +200,7 @@ def _class_answers(answers: dict[str, list[_Answer]], verifier: Verifier) -> Non
 
 
 def _score_entropy(lm: GlowModel, answers: dict[str, list[_Answer]], wanted: int) -> None:
-    """Note in some boxed responses' rows the mean policy entropy over their tokens, in nats.
+    """Add to the rows of some boxed responses the mean policy entropy over their tokens, in nats.
 
     Policy entropy is how uncertain the model is, token by token, while it writes: the entropy of
     p(. | prefix) at temperature 1, averaged over the tokens of a sampled response, the end of the turn
@@ -230,7 +230,7 @@ def _score_entropy(lm: GlowModel, answers: dict[str, list[_Answer]], wanted: int
 def spread(sizes: dict[str, int], wanted: int) -> dict[str, list[int]]:
     """Which responses to score: `wanted` of them, shared evenly by the suites, evenly spaced in each.
 
-    A suite that has too few gives all it has; the others do not make up for it.
+    From a suite with too few, all are chosen; the other suites do not make up for it.
 
     Args:
         sizes: number of responses of each suite.

@@ -2,13 +2,13 @@
 
     glow lm-eval run --model glow --model_args path=DIR --tasks glow_math500 --output_path OUT
 
-lm-eval finds no models in other packages by itself: importing this module registers ours, which is what
-`glow lm-eval` does before it hands over, with `--include_path` set to our task files.
+lm-eval does not look for models in other packages. Importing this module registers ours; `glow lm-eval` does
+so, sets `--include_path` to our task files, and calls lm-eval.
 
 Every question is the user's turn of a conversation. A choice's score is the log-likelihood, summed over
 tokens, that the model's whole turn is the text of that choice: its tokens and the end of the turn. The end is
 counted so that a choice gains nothing from being the beginning of another. Documents that ask for it (MMLU as
-the literature scores it) are scored as lm-eval scores them: raw text without a chat template, and no end.
+in the literature) are scored as lm-eval scores them: raw text, without a chat template and without the end.
 """
 
 import sys
@@ -35,12 +35,12 @@ from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
 
 _NOT_OURS = frozenset({"device", "max_batch_size"})
-"""What lm-eval gives to every model: the engines choose the device themselves, and batches have one size."""
+"""Arguments that lm-eval gives to every model, ignored: engines choose the device, batches have one size."""
 
 
 @register_model("glow")
 class GlowModel(LM):
-    """A model directory, sampled by an engine of ours.
+    """A model directory, sampled by one of our engines.
 
     Args:
         path: directory of a Hugging Face checkpoint (`--model_args path=DIR`).
@@ -48,7 +48,7 @@ class GlowModel(LM):
         system: text of the system turn; empty or None for none.
         seed: each sample's own derives from (seed, problem, sample index).
         batch_size: sequences decoded together (transformers).
-        others: what lm-eval gives to every model (`_NOT_OURS`); anything else is refused.
+        others: arguments that lm-eval gives to every model (`_NOT_OURS`), ignored; anything else is refused.
 
     Attributes:
         tested: the model itself.
@@ -88,7 +88,7 @@ class GlowModel(LM):
         return prompt_messages(asked, self._prompt)
 
     def generate_until(self, requests: list[Instance]) -> list[SampledText]:
-        """Sample; requests of equal decoding share an engine start."""
+        """Sample; requests with the same decoding settings share one engine start."""
         responses: dict[int, SampledText] = {}
         groups: dict[Decoding, list[tuple[int, Request]]] = {}
         for place, (instance, key) in enumerate(zip(requests, self._keys(requests), strict=True)):
@@ -114,9 +114,9 @@ class GlowModel(LM):
         return validated(Decoding, given, "--gen_kwargs {}")
 
     def _keys(self, requests: Sequence[Instance]) -> list[Key]:
-        """What each request's own seed derives from: (seed, problem, which of the problem's samples it is).
+        """The key from which each request's seed is derived: (seed, problem, number of the sample).
 
-        lm-eval repeats an instance for each sample; a document of a foreign task goes by its place.
+        lm-eval repeats an instance for each sample; a document of another's task is named by its position.
         """
         seen: Counter[tuple[str | None, int | None]] = Counter()
         keys = []
@@ -128,9 +128,9 @@ class GlowModel(LM):
         return keys
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """(log-likelihood of the continuation, whether greedy decoding gives it), as the module says.
+        """(log-likelihood of the continuation, whether greedy decoding gives it); see the module's docstring.
 
-        A turn has no space before it: those that lm-eval puts before a continuation are left out.
+        A turn does not begin with a space: those that lm-eval puts before a continuation are removed.
         """
         scores: dict[int, Score] = {}
         for score, is_raw in ((self.tested.score_raw, True), (self._score_turns, False)):
@@ -146,7 +146,7 @@ class GlowModel(LM):
         )
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Perplexity of whole texts: none of our tasks asks for it."""
+        """Refused: perplexity of whole texts, which none of our tasks needs."""
         raise UserError("model glow: perplexity tasks are not supported; use lm-eval's own `--model hf`")
 
     def apply_chat_template(
@@ -157,15 +157,15 @@ class GlowModel(LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """What lm-eval's cache tells models apart by."""
+        """The name by which lm-eval's cache tells models apart."""
         return str(self.tested.path)
 
 
 def run_lm_eval(arguments: list[str]) -> None:
-    """lm-eval's own command line, with the model `glow` and our task files known to it.
+    """Run lm-eval's own command line, with the model `glow` and our task files available.
 
     Raises:
-        UserError: an argument that lm-eval or our tasks refuse.
+        UserError: lm-eval or our tasks refuse an argument.
     """
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
@@ -185,7 +185,7 @@ def run_lm_eval(arguments: list[str]) -> None:
 
 
 def _is_of_the_arguments(error: ValueError) -> bool:
-    """Whether lm-eval itself raised it, of what it was asked for: any other keeps its traceback."""
+    """Whether lm-eval itself raised it about its arguments; any other error keeps its traceback."""
     from lm_eval import evaluator
     from lm_eval.config import evaluate_config
 

@@ -39,7 +39,7 @@ class QuestionResult:
             scorer judges whole responses (IFEval): there is no answer to vote on.
         tokens: mean length of its responses in tokens, none dropped; None without sampled responses.
         entropy: policy entropy summed over scored tokens, in nats.
-        entropy_tokens: how many tokens were scored; 0 where none was.
+        entropy_tokens: how many tokens were scored.
     """
 
     suite: str
@@ -60,7 +60,7 @@ class QuestionResult:
 
 
 def sample_counts(samples: int) -> list[int]:
-    """The k of pass@k and maj@k: 1, 2, 4, ... and `samples` itself."""
+    """The values of k for pass@k and maj@k: 1, 2, 4, ... and `samples` itself."""
     return sorted({1 << power for power in range(samples.bit_length())} | {samples})
 
 
@@ -76,9 +76,10 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 def maj_at_k(votes: Sequence[int], correct: Sequence[bool], k: int) -> float:
     """Chance that the most frequent answer among `k` of the samples, drawn without replacement, is right.
 
-    Exact over all subsets, not sampled. Answers that tie for the most votes share the win evenly; samples
-    that state none (`NO_VOTE`) never win, and a subset of nothing else is wrong. A class whose members were
-    not all judged alike (equality within a tolerance is not transitive) counts as right by their share.
+    Exact over all subsets, not sampled. Answers that tie for the most votes share the win evenly. Samples
+    without an answer (`NO_VOTE`) never win, and a subset of nothing but them is wrong. If the members of a
+    class were not all judged alike (equality within a tolerance is not transitive), the class counts as right
+    by the share of its members that are.
 
     Args:
         votes: the answer class of each sample.
@@ -184,7 +185,7 @@ def _votes(rows: list[ScoredRow], place: str) -> list[int]:
 
 
 def _scored_tokens(row: ScoredRow) -> int:
-    """Tokens whose entropy was scored: the response's, and the end of the turn where it was reached."""
+    """Number of tokens whose entropy was scored: the response's, and the end of the turn if reached."""
     tokens = row.get("response_tokens")
     assert tokens is not None  # `read_scored_rows` refuses an entropy without them.
     return tokens + (row.get("finish_reason") != "length")
@@ -258,7 +259,7 @@ def read_scored_rows(archive: Path) -> list[ScoredRow]:
     """The rows of an archive (samples.jsonl.gz), without their questions and responses.
 
     Raises:
-        UserError: the archive is missing or empty, holds a sample twice, or a row of it is no sample.
+        UserError: the archive is missing or empty, has a sample twice, or has a row that is not a sample.
     """
     rows: list[ScoredRow] = []
     seen = set()
@@ -276,11 +277,11 @@ def read_scored_rows(archive: Path) -> list[ScoredRow]:
 
 
 def rescore(samples: Path, output: Path) -> None:
-    """Write the scores of an archive (samples.jsonl.gz) to `output`: the same file as the evaluation wrote.
+    """Write the scores of an archive (samples.jsonl.gz) to `output`, equal to the evaluation's scores.json.
 
     Raises:
-        UserError: the archive is missing or empty, would be overwritten, holds a sample twice, or a row of it
-            is not an archived sample.
+        UserError: the archive is missing or empty, would be overwritten, has a sample twice, or has a row
+            that is not an archived sample.
     """
     if output.resolve() == samples.resolve():
         raise UserError(f"--output {output}: this is the archive itself; give another file")

@@ -45,7 +45,7 @@ class ModelUnderTest:
         self._loaded: _Loaded | None = None
 
     def sample(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """One completion a request, in their order; the engine stays for the next of the same decoding."""
+        """One completion for each request, in order; the engine is kept for further requests like these."""
         if self._engine is None or decoding != self._decoding:
             self.close()
             self._engine, self._decoding = load_engine(self.path, decoding), decoding
@@ -56,7 +56,7 @@ class ModelUnderTest:
     def score(
         self, conversations: Sequence[Sequence[Message]], responses: Sequence[list[int]]
     ) -> list[Score]:
-        """Score token ids as the model's turn after each conversation; too long a one loses its start."""
+        """Score token ids as the model's turn after each conversation; one too long loses its start."""
         loaded = self._for_scoring()
         context = context_size(loaded.model.config)
         prompts = [
@@ -68,7 +68,7 @@ class ModelUnderTest:
     def score_raw(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Score (context, continuation) pairs of raw text, tokenized together and split as lm-eval does.
 
-        Spaces at the context's end count to the continuation. Too long a context loses its start.
+        Spaces at the context's end belong to the continuation. A context that is too long loses its start.
         """
         loaded = self._for_scoring()
         context_length = context_size(loaded.model.config)
@@ -87,12 +87,12 @@ class ModelUnderTest:
             return score_responses(loaded.model, prompts, responses, bar.update)
 
     def whole_turn(self, text: str) -> list[int]:
-        """Token ids of a turn that says `text`, with its end."""
+        """Token ids of the turn `text`, with the end-of-turn token."""
         loaded = self._for_scoring()
         return [*loaded.tokenizer(text, add_special_tokens=False)["input_ids"], loaded.end]
 
     def sampled_turn(self, completion: Completion) -> list[int]:
-        """Token ids of a sampled turn, with its end where the model reached it."""
+        """Token ids of a sampled turn, with the end-of-turn token if the model reached it."""
         if completion.finish_reason == "length":
             return completion.token_ids
         return [*completion.token_ids, self._for_scoring().end]

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place, then moved into it."""
+"""Write files and folders completely or not at all: each is written beside its place, then moved into it."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new sibling of `folder`; put it in the folder's place only when the block succeeds."""
+    """Yield a new sibling of `folder`; move it into place only when the block succeeds."""
     partial = partial_folder(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -38,7 +38,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Let the folder `partial` be `folder`, instead of what may be there."""
+    """Move `partial` to `folder`, replacing what is there."""
     replaced = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if folder.exists():

@@ -1,4 +1,4 @@
-"""Hashes: digests of documents and paths, and orders drawn by them."""
+"""Hashes of documents and paths, and reproducible random orders made from hashes."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ Item = TypeVar("Item")
 
 
 def keyed_order(items: Iterable[Item], name: Callable[[Item], str], *salt: str | int) -> list[Item]:
-    """The items in an order that depends on the salt and each item's own name alone.
+    """Shuffle the items, sorted by a hash of the salt and each item's name.
 
-    Neither the order in which they come nor another item's absence moves one of them, so the first n are a
-    draw, and a longer draw begins with the shorter one.
+    Which of two items comes first depends on nothing else: not on the input order, nor on which other items
+    are present. So the first n are a random sample, and a larger sample begins with them.
     """
     return sorted(items, key=lambda item: digest([*salt, name(item)]))
 

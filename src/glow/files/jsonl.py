@@ -79,7 +79,7 @@ def _parse(line: bytes, path: Path, number: int) -> Record:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}:{number}: not valid JSON ({error}); mend or remove the line") from None
+        raise UserError(f"{path}:{number}: not valid JSON ({error}); fix or remove the line") from None
     if not isinstance(record, dict):
         raise UserError(f"{path}:{number}: expected a JSON object, found {type(record).__name__}")
     return record

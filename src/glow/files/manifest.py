@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def manifest_path(output: Path) -> Path:
-    """Where the manifest of `output` (an existing file or directory) stands."""
+    """The path of the manifest of `output` (an existing file or directory)."""
     return output / "manifest.json" if output.is_dir() else output.with_name(output.name + ".manifest.json")
 
 

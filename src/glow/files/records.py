@@ -1,7 +1,7 @@
-"""The rows that stages hand to one another: what each kind has, its ids, and the one check of rows read back.
+"""The rows that stages pass to one another: keys of each kind, ids, and the check when they are read.
 
-Problem -> Trajectory -> Judged is the way of training data, Sample that of evaluations. Rows may have further
-keys, which travel with them.
+Training data goes from Problem to Trajectory to Judged; evaluations write Sample. Rows may have further keys,
+which are kept.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ FinishReason = Literal["stop", "length"]
 
 
 class GoldFacts(TypedDict, total=False):
-    """What a row may say of its gold answer besides its text: its type, and the texts of its choices."""
+    """Optional facts about a gold answer besides its text: its type, and the texts of its choices."""
 
     answer_type: AnswerType | None
     choices: list[str]
@@ -56,7 +56,7 @@ class Asked(GoldFacts):
 class Problem(Asked):
     """A question to be answered, in training or in a suite (`glow.data.problem_rows.problem`).
 
-    `family`: what it is of, for people; rows of a user's own may say `subject` or `task` instead.
+    `family`: its topic, for human readers; a user's own rows may have `subject` or `task` instead.
     `prompt`: the raw text that a choice's letter is scored after. `instruction`: False where the prompt's
     instruction is left out. `scorer`, `scorer_data`: what judges in place of the verifier.
     """
@@ -112,7 +112,7 @@ class Attempt(Asked):
 
 
 class Sample(Attempt):
-    """A judged answer in the archive of an evaluation; what only sampled answers have may be absent."""
+    """A judged answer in the archive of an evaluation; keys that only sampled answers have may be absent."""
 
     verdict: Verdict
     extracted: str | None
@@ -128,7 +128,7 @@ class Sample(Attempt):
 
 
 class ScoredRow(TypedDict):
-    """What scores are made of: the part of a `Sample` that is small, however long its response."""
+    """The part of a `Sample` that scores are computed from; small, however long its response."""
 
     suite: str
     problem_id: str
@@ -148,13 +148,13 @@ class ScoredRow(TypedDict):
 RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, ScoredRow)
 
 _MEND = {
-    "Asked": "mend or remove the row: each has a question and an answer",
-    "Problem": "mend or remove the row, or give the output of `glow problems` or `glow suite`",
-    "Trajectory": "mend or remove the row, or give the output of `glow generate` or `glow import`",
+    "Asked": "fix or remove the row: each needs a question and an answer",
+    "Problem": "fix or remove the row, or give the output of `glow problems` or `glow suite`",
+    "Trajectory": "fix or remove the row, or give the output of `glow generate` or `glow import`",
     "Judged": "give the output of `glow verify` or `glow arms`",
     "ScoredRow": "give the samples.jsonl.gz of an evaluation",
 }
-"""What to do about a row that is none of a kind."""
+"""What to do about a row that is not of the kind."""
 
 
 def read_records(
@@ -163,11 +163,11 @@ def read_records(
     """The rows of a JSON Lines file, each with its place (file:line), as rows of `kind`.
 
     Args:
-        keys: those that the caller relies on; the others are handed on, not looked at. None: a row becomes
-            what the kind has and nothing else.
+        keys: those to check; the others are kept unchecked. None: all of the kind's keys are checked, and
+            any other is dropped.
 
     Raises:
-        UserError: the file is missing or malformed, or a row is none of that kind.
+        UserError: the file is missing or malformed, or a row is not of that kind.
     """
     names = _types(cast(Hashable, kind))
     for number, record in read_numbered_jsonl(path):
@@ -178,7 +178,7 @@ def read_records(
 
 
 def _check(record: Record, kind: type[RowKind], keys: Collection[str], place: str) -> None:
-    """Refuse a record of which a key does not hold what the kind says, or is required and absent."""
+    """Refuse a record in which a key is missing though required, or has a value of the wrong type."""
     required: frozenset[str] = vars(kind)["__required_keys__"]
     for key in keys:
         if key not in record:
@@ -204,7 +204,7 @@ def _types(kind: Hashable) -> dict[str, TypeAdapter[Any]]:
 
 
 def content_id(prefix: str, *parts: str | int) -> str:
-    """An id that is a function of content alone: `prefix-` and 16 hex digits of a SHA-256.
+    """An id that depends on content alone: `prefix-` and 16 hex digits of a SHA-256.
 
     Parts are JSON-encoded as a list first, so `("ab", "c")` and `("a", "bc")` differ.
     """
@@ -213,7 +213,7 @@ def content_id(prefix: str, *parts: str | int) -> str:
 
 
 def problem_id(source: str, question: str) -> str:
-    """The id of a problem, from where it comes from and what it asks."""
+    """The id of a problem, from its source and its question."""
     return content_id("p", source, question)
 
 

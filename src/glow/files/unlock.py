@@ -1,8 +1,8 @@
-"""Clearing the lock that a killed run left behind, and never that of a live one.
+"""Clear the lock that a killed run left behind, but never the lock of a run that is still active.
 
 Snakemake locks a working directory with files in `.snakemake/locks` and removes them when it ends,
-unless it is killed. Its own `--unlock` asks nobody whether the run that holds them is still alive;
-this does. It removes nothing but those files.
+unless it is killed. Its own `--unlock` does not check whether the run that holds them is still alive;
+this does. Only those files are removed.
 """
 
 import platform

@@ -1,7 +1,7 @@
 """Rows that users bring: read from JSON Lines or Parquet, and checked key by key.
 
-Every function here names the place of a mistake (file:line) and the option that mends it. Rows that
-stages hand to one another are `glow.files.records`.
+Every function here names the place of a mistake (file:line) and the option that fixes it. Rows that
+stages pass to one another are in `glow.files.records`.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from glow.files.records import ANSWER_TYPES, AnswerType
 
 
 class Row(NamedTuple):
-    """A row and where it stands, as messages name it: file:line, or file:row for Parquet."""
+    """A row, and its place as messages name it: file:line, or file:row for Parquet."""
 
     place: str
     record: Record
@@ -51,7 +51,7 @@ def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
     """The text under `key`; a plain number counts as its own text.
 
     Raises:
-        UserError: the key is absent, or holds no text; `remedy` says what to do ("map it with ...").
+        UserError: the key is absent or its value is not text; `remedy` says what to do ("map it with ...").
     """
     if key not in row.record:
         raise UserError(f"{row.place}: no key {key!r}; {remedy}")
@@ -59,16 +59,16 @@ def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise UserError(f"{row.place}: {key!r} holds no text but {_kind(value)}; mend it, or {remedy}")
+        raise UserError(f"{row.place}: {key!r} must be text, found {_kind(value)}; fix it, or {remedy}")
     if not value.strip() and not may_be_empty:
-        raise UserError(f"{row.place}: {key!r} is empty; mend or remove the row")
+        raise UserError(f"{row.place}: {key!r} is empty; fix or remove the row")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise UserError(f"{row.place}: {key!r} holds half of a surrogate pair (\\udXXX); mend the row")
+        raise UserError(f"{row.place}: {key!r} contains half of a surrogate pair (\\udXXX); fix the row")
     return value
 
 
 def label(row: Row, key: str, remedy: str) -> bool | None:
-    """The correctness label under `key`: true, false, 1 or 0; null for none.
+    """The correctness label under `key`: true, false, 1 or 0; null where the row has no label.
 
     Raises:
         UserError: the key is absent, or holds something else.
@@ -87,16 +87,16 @@ def label(row: Row, key: str, remedy: str) -> bool | None:
 
 
 def answer_type(row: Row, key: str) -> AnswerType | None:
-    """The type of the gold answer under `key`; None, for one to be inferred, where it is null or absent.
+    """The type of the gold answer under `key`; None (it will be inferred) where it is null or absent.
 
     Raises:
-        UserError: it is no type that the verifier knows.
+        UserError: it is not a type that the verifier knows.
     """
     kind = row.record.get(key)
     if kind not in (None, *ANSWER_TYPES):
         raise UserError(
             f"{row.place}: {key!r} is {abbreviated(kind, 40)}; it must be one of {', '.join(ANSWER_TYPES)}, "
-            "or null, for a type that is inferred"
+            "or null, to infer it"
         )
     return kind
 

@@ -1,6 +1,6 @@
-"""What a miniature model is pretrained on: questions with right answers, in three styles.
+"""The documents that a miniature model is pretrained on: questions with right answers, in three styles.
 
-Every document is a correct one: mistakes come later, from the models' own imperfection. Questions are
+Every document is correct; mistakes come later, from imperfect models. Questions are
 drawn from the half of the problem space that is reserved for pretraining, so no training or evaluation
 problem is ever among them.
 """
@@ -31,7 +31,7 @@ def draw_document(family: Family, style: Style, rng: random.Random) -> tuple[str
 
 
 class Corpus:
-    """Documents mixed as the settings say: an endless stream for each optimiser step."""
+    """Documents mixed according to the settings: an endless stream for each optimiser step."""
 
     def __init__(self, settings: Pretrain) -> None:
         self._families = [family_named(name) for name in settings.families]
@@ -43,7 +43,7 @@ class Corpus:
         self._seed = f"{settings.role}/{settings.seed}"
 
     def documents(self, step: int) -> Iterator[tuple[str, str]]:
-        """Yield the documents of one step, as (question, response): a function of (seed, step) alone."""
+        """Yield the documents of one step, as (question, response); they depend on (seed, step) alone."""
         rng = random.Random(f"pretraining/{self._seed}/{step}")
         while True:
             yield self._document(rng)

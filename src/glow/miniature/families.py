@@ -1,7 +1,6 @@
 """The register of the miniature's problem families, and how problems are drawn from them.
 
-Light on purpose: the configuration is validated against `FAMILIES`, so nothing here may import a
-deep-learning library.
+The configuration is checked against `FAMILIES`, so nothing here may import a deep-learning library.
 """
 
 import random
@@ -22,20 +21,20 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (*ARITHMETIC, *
 """Every family by name: arithmetic (the training domain) first, then those out of domain."""
 
 BRIEF_CUE = " Answer only."
-"""Put after a question that wants its answer without steps, as multiple choice does."""
+"""Put after a question to ask for the answer without steps, as in multiple choice."""
 
 CHOICES = 4
 _VAIN_DRAWS = 2000
-"""A family that yields nothing new in so many draws is taken to be used up."""
+"""A family that gives nothing new in this many draws counts as used up."""
 
 
 def draw_problems(
     families: Sequence[str], n: int, seed: int, exclude_questions: Collection[str] = ()
 ) -> tuple[list[Problem], int]:
-    """Draw `n` problems, the families in turn, none twice and none of `exclude_questions`.
+    """Draw `n` different problems, taking the families in turn and skipping `exclude_questions`.
 
-    Only the half of the problem space that pretraining never touches is drawn from. The draw of a
-    family depends on (seed, family) alone: a longer draw begins with the shorter one.
+    Problems come only from the half of the problem space that pretraining never uses. A family's draw
+    depends on (seed, family) alone, and a larger draw begins with a smaller one.
 
     Returns:
         The problems as records (format `boxed`, source `miniature/<family>`), and how many draws were
@@ -55,10 +54,10 @@ def draw_problems(
 
 
 def family_named(name: str, option: str = "--families") -> Family:
-    """The family of that name; `option` is where a message says that it stands.
+    """The family of that name; `option` is the key that a message names.
 
     Raises:
-        UserError: there is none; the message suggests the nearest.
+        UserError: no family has that name; the message suggests the nearest.
     """
     if name not in FAMILIES:
         raise UserError(f"{option}: {unknown(name, FAMILIES)}")
@@ -80,8 +79,8 @@ def _draw_family(family: Family, n: int, seed: int, excluded: set[str]) -> tuple
         vain += 1
         if vain == _VAIN_DRAWS:
             raise UserError(
-                f"families: {family.name!r} has only about {len(drawn)} problems left for {n} asked; "
-                "ask for fewer, or add families"
+                f"families: {family.name!r} has only about {len(drawn)} problems left, but {n} are asked "
+                "for; ask for fewer, or add families"
             )
     return list(drawn.values()), len(overlaps)
 
@@ -126,7 +125,7 @@ def as_choice(problem: Problem, rng: random.Random) -> Problem:
 
 
 def _distractors(family: Family, question: str, right: str, rng: random.Random) -> list[str]:
-    """Wrong answers of the right's kind: words of the question first, or numbers near to it."""
+    """Wrong answers of the right one's kind: words (those of the question first), or near numbers."""
     if family.options is None:
         candidates = sorted(_numbers_near(right) - {right})
         rng.shuffle(candidates)

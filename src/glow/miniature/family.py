@@ -1,7 +1,7 @@
 """What a problem family is, and the small vocabulary that all families share.
 
 A family draws problems with a worked solution, and recomputes the answer from the question's text
-alone, by code that does not know how the question was drawn. The families themselves stand in
+alone, by code that does not know how the question was drawn. The families themselves are in
 `arithmetic`, `lists`, `logic` and `world`; `families` is their register.
 """
 
@@ -34,7 +34,7 @@ class Family:
 
     `draw(rng, steps)` makes a problem whose solution takes about `steps` steps; `steps` gives the
     range in use, both ends included. `solve(question)` is the exact checker's own solution, read from
-    the question's text; it raises ValueError on a text that is no question of the family.
+    the question's text; it raises ValueError on a text that is not a question of the family.
     `options` are all answers that can occur, when they are words; None when they are numbers.
     """
 
@@ -75,7 +75,7 @@ def parse(pattern: str, question: str) -> re.Match[str]:
 def reserved_for_pretraining(question: str) -> bool:
     """Whether the question belongs to the half of the problem space that only pretraining may use.
 
-    A function of the question's text (the lowest bit of its SHA-256), so that no pretrained model can
-    have seen a problem of any training set or suite, whatever the seeds.
+    It depends on the question's text alone (the lowest bit of its SHA-256), so no pretrained model can have
+    seen a problem of any training set or suite, whatever the seeds.
     """
     return hashlib.sha256(question.encode()).digest()[-1] % 2 == 0

@@ -10,7 +10,7 @@ import re
 from glow.miniature.family import ITEMS, LABELS, Family, WorkedProblem, parse, worked
 
 CONSONANTS = "bcdfghjklmnv"
-"""The letters that stand for something, in keys and links; without vowels they spell no word."""
+"""The letters used as symbols, in keys and links; without vowels, so that they spell no word."""
 
 
 def _digits(rng: random.Random, count: int) -> list[str]:

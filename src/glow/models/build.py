@@ -1,7 +1,7 @@
-"""Where models come from when they are not pretrained here: the hub, or made anew from the user's text.
+"""Get a model that is not pretrained here: download one from the hub, or make an untrained one.
 
-Both end in an ordinary Hugging Face checkpoint directory (safetensors, tokenizer, chat template), so
-that no later stage knows the difference. The miniature's models are pretrained in
+Both write an ordinary Hugging Face checkpoint directory (safetensors, tokenizer, chat template), so
+later stages treat them alike. The miniature's models are pretrained in
 `glow.miniature.pretrain`; fine-tuning is in `glow.training.sft` and `glow.training.grpo`.
 """
 
@@ -54,13 +54,13 @@ def fetch(settings: Hub, output: Path) -> None:
     except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, XetDownloadError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"{name}: not fetched from the Hugging Face hub ({reason[:200]})\n"
+            f"{name}: could not be fetched from the Hugging Face hub ({reason[:200]})\n"
             "Check network, name and access (`hf auth login`), or give the path of a local copy."
         ) from error
     if not (partial / "config.json").is_file() or not list(partial.glob("*.safetensors")):
         raise UserError(
-            f"{name}: no model with a config.json and safetensors weights there (pickled weights are not "
-            "read); choose another revision, or convert it and give its path"
+            f"{name}: has no config.json with safetensors weights (pickled weights are not read); choose "
+            "another revision, or convert it and give its path"
         )
     shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub's notes on the download
     put_in_place(partial, output)
@@ -97,7 +97,7 @@ def scratch(text: Path, output: Path, settings: Scratch) -> None:
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary: int) -> Qwen2Tokenizer:
-    """A byte-level BPE tokenizer of at most `vocabulary` tokens, with Qwen's way of cutting text up."""
+    """A byte-level BPE tokenizer of at most `vocabulary` tokens that splits text as Qwen's does."""
     return qwen2_tokenizer(*learn_merges(texts, vocabulary))
 
 
@@ -120,16 +120,16 @@ def qwen2_tokenizer(
 ) -> Qwen2Tokenizer:
     """A tokenizer with the chat template of the models made here.
 
-    It has to be a `Qwen2Tokenizer`: transformers 5 rebuilds whatever tokenizer stands beside a Qwen2
-    model as one, from nothing but its vocabulary and merges.
+    It has to be a `Qwen2Tokenizer`: transformers 5 turns any tokenizer saved with a Qwen2
+    model into one, using only its vocabulary and merges.
 
     Args:
         vocabulary, merges: as `learn_merges` returns them.
-        settings: further ones of the tokenizer, which are saved with it.
+        settings: further tokenizer settings, which are saved with it.
     """
     return Qwen2Tokenizer(
         vocab=vocabulary,
-        merges=merges,  # type: ignore[arg-type]  # annotated as texts, and handed to BPE, which takes pairs
+        merges=merges,  # type: ignore[arg-type]  # annotated as texts, but passed to BPE, which takes pairs
         unk_token=None,  # type: ignore[arg-type]  # annotated as a text, though None means no such token
         eos_token=TURN_END,
         pad_token=PADDING,

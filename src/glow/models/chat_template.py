@@ -1,8 +1,8 @@
 """The chat template of the tokenizers that are made here, and its special tokens.
 
-ChatML as Qwen has it, without a default system text: every turn ends with <|im_end|>, which is the end of
-sequence; padding is <|endoftext|>. The generation markers, which render to nothing, tell trainers which
-tokens are the model's. Models that are fetched bring their own template.
+It is Qwen's ChatML without a default system message: every turn ends with <|im_end|>, which is the end of
+sequence; padding is <|endoftext|>. The generation markers produce no text; they tell trainers which
+tokens are the model's. Downloaded models have their own template.
 """
 
 PADDING, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

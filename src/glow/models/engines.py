@@ -13,7 +13,7 @@ def load_engine(model: Path, decoding: Decoding) -> Engine:
     """Start the engine that `decoding.engine` names on the model in directory `model`.
 
     Raises:
-        UserError: `model` holds no causal language model with a chat template, or vLLM is not installed.
+        UserError: `model` has no causal language model with a chat template, or vLLM is not installed.
     """
     engines: dict[str, Callable[[Path, Decoding], Engine]] = {
         "transformers": TransformersEngine,

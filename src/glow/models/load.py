@@ -1,6 +1,6 @@
-"""Models and tokenizers from a directory: the checks, the prompt as token ids, the tokens that end a turn.
+"""Load models and tokenizers from a directory; turn prompts into token ids; find the tokens that end a turn.
 
-Nothing here touches a network, and no pickle is read.
+Nothing here uses a network, and no pickle is read.
 """
 
 import json
@@ -21,10 +21,10 @@ from glow.models.prompts import Message
 def load_model(model: Path) -> tuple[Any, PreTrainedTokenizerBase]:
     """The causal language model of a directory, ready to run, and its tokenizer.
 
-    float32 on the CPU, bfloat16 on a CUDA device where there is one.
+    bfloat16 on a CUDA device if there is one, else float32 on the CPU.
 
     Raises:
-        UserError: the directory holds no such model, or its tokenizer has no chat template.
+        UserError: the directory has no such model, or its tokenizer has no chat template.
     """
     tokenizer = load_tokenizer(model)
     cuda = torch.cuda.is_available()
@@ -39,7 +39,7 @@ def load_model(model: Path) -> tuple[Any, PreTrainedTokenizerBase]:
 
 
 def require_model(model: Path) -> None:
-    """Refuse a path that is no model directory, before anything is started.
+    """Refuse a path that is not a model directory, before any work starts.
 
     Raises:
         UserError: there is no config.json.
@@ -54,7 +54,7 @@ def load_tokenizer(model: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model directory; it must have a chat template.
 
     Raises:
-        UserError: `model` is no model directory, or its tokenizer cannot be read or has no chat template.
+        UserError: `model` is not a model directory, or its tokenizer cannot be read or has no chat template.
     """
     require_model(model)
     try:
@@ -100,7 +100,7 @@ def _render(
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that a model ends its turn with: the chat template's, or else the end of sequence."""
+    """The token that ends a model's turn: the chat template's if it has one, else the end of sequence."""
     after = _after_turn(tokenizer)
     return tokenizer.eos_token_id if after is None else after
 
@@ -121,7 +121,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Path) -> list[int]:
 
 
 def _after_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The special token that follows a model's turn in the chat template; None where none does."""
+    """The special token that follows a model's turn in the chat template; None if there is not one."""
     answer = "an answer"
     turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
     _, found, after = _render(tokenizer, turns).rpartition(answer)
@@ -131,5 +131,5 @@ def _after_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def context_size(config: Any) -> int:
-    """The longest sequence in tokens that a model's configuration allows (no limit named: a million)."""
+    """The longest sequence in tokens that a model's configuration allows; a million if it sets no limit."""
     return config.get_text_config().to_dict().get("max_position_embeddings") or 1_000_000

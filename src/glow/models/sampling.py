@@ -1,13 +1,14 @@
 """From requests to completions: what both engines share, and the randomness of a sample.
 
-The randomness of a sample is a function of its key (seed, problem, sample index) alone, so batch
-size, order and sharding do not choose what is sampled. Generation, evaluation and nothing else
-sample through here; GRPO's rollouts are TRL's.
+The randomness of a sample is a function of its key (seed, problem, sample index) alone, so the result
+does not depend on batch size, order or sharding. Generation and evaluation sample through this module;
+GRPO's rollouts are TRL's.
 
-How far that goes: the transformers engine draws each row's uniforms from its key and inverts the
-CDF, so that runs can differ only where the rounding of differently shaped batches (1e-6 in float32)
-moves a boundary across a uniform: never in 576,000 tokens of a 0.4M-parameter model on the CPU, but
-to be expected with bfloat16 on a GPU. vLLM gets one seed per request, and rounds by its own batches.
+The limit is rounding. The transformers engine draws each row's uniforms from its key and inverts the
+CDF. Differently shaped batches round differently (1e-6 in float32), and a token changes when that moves
+a boundary of the CDF across the uniform. This never happened in 576,000 tokens of a 0.4M-parameter model
+on the CPU, but must be expected with bfloat16 on a GPU. vLLM gets one seed per request, and its rounding
+depends on its own batches.
 """
 
 import hashlib
@@ -44,8 +45,8 @@ class Request:
 class Completion:
     """One sampled response.
 
-    `token_ids` leaves out the stop token, and so does every count made of it: a response that used up
-    its tokens before a stop token has exactly that many and the finish reason `length`.
+    `token_ids` and all counts leave out the stop token. A response that reaches the token limit first has
+    exactly that many tokens and the finish reason `length`.
     """
 
     text: str
@@ -76,7 +77,7 @@ class Engine(Protocol):
 
 
 class TokenMeter:
-    """A progress bar of responses, with tokens per second; sparing where stderr is a file."""
+    """A progress bar of responses, with tokens per second; few updates where stderr is a file."""
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
         self.tokens = 0
@@ -102,7 +103,7 @@ class TokenMeter:
 
 
 def key_hash(key: Key) -> bytes:
-    """SHA-256 of a sample's key: what its randomness is made from."""
+    """SHA-256 of a sample's key, from which its randomness is derived."""
     return hashlib.sha256(json.dumps(list(key)).encode()).digest()
 
 
@@ -138,7 +139,7 @@ def choose_tokens(
         outside = ordered.cumsum(-1) - ordered >= top_p
         probabilities = probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
     cumulative = probabilities.cumsum(-1)
-    # The first token whose cumulative mass exceeds the target: one of mass zero is never it.
+    # The first token whose cumulative mass exceeds the target: never one of mass zero.
     return torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
 
 
@@ -163,7 +164,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def _sample(self, prompts: list[list[int]], keys: list[Key]) -> Iterator[Sampled]:
-        """Sample a response to each prompt, all of which leave room in the context."""
+        """Sample a response to each prompt; every prompt leaves room in the context."""
 
     def generate(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[Completion]:
         """Sample one completion a request, in the order of the requests."""
@@ -189,7 +190,7 @@ class Sampler(ABC):
         return [completions[index] for index in range(len(requests))]
 
     def _prompts(self, requests: Sequence[Request]) -> list[list[int]]:
-        """The token ids of each prompt; a conversation that comes again is rendered once."""
+        """The token ids of each prompt; a repeated conversation is rendered only once."""
         rendered: dict[str, list[int]] = {}
         prompts = []
         for request in requests:

@@ -48,7 +48,7 @@ def score_responses(
     Args:
         model: a causal language model of transformers.
         prompts: token ids, at least one each.
-        responses: token ids, those to be scored; the end of sequence counts where it is given.
+        responses: token ids to be scored, with the end of sequence where it should count.
         on_done: called with the number of responses that have just been scored.
 
     Returns:
@@ -102,8 +102,8 @@ def _score_batch(model: Any, prompts: list[Sequence[int]], responses: list[Seque
 def _logits(model: Any, ids: torch.Tensor, first: int) -> Iterator[tuple[int, torch.Tensor]]:
     """The logits at positions `first` to the last but one, as (start, (rows, some positions, vocabulary)).
 
-    The key-value cache carries over what lies before, so that the logits of a long response with a
-    large vocabulary need not be held all at once.
+    They come in parts, so that the logits of a long response with a large vocabulary need not all be in
+    memory at once; the key-value cache carries over the earlier positions.
     """
     rows, length = ids.shape
     cache = DynamicCache(config=model.config)

@@ -1,4 +1,4 @@
-"""The transformers engine: batched decoding in a loop of our own, with noise from each sample's key."""
+"""The transformers engine: batched decoding in our own loop, with randomness from each sample's key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from glow.models.load import context_size, load_model, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, choose_tokens, uniforms
 
 _DONE_SHARE = 0.25
-"""Share of a batch that has to be done before its finished rows are dropped, which copies the cache."""
+"""Share of a batch that must be done before its finished rows are dropped (dropping copies the cache)."""
 
 
 class TransformersEngine(Sampler):
     """Batched decoding with a transformers model, left padded.
 
-    The loop is our own: `generate` offers no noise per row, and it keeps finished rows to the end.
+    The loop is our own because `generate` has no randomness per row, and keeps finished rows to the end.
     """
 
     def __init__(self, model: Path, decoding: Decoding) -> None:
@@ -82,7 +82,7 @@ class TransformersEngine(Sampler):
 
 
 class _RoomyLayer(DynamicLayer):
-    """A layer of the key-value cache that keeps room to grow, where DynamicLayer copies all at every token.
+    """A layer of the key-value cache with room to grow; DynamicLayer copies everything at every token.
 
     On the CPU those copies were 90 % of the decoding time of a small model.
     """

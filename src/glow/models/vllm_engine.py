@@ -1,4 +1,4 @@
-"""The vLLM engine: its own batching, one seed a request."""
+"""The vLLM engine: it makes its own batches, and each request has its own seed."""
 
 import os
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ _PROMPT_ROOM = 8192
 """Tokens that vLLM's context keeps for a prompt: it reserves memory for the longest sequence."""
 
 _CPU_CACHE_GIB = "2"
-"""vLLM's key-value cache on a CPU, where it would else reserve 92 % of the machine's memory for it."""
+"""vLLM's key-value cache on a CPU, where it would otherwise reserve 92 % of the machine's memory."""
 
 _VLLM_CHUNK = 1024
 """Requests handed to vLLM at a time; what is done is reported after each, so a kill loses at most these."""
 
 
 class VllmEngine(Sampler):
-    """vLLM, on what it supports; its batching is its own, and `batch_size` is unused."""
+    """vLLM, on any hardware that it supports. It makes its own batches: `batch_size` is unused."""
 
     def __init__(self, model: Path, decoding: Decoding) -> None:
         tokenizer = load_tokenizer(model)
@@ -34,8 +34,8 @@ class VllmEngine(Sampler):
             import vllm
         except ImportError as error:
             raise UserError(
-                f"engine vllm: vLLM cannot be imported ({error}); `pip install glow-sft[vllm]` in an "
-                "environment of its own, or choose engine transformers"
+                f"engine vllm: vLLM cannot be imported ({error}); `pip install glow-sft[vllm]` in a "
+                "separate environment, or choose engine transformers"
             ) from error
         model_context = context_size(AutoConfig.from_pretrained(model, local_files_only=True))
         context = min(model_context, _PROMPT_ROOM + decoding.max_tokens)

@@ -25,8 +25,8 @@ FAMILY_SUITE_SIZE = 200
 FORMATS = get_args(SuiteFormat)
 
 SCORERS = {"gym": ("family", "level", "metadata"), "ifeval": ("key", "instruction_id_list", "kwargs")}
-"""What may judge a boxed answer in place of the verifier (`glow.suites.scorers`), and what its `scorer_data`
-has."""
+"""The scorers that can judge a boxed answer in place of the verifier (`glow.suites.scorers`), each with the
+keys of its `scorer_data`."""
 
 
 def write_suite(name: str, settings: Suite, output: Path) -> None:
@@ -81,7 +81,7 @@ def read_suite(path: Path) -> list[Problem]:
         elif "scorer" in problem:
             _check_scorer(problem, place)
         if not (isinstance(problem.get("prompt", "none"), str) and problem.get("prompt", "none")):
-            raise UserError(f"{place}: 'prompt' must be a text, not empty, or be left out")
+            raise UserError(f"{place}: 'prompt' must be non-empty text, or be left out")
     if len({"prompt" in problem for problem in problems}) > 1:
         raise UserError(f"{path}: 'prompt' must be in every row or in none")
     return problems
@@ -116,7 +116,8 @@ def _check_scorer(problem: Problem, place: str) -> None:
             raise UserError(f"{place}: gym family {unknown(str(data['family']), RECIPE)}")
         if data["level"] not in range(len(LEVELS)) or not isinstance(data["metadata"], dict):
             raise UserError(
-                f"{place}: 'scorer_data' must have a level, 0 to {len(LEVELS) - 1}, and a mapping metadata"
+                f"{place}: 'scorer_data' must have `level`, from 0 to {len(LEVELS) - 1}, and `metadata`, "
+                "a mapping"
             )
     elif not (
         isinstance(data["instruction_id_list"], list)

@@ -1,12 +1,12 @@
 """Fresh problems from the reasoning-gym package, and its own scorers: the suite `gym`, version 1.0.
 
 Twelve families in three difficulty levels; problems are drawn by a seed, so none comes from a published test
-set. A model may have met some all the same: the package is public, and the smallest cells have few problems
-(caesar_cipher/easy: 135). The recipe below is the version: whoever changes it (or the package's pinned
-version) changes suites/gym.yaml's version too. Only families whose scorer compares text or numbers are here:
-none whose scorer hands an answer to eval, exec, sympy or the like (a test reads their source), and none
-whose scorer gives full marks to a right answer with more words after it (word_sorting). Wants the extra
-`gym`; no other module imports the package.
+set. A model may still have seen some: the package is public, and the smallest cells have few problems
+(caesar_cipher/easy: 135). When you change the recipe below, or the package's pinned version, change the
+version in suites/gym.yaml too. Only families whose scorer compares text or numbers are included. Left out are
+those whose scorer passes an answer to eval, exec, sympy or the like (a test reads their source), and those
+whose scorer gives full marks to a right answer followed by more words (word_sorting). Needs the extra `gym`;
+no other module imports the package.
 """
 
 import json
@@ -77,7 +77,7 @@ RECIPE: dict[str, Levels] = {
         {"min_rows": 10, "max_rows": 14, "min_cols": 10, "max_cols": 14, "max_num_islands": 9},
     ),
 }  # fmt: skip
-"""The settings of each family at each level; what is not named is the package's default."""
+"""The settings of each family at each level; all others are the package's defaults."""
 
 CELLS = [(family, level) for level in range(len(LEVELS)) for family in RECIPE]
 PER_CELL = 10
@@ -111,7 +111,7 @@ def draw(problems: int | None, seed: int) -> list[Problem]:
 
 
 def _cell(family: str, level: int, count: int, seed: int) -> list[Problem]:
-    """`count` different problems of one family and level: repeats are passed over while there are others."""
+    """`count` different problems of one family and level; repeats are skipped."""
     # The package makes entry n of Random(seed + n): seeds far apart share no entry.
     start = int(digest(["gym", seed, family, level])[:12], 16)
     data = _library().create_dataset(family, seed=start, size=50 * count, **RECIPE[family][level])
@@ -124,7 +124,7 @@ def _cell(family: str, level: int, count: int, seed: int) -> list[Problem]:
         if len(found) == count:
             return list(found.values())
     raise UserError(
-        f"suite gym: only {len(found)} different problems of {name}, {count} are asked for; ask for fewer"
+        f"suite gym: only {len(found)} different problems of {name}, but {count} are asked for; ask for fewer"
     )
 
 
@@ -155,6 +155,6 @@ def _library() -> Any:
     except ImportError:
         raise UserError(
             "suite gym: the package reasoning-gym is not installed: pip install -c constraints.txt "
-            "'glow-sft[gym]' (one of its dependencies, pycosat, wants a C compiler)"
+            "'glow-sft[gym]' (one of its dependencies, pycosat, needs a C compiler)"
         ) from None
     return reasoning_gym

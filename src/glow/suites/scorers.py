@@ -1,7 +1,7 @@
-r"""Judging the responses of suites with scorers of their own: IFEval's checker, reasoning-gym's scorers.
+r"""Judge the responses of suites that have their own scorers: IFEval's checker, reasoning-gym's scorers.
 
-Everything else is judged by `glow.verifier.verify`. The outcome is a `Judgement` all the same: a response cut
-off at the token limit is `truncated`, and where an answer is asked for in a box, one without is `unparsed`.
+Everything else is judged by `glow.verifier.verify`. The result is a `Judgement` in both cases: a response cut
+off at the token limit is `truncated`, and one without a box is `unparsed` where a box is asked for.
 """
 
 import re
@@ -18,13 +18,13 @@ from glow.verifier.verify import TRUNCATED, Judgement, Verifier
 Scorer = Callable[[Problem, str, str | None, answers.Mode], Judgement]
 
 LONGEST_ANSWER = 10_000
-"""Characters of an answer that a scorer is given: the longest gold answer of a suite has a few hundred."""
+"""Longest answer, in characters, given to a scorer: gold answers of suites have a few hundred at most."""
 
 _TEXT = re.compile(r"\s*\$?\s*\\(?:text|textbf|mathrm|texttt)\{(.*)\}\s*\$?\s*", re.DOTALL)
 
 
 def require_scorers(problems: Iterable[Problem]) -> None:
-    """Refuse, before anything is sampled, what could not be judged afterwards.
+    """Check, before anything is sampled, that the responses can be judged afterwards.
 
     Raises:
         UserError: the packages of a scorer are not installed.
@@ -37,7 +37,7 @@ def require_scorers(problems: Iterable[Problem]) -> None:
 def judge_samples(
     problem: Problem, samples: Sequence[tuple[str, str | None]], verifier: Verifier
 ) -> list[Judgement]:
-    """The verdicts of (response, finish reason) samples of one problem: by its own scorer, or our verifier.
+    """The verdicts on one problem's samples (response, finish reason), by its own scorer or our verifier.
 
     Raises:
         UserError: the packages of its scorer are not installed.
@@ -113,5 +113,5 @@ def _ifeval_checker() -> ModuleType:
             "pip install -c constraints.txt 'glow-sft[ifeval]', and once, with a network: "
             "python -m nltk.downloader punkt_tab"
         ) from None
-    DetectorFactory.seed = 0  # Else the language of a text, and with it the verdict, is a matter of chance.
+    DetectorFactory.seed = 0  # Otherwise the detected language, and so the verdict, varies by chance.
     return utils

@@ -1,7 +1,7 @@
-"""What the task files of glow/suites call by `!function`: documents, the filter of samples, and verdicts.
+"""The functions that the task files of glow/suites name by `!function`: documents, sample filter, verdicts.
 
-lm-evaluation-harness calls them, whether it runs inside `glow evaluate`, from its own command line or as a
-library, and with any of its models.
+lm-evaluation-harness calls them with any of its models: inside `glow evaluate`, from its own command line, or
+as a library.
 """
 
 import json
@@ -43,7 +43,7 @@ _COLUMNS = Features(
 
 
 class SampledText(str):
-    """A response as lm-eval handles it, that remembers the completion it is from."""
+    """A response as lm-eval handles it, with the completion that it comes from."""
 
     completion: Completion
 
@@ -62,7 +62,7 @@ def rows(suite: str, instruction: str = PAPER.instruction, **facts: Any) -> dict
     Args:
         suite: the task's name.
         instruction: what follows each question that is answered in a box.
-        facts: the task's metadata, and what the command line adds to it.
+        facts: the task's metadata, with the command line's additions.
 
     Raises:
         UserError: a setting is wrong, or the rows cannot be read.
@@ -79,7 +79,7 @@ def suite_rows(suite_file: str = "", instruction: str = PAPER.instruction, **_: 
     """The problems of a file that `glow suite` wrote, as split `test`.
 
     Raises:
-        UserError: the file is missing or is no suite.
+        UserError: the file is missing or is not a suite.
     """
     return {"test": _documents(read_suite(Path(suite_file)), instruction)}
 
@@ -120,7 +120,7 @@ def judge_boxed(
 
     Returns:
         accuracy, truncated (where it is known) and unparsed: the shares of samples with that verdict.
-        judgements: for each sample its verdict, the answer as extracted, where that stood, the reason.
+        judgements: for each sample its verdict, the extracted answer, where it was found, the reason.
     """
     problem, samples = json.loads(document["row"]), results[0]
     answered = [
@@ -146,10 +146,10 @@ def judge_boxed(
 
 
 def judge_choice(document: Record, results: list[tuple[float, bool]]) -> dict[str, Any]:
-    """lm-eval's `process_results` where choices are scored: the likeliest, the first of equal ones.
+    """lm-eval's `process_results` where choices are scored: the likeliest counts, the first if several tie.
 
     Args:
-        results: (log-likelihood, whether it is what greedy decoding gives) of each choice.
+        results: (log-likelihood, whether greedy decoding gives it) of each choice.
 
     Returns:
         accuracy and judgements, as `judge_boxed` has them.

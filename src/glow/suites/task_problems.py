@@ -1,11 +1,10 @@
 """The problems of a built-in task: its rows (local file, hub, or reasoning-gym) as Problem rows.
 
-Every row of the source is kept, repeats too, so that a score is over the rows that published figures
-are over; repeats are counted, and get ids of their own. What a row says beyond
-`glow.data.problem_rows.problem`:
-`instruction` false where the prompt's instruction is left out, `scorer` and `scorer_data` where our
-verifier does not judge, `stem` the question before its choices, and `prompt` the raw text that a choice's
-letter is scored after.
+Every row of the source is kept, even repeats, so that scores use the same rows as published figures.
+Repeats are counted, and get their own ids. Besides the keys of `glow.data.problem_rows.problem` a row may
+have: `instruction` (false where the prompt's instruction is left out), `scorer` and `scorer_data` (where our
+verifier does not judge), `stem` (the question before its choices), and `prompt` (the raw text after which a
+choice's letter is scored).
 """
 
 import random
@@ -29,7 +28,7 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, 
     """The problems of the task that suite `name` names, and what the manifest notes.
 
     Raises:
-        UserError: the task is unknown or has no use for a setting, its rows cannot be read, or there are
+        UserError: the task is unknown or does not support a setting, its rows cannot be read, or there are
             fewer than asked for.
     """
     task_name = settings.task or name
@@ -77,7 +76,7 @@ def _draw(name: str, problems: list[Problem], settings: Suite) -> list[Problem]:
 
 
 def _with_own_ids(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems with ids of their own: the second copy of a question gets the id of its number."""
+    """The problems with distinct ids: a repeated question's id also depends on the number of the copy."""
     copies: dict[str, int] = defaultdict(int)
     apart = []
     for row in problems:
@@ -124,7 +123,7 @@ def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) 
 
 
 def _note_scoring(made: Problem, task: Task, row: Row) -> None:
-    """Note in a problem how it is asked and judged, where that is not the usual way."""
+    """Note in a problem how it is asked and judged, where that differs from the usual way."""
     if not task.instruction:
         made["instruction"] = False
     if task.scorer == "verifier":
@@ -139,7 +138,7 @@ def _note_scoring(made: Problem, task: Task, row: Row) -> None:
 
 
 def _choices_and_answer(task: Task, row: Row, question: str) -> tuple[list[str], str]:
-    """The choices (none where there are none) and the gold answer: their letter, or the answer itself."""
+    """The choices, if any, and the gold answer: the letter of a choice, or the answer itself."""
     fields = task.fields
     if fields.wrong is not None:
         return _shuffle_choices(task, row, question)
@@ -162,7 +161,7 @@ def _are_choices(task: Task, row: Row, key: str) -> bool:
 
 
 def _shuffle_choices(task: Task, row: Row, question: str) -> tuple[list[str], str]:
-    """The right and the wrong choices in an order that only the question decides, and the right letter."""
+    """The right and wrong choices, shuffled by a hash of the question, and the letter of the right one."""
     keys = [_key(row, task.fields.answer), *(task.fields.wrong or [])]
     right, *wrong = (text(row, key, "every row needs all choices").strip() for key in keys)
     order = [right, *wrong]
@@ -171,7 +170,7 @@ def _shuffle_choices(task: Task, row: Row, question: str) -> tuple[list[str], st
 
 
 def _key(row: Row, alternatives: list[str]) -> str:
-    """The first of the alternatives that the row has, or the first of all, for the message."""
+    """The first of the alternative keys that the row has; if none, the first alternative, for the message."""
     return next((key for key in alternatives if key in row.record), alternatives[0])
 
 
@@ -197,7 +196,7 @@ class FewShot:
         return _split_rows(task.hub, shots.split)
 
     def prompt(self, row: Problem) -> str:
-        """What stands before the letter of the answer to a multiple-choice problem.
+        """The text before the letter of the answer to a multiple-choice problem.
 
         Raises:
             UserError: the subject has fewer worked examples than are asked for.

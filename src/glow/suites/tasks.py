@@ -1,4 +1,4 @@
-"""Built-in evaluation tasks (*.yaml beside this file): where their rows come from and which keys hold what.
+"""Built-in evaluation tasks (*.yaml beside this file): where their rows come from and what each key means.
 
 Each file is a task file of lm-evaluation-harness, which `lm_eval --include_path` and its TaskManager
 load; here the same file is read for its facts, without importing the harness. How a task's rows become
@@ -27,11 +27,11 @@ class HubRows(Section):
 
 
 class TaskFields(Section):
-    """Keys that may hold a field, the first present wins: hub rows and local copies differ in names.
+    """For each field, the keys that may hold it (copies of a set differ in names); a row's first is used.
 
     `hub_config` is the configuration that a hub row came from. Without `answer` a task has no gold
     answers: its scorer decides. `wrong` are the keys of the wrong choices, where `answer` holds the text
-    of the right one (GPQA): the choices are then shuffled by the problem's own hash.
+    of the right one (GPQA): the choices are then shuffled by a hash of the problem.
     """
 
     question: list[str] = Field(min_length=1)
@@ -54,13 +54,13 @@ class Task(Section):
 
     Attributes:
         in_domain: the training domain that it is in-domain for, by the paper's names (math, mmlu).
-        group: the paper's group of sets: maths, general or other; none for sets that are not the paper's.
-        local: where a data_dir keeps its rows: the first that is there.
+        group: the paper's group of sets: maths, general or other; None for sets that are not in the paper.
+        local: paths of its rows below a data_dir; the first that exists is read.
         source: rows of a hub data set or a file; or problems that reasoning-gym draws.
         listed: whether the question text already lists its choices, with letters, at its end.
         instruction: whether the prompt's instruction (steps, a box) follows the question.
-        scorer: what judges a response: our verifier, or a scorer of its own (`glow.suites.scorers`).
-        scorer_fields: keys of a row that its scorer needs.
+        scorer: what judges a response: our verifier, or the suite's own scorer (`glow.suites.scorers`).
+        scorer_fields: keys of a row that the scorer needs.
     """
 
     suite: str
@@ -85,7 +85,7 @@ class Task(Section):
 
     @property
     def needs_file(self) -> bool:
-        """Whether no data set to fetch is known, and nothing draws its problems."""
+        """Whether the rows must be given as a file: no hub data set is known, and nothing generates them."""
         return self.hub is None and self.source == "rows"
 
     @property
@@ -95,7 +95,7 @@ class Task(Section):
 
 
 def task_names() -> list[str]:
-    """The names of all built-in tasks; beside them are groups, and tasks that read a suite file."""
+    """The names of all built-in tasks, without groups and without tasks that read a suite file."""
     others = ("group_", "suite_")
     return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith(others))
 
@@ -104,7 +104,7 @@ def read_task(name: str) -> Task:
     """The built-in task of that name.
 
     Raises:
-        UserError: there is none; the message suggests the nearest.
+        UserError: no task has that name; the message suggests the nearest.
     """
     if name not in task_names():
         raise UserError(f"suite {unknown(name, task_names())}")
@@ -147,10 +147,10 @@ def resolved(name: str, suite: Suite, data_dir: Path | None, domains: list[str])
 
     Args:
         data_dir: the experiment's folder of local copies.
-        domains: the experiment's training domains; a suite is in-domain for none that is not there.
+        domains: the experiment's training domains; a suite can be in-domain for these only.
 
     Raises:
-        UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
+        UserError: the task is unknown or does not support a setting, or nothing says where its rows are.
     """
     if suite.families is not None:
         return suite
@@ -160,12 +160,12 @@ def resolved(name: str, suite: Suite, data_dir: Path | None, domains: list[str])
 
 
 def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
-    """The suite's settings with its local files found below its `data_dir`, or else below `data_dir`.
+    """The suite's settings, with local files found below its own `data_dir`, or below `data_dir` otherwise.
 
-    A `file` that is given stays. Where the experiment's `data_dir` has no copy, the hub is read.
+    A given `file` is kept. Where the experiment's `data_dir` has no copy, the hub is read.
 
     Raises:
-        UserError: the task is unknown or has no use for a setting, or nothing says where its rows are.
+        UserError: the task is unknown or does not support a setting, or nothing says where its rows are.
     """
     if settings.families is not None:
         return settings
@@ -190,7 +190,7 @@ def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
 
 
 def _refuse_misfits(name: str, task: Task, settings: Suite) -> None:
-    """Refuse settings that the task has no use for."""
+    """Refuse settings that the task does not support."""
     wanted = settings.format or task.format
     if task.source != "rows" and settings.file is not None:
         raise UserError(f"suite {name!r} draws its problems by `seed`: remove `file`")
@@ -205,10 +205,10 @@ def _refuse_misfits(name: str, task: Task, settings: Suite) -> None:
 
 
 def _refuse_absent_rows(name: str, task: Task, suite: Suite, folder: Path | None) -> None:
-    """Refuse a suite of which neither a file nor a data set to fetch is known, for questions or examples."""
+    """Refuse a suite with neither a file nor a known hub data set for its questions or worked examples."""
     if suite.file is None and task.needs_file:
         raise UserError(
-            f"suite {name!r}: no data set to fetch is known for this task; give its rows with `file`"
+            f"suite {name!r}: no hub data set is known for this task; give its rows with `file`"
             f"{_search_note(folder, task.local)}"
         )
     if task.shots is None or suite.shots_file is not None or 0 in (suite.shots, task.shots.count):

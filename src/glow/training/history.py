@@ -1,6 +1,7 @@
 """The per-sample history of a run: one Parquet file an epoch, written when the epoch ends.
 
-Not the ledger (`glow.training.ledger`), which keeps on the device what the next weights need.
+Not to be confused with the ledger (`glow.training.ledger`), which keeps what the next weights need on the
+device.
 """
 
 import shutil
@@ -43,7 +44,7 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def copy_history(source: Path | None, target: Path) -> None:
-    """Make `target` hold what `source` holds and nothing else; None and a missing folder are empty."""
+    """Make `target` a copy of `source`, with nothing else in it; None or a missing folder counts as empty."""
     shutil.rmtree(target, ignore_errors=True)
     if source is not None and source.is_dir():
         shutil.copytree(source, target)

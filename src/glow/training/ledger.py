@@ -1,7 +1,7 @@
 """The per-sample loss memory that GLOW's gain is measured against.
 
 Dense tensors on the training device, 12 bytes a sample: no per-step host read, no gather of Python
-objects. Processes record apart and merge once an epoch, since an epoch's losses are only needed in
+objects. Processes record separately and merge once an epoch, since an epoch's losses are only needed in
 the next. Rows are positions in the training set; `glow.training.trainer` maps them to the samples' ids, and
 `glow.training.history` keeps the finished epochs.
 """
@@ -19,7 +19,7 @@ from glow.training.weighting import loss_gain
 MISSING = float("nan")
 
 NO_SAMPLE = -1
-"""Row of a sample that counts for nothing: a repeat that evens out the processes' batches."""
+"""Row of a sample that must not count: a repeat that only makes the processes' batches equally large."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LossLedger:
 
     def __init__(self, size: int, device: torch.device | str = "cpu") -> None:
         self.epoch = 0
-        # One slot more than samples: row NO_SAMPLE, the last, takes what counts for nothing.
+        # One slot more than samples: the last, row NO_SAMPLE, takes values that must not count.
         self._previous_loss = torch.full((size + 1,), MISSING, device=device)
         self._loss = torch.full((size + 1,), MISSING, device=device)
         self._weight = torch.full((size + 1,), MISSING, device=device)
@@ -95,13 +95,13 @@ class LossLedger:
         """Restore what `save` wrote.
 
         Raises:
-            ValueError: the file is of another number of samples.
+            ValueError: the file is for another number of samples.
         """
         with safe_open(path, framework="pt") as state:
             samples = state.get_slice("loss").get_shape()[0]
             if samples != len(self):
                 raise ValueError(
-                    f"{path}: a ledger of {samples} samples cannot serve a training set of {len(self)}"
+                    f"{path}: a ledger of {samples} samples does not fit a training set of {len(self)}"
                 )
             self.epoch = int(state.metadata()["epoch"])
             self._previous_loss[:-1] = state.get_tensor("previous_loss")
@@ -110,7 +110,7 @@ class LossLedger:
 
 
 def _merge_processes(values: Tensor) -> Tensor:
-    """A copy with what any process has; a sample counts on one process an epoch, so no two differ."""
+    """A copy with the values of all processes; in an epoch only one process has a value for a sample."""
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         return values.clone()
     merged = values.nan_to_num(nan=float("inf"), posinf=float("inf"))

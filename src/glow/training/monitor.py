@@ -1,7 +1,7 @@
-"""What a GLOW run shows of itself: the log's means over samples, and samples whose loss is not finite.
+"""What a GLOW run reports: the log's means over samples, and samples whose loss is not finite.
 
-Per-sample results of each micro-batch are kept on the device, and looked at when a log line is due:
-nothing here makes the host wait for the device between log lines.
+Per-sample results of each micro-batch stay on the device until a log line is due, so that the host never
+waits for the device between log lines.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ SHOWN = 5
 """How many samples an error names."""
 
 CONSTANT_SPREAD = 0.01
-"""Weights whose standard deviation is less than this share of their mean are in effect constant."""
+"""Weights whose standard deviation is less than this share of their mean count as constant."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """One micro-batch, by sample: all but step (samples,) and detached.
+    """One micro-batch, by sample: everything but `step` has shape (samples,) and is detached.
 
     Attributes:
         tokens, entropy, top1: sums over the sample's response tokens.
@@ -58,7 +58,7 @@ class Monitor:
         self.results: list[Results] = []
 
     def drain(self) -> dict[str, float]:
-        """The log line's means over what came since the last one, on all processes; starts anew.
+        """The log line's means since the last one, over all processes; then start a new collection.
 
         Raises:
             UserError: see `refuse_non_finite`.
@@ -113,8 +113,8 @@ class Monitor:
         """Look for a loss that is not finite since the last log line, in all processes.
 
         Raises:
-            UserError: there is one; names the samples of the first step with one, since what comes
-                after it may be its victim.
+            UserError: a loss is not finite; the message names only the samples of the first such step, which
+                may have caused those after it.
         """
         mine = [
             (part.step, self.sample_ids[row])
@@ -130,13 +130,13 @@ class Monitor:
         shown = ", ".join(repr(name) for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         raise UserError(
             f"the loss is not finite at optimiser step {first + 1}, for {len(names)} sample(s): {shown}. "
-            "Look at them; if they are sound, lower the learning rate or train in float32. "
+            "Look at them; if nothing is wrong with them, lower the learning rate or train in float32. "
             "Checkpoints written so far are from before it"
         )
 
 
 def epoch_summary(page: Page) -> dict[str, float]:
-    """The log line of a finished epoch: means over its samples, the weights' spread, and who was not seen."""
+    """The log line of a finished epoch: means over its samples, spread of weights, and samples not seen."""
     seen = page.loss.isfinite()
     weight, gain = page.weight[seen], page.gain[page.gain.isfinite()]
     mean = weight.mean()

@@ -1,13 +1,13 @@
-"""What a training step minimises: how tokens and samples are weighted. One declaration each.
+"""What a training step minimises: how tokens and samples are weighted. Each objective is declared once.
 
 For samples i of an optimiser step, with response tokens t of log-probability log p_t,
 
     objective = mean over i of  sample_weight_i * mean over t of  token_weight_t * -log p_t
 
-All that is known of an objective stands in its entry of OBJECTIVES: configuration, command line, trainer,
-run identity, log and report read it. One that is not ours is named by where it stands, a file or a module
+An objective's entry in OBJECTIVES has everything about it: configuration, command line, trainer, run
+identity, log and report read it. An objective of your own is named by its file or module
 (`my_objectives.py:hard`, `my_package.objectives:hard`). The step's arithmetic, ledger and checkpoints are
-`glow.training.trainer`'s, and the same for all.
+in `glow.training.trainer`, and the same for all objectives.
 """
 
 import inspect
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 SampleWeights = Callable[["Tensor", "Tensor", Any], "Tensor"]
 """(previous_loss, loss, settings) -> weights; all (samples,), previous_loss NaN where there is none.
 
-Elementwise: a sample's weight may depend on its own losses alone. What else is in the batch (a median, a
-rank) depends on how a step is cut into micro-batches and processes, and so then would the result.
+Elementwise: a sample's weight may depend on its own losses alone. Anything taken from the batch (a median, a
+rank) would make the result depend on how a step is split into micro-batches and processes.
 """
 
 TokenWeights = Callable[["Tensor", Any], "Tensor"]
@@ -42,14 +42,14 @@ TokenWeights = Callable[["Tensor", Any], "Tensor"]
 
 @dataclass(frozen=True)
 class Objective:
-    """A way to weight, with functions that are None where every sample, or token of a sample, counts alike.
+    """A way to weight samples and tokens; a function that is None means that all count alike.
 
     Attributes:
         label: what the report and the log call it; empty for its name.
         settings: its settings, with defaults, bounds and descriptions. One called `clamp` holds the
-            weights' bounds: the log, tables and figures say how many weights stand at them.
-        uses_history: whether the weights differ from 1 only once an epoch has gone before. Tables and
-            figures of weights show these objectives.
+            weights' bounds: the log, tables and figures say how many weights are at a bound.
+        uses_history: whether weights compare with the epoch before, and so are 1 in the first epoch. Tables
+            and figures of weights show these objectives.
     """
 
     label: str = ""
@@ -80,8 +80,8 @@ class GlowSettings(Section):
 
 
 def glow(previous_loss: "Tensor", loss: "Tensor", settings: GlowSettings) -> "Tensor":
-    """Less weight to a sample the more its loss fell since the previous epoch."""
-    from glow.training.weighting import glow_weights  # Late: whoever asks for names waits for no torch.
+    """The more a sample's loss fell since the previous epoch, the less it counts."""
+    from glow.training.weighting import glow_weights  # Imported late: looking up names must not load torch.
 
     return glow_weights(previous_loss, loss, settings.alpha, settings.beta, settings.clamp)
 
@@ -106,11 +106,11 @@ class ChosenObjective:
     """An objective as a run uses it.
 
     Attributes:
-        name: a key of OBJECTIVES, or where the objective stands.
+        name: a key of OBJECTIVES, or "file.py:name" or "module:name".
         entry: its declaration.
         settings: an instance of `entry.settings`.
-        sources: the files of an objective that is named by where it stands.
-        sources_hash: of their contents as they were when loaded; None where there are none.
+        sources: the files of an objective that is named by file or module.
+        sources_hash: hash of their contents when loaded; None where there are no such files.
     """
 
     name: str
@@ -131,7 +131,7 @@ class ChosenObjective:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal in two runs with the same objective."""
+        """What must be equal for two runs to have the same objective."""
         found = {"objective": self.name, **self.settings.model_dump(mode="json")}
         return found if self.sources_hash is None else found | {"source code": self.sources_hash}
 
@@ -152,9 +152,9 @@ def choose(name: str, given: Mapping[str, Any], above: str = "") -> ChosenObject
     """The objective called `name`, with the settings given and its own defaults for the others.
 
     Args:
-        name: a key of OBJECTIVES, or where an Objective stands: "file.py:name" or "module:name".
+        name: a key of OBJECTIVES, or the place of an Objective: "file.py:name" or "module:name".
         given: settings by name.
-        above: what messages put before a key ("objectives.hard.").
+        above: prefix of a key in messages ("objectives.hard.").
 
     Raises:
         UserError: no such objective or setting, or a value out of bounds; a line each, naming the key.
@@ -198,7 +198,7 @@ def objectives_help() -> str:
         for key, field in entry.settings.model_fields.items():
             default = "" if field.default is None else field.default
             lines.append(f"{'':9}{f'{key}={default}':<12}{field.description}")
-    lines.append("  or your own: FILE.py:NAME or MODULE:NAME, with what its settings class has")
+    lines.append("  or your own: FILE.py:NAME or MODULE:NAME, with the settings that its class declares")
     return "\n".join(lines)
 
 
@@ -222,18 +222,18 @@ def _found(name: str) -> _Found:
 
 @cache
 def _elsewhere(place: str, attribute: str) -> _Found:
-    """The Objective `attribute` of a file or module; as any module, it is read once in a process."""
+    """The Objective `attribute` of a file or module; like any module, it is read once per process."""
     is_file = place.endswith(".py")
     if is_file and not Path(place).is_file():
         raise UserError(f"{place}: no such file")
     try:
         module = _file_module(Path(place)) if is_file else import_module(place)
-    except Exception as error:  # whatever the code of somebody else raises
+    except Exception as error:  # the user's code may raise anything
         raise UserError(f"{place}: {type(error).__name__}: {' '.join(str(error).split())}") from None
     entry = getattr(module, attribute, None)
     if not isinstance(entry, Objective):
         there = [key for key, value in vars(module).items() if isinstance(value, Objective)]
-        what = f"no Objective, but {type(entry).__name__}" if hasattr(module, attribute) else "not there"
+        what = f"not an Objective but {type(entry).__name__}" if hasattr(module, attribute) else "not there"
         raise UserError(f"{place}: {attribute!r} is {what}; objectives there: {', '.join(there) or 'none'}")
     functions = filter(inspect.isfunction, (entry.sample_weights, entry.token_weights))
     files = {str(module.__file__), *(function.__code__.co_filename for function in functions)}
@@ -242,7 +242,7 @@ def _elsewhere(place: str, attribute: str) -> _Found:
 
 
 def _file_module(file: Path) -> ModuleType:
-    """The file as a module, compiled from what it says now: a cache of bytecode may be older by seconds."""
+    """The file as a module, compiled from its present content: cached bytecode may be seconds out of date."""
     module = ModuleType(f"glow_objectives_{digest(str(file))[:12]}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # pydantic and dataclasses look up annotations there

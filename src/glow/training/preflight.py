@@ -1,4 +1,4 @@
-"""What GlowTrainer refuses or warns of before it trains: settings and data that would mislead."""
+"""Checks before GlowTrainer trains: refuse or warn of settings and data that would mislead."""
 
 import warnings
 from typing import Any
@@ -20,17 +20,17 @@ def refuse_unsupported(
     tokenizer: PreTrainedTokenizerBase | None,
     trainer_arguments: dict[str, Any],
 ) -> None:
-    """Refuse what would leave samples without an identity, or a loss that is not the objective's.
+    """Refuse settings under which samples could not be told apart, or the loss would not be the objective's.
 
     Raises:
-        UserError: names the setting and what to do.
+        UserError: a setting is refused; the message names it and says what to do.
     """
     if not isinstance(dataset, Dataset):
         raise UserError(
-            f"train_dataset is a {type(dataset).__name__}: samples must be met again every epoch, "
+            f"train_dataset is a {type(dataset).__name__}: every epoch must see the same samples, "
             "so give a datasets.Dataset or a list of dictionaries"
         )
-    # Annotated as what they may be given as; by now TrainingArguments has read dictionary, text or file.
+    # The annotations allow a dictionary, text or file; TrainingArguments has read these by now.
     accelerator: object = args.accelerator_config
     assert isinstance(accelerator, AcceleratorConfig)
     assert not isinstance(args.dataset_kwargs, str)
@@ -54,10 +54,12 @@ def refuse_unsupported(
         "accelerator_config: leave split_batches and dispatch_batches off, even_batches on": bool(
             accelerator.split_batches or accelerator.dispatch_batches or not accelerator.even_batches
         ),
-        "train_sampling_strategy 'batch_rebalance' deals samples out in an order of its own": (
+        "train_sampling_strategy 'batch_rebalance' changes the order of samples: use another": (
             args.train_sampling_strategy == "batch_rebalance"
         ),
-        "ignore_data_skip: a resumed run must meet the samples that are left": args.ignore_data_skip,
+        "ignore_data_skip: a resumed run must go on with the samples that are left: turn it off": (
+            args.ignore_data_skip
+        ),
         f"train_dataset has a column {ROW}, which GlowTrainer needs for itself: rename it": ROW
         in dataset.column_names,
         "the tokenizer has neither a pad nor an end token: set args.pad_token": tokenizer is not None
@@ -69,7 +71,7 @@ def refuse_unsupported(
 
 
 def refuse_unreadable(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, text_column: str) -> None:
-    """Refuse columns that TRL has no use for, and conversations without a template to render them with."""
+    """Refuse columns that TRL cannot use, and conversations without a chat template to render them."""
     columns = set(dataset.column_names)
     if "input_ids" in columns:
         return
@@ -91,11 +93,11 @@ def refuse_sequence_parallelism(parallelism: Any) -> None:
     if parallelism is not None and (
         parallelism.cp_enabled or parallelism.sp_enabled or parallelism.tp_enabled
     ):
-        raise UserError("context, sequence and tensor parallelism share out a sample: use DDP or FSDP")
+        raise UserError("context, sequence and tensor parallelism split a sample: use DDP or FSDP")
 
 
 def refuse_no_steps(args: GlowConfig, rows: int) -> None:
-    """Refuse a training set of which dataloader_drop_last leaves nothing."""
+    """Refuse a training set that dataloader_drop_last drops entirely."""
     batch = args.per_device_train_batch_size * args.world_size
     if rows < batch and args.dataloader_drop_last:
         raise UserError(
@@ -108,7 +110,7 @@ def warn_of_short_runs(args: GlowConfig, state: TrainerState, rows: int) -> None
     """Warn of a run in which the weights, or the batch size, have no effect."""
     if args.chosen_objective.entry.uses_history and state.num_train_epochs <= 1:
         warnings.warn(
-            f"one epoch only: objective {args.objective!r} compares with the epoch before, "
+            f"only one epoch: objective {args.objective!r} compares with the epoch before, "
             "so this is plain SFT; set num_train_epochs to 2 or more",
             stacklevel=2,
         )

@@ -1,7 +1,7 @@
-"""Training samples with an identity: ids, row numbers that survive batching, and what is wrong with them.
+"""Training samples with an identity: ids, row numbers that survive batching, and checks of both.
 
-`glow.training.trainer` numbers the samples of a training set; here is what carries the numbers through TRL's
-tokenisation, packing and collation, and the look at the tokenised set before training starts.
+`glow.training.trainer` numbers the samples of a training set; this module carries the numbers through TRL's
+tokenisation, packing and collation, and surveys the tokenised set before training starts.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ PLACE = "sample_place"
 
 
 def sample_ids(dataset: Dataset, column: str | None, default_column: str) -> Sequence[str | int]:
-    """The samples' ids: of the column; their row numbers for None, or where the default column is not there.
+    """The samples' ids: from the column, or their row numbers for None or if the default column is missing.
 
     Raises:
         UserError: no such column, or two samples share an id.
@@ -43,7 +43,7 @@ def sample_ids(dataset: Dataset, column: str | None, default_column: str) -> Seq
         if not isinstance(identity, (str, int)):
             raise UserError(
                 f"row {row} of the training set has the id {identity!r} (column {column}): "
-                "an id is a text or a whole number; id_column=None numbers the samples"
+                "an id must be text or a whole number; id_column=None numbers the samples"
             )
     twice, count = Counter(ids).most_common(1)[0]
     if count > 1:
@@ -65,7 +65,7 @@ class Survey:
 
     Attributes:
         rows: positions in the set as the user gave it, (samples,) int64.
-        response_tokens: tokens to learn, (samples,); the first token of a sequence is none of them,
+        response_tokens: number of tokens to learn, (samples,); the first token of a sequence does not count,
             since nothing predicts it.
         digest: SHA-256 of the rows, tokens and labels, in order.
     """
@@ -100,9 +100,9 @@ def _columns(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def pack(dataset: Dataset, length: int) -> Dataset:
-    """Put whole samples together in rows of at most `length` tokens; ROW becomes a list, one a sample.
+    """Pack whole samples into rows of at most `length` tokens; ROW becomes a list with a number per sample.
 
-    TRL packs columns of one value a token only, so the row number goes through as such.
+    TRL packs only columns with one value per token, so the row number is repeated for each token.
     """
     a_token = dataset.select_columns(["input_ids", "labels", ROW]).map(_row_for_each_token)
     return pack_dataset(a_token, length, "bfd").map(_row_for_each_document)
@@ -135,8 +135,8 @@ class SampleCollator:
             rows = [np.atleast_1d(example[ROW]) for example in examples]
             if "seq_idx" not in batch and len(batch["input_ids"]) != sum(map(len, rows)):
                 raise UserError(
-                    "the data collator puts several samples in a row without saying which token is whose "
-                    "(seq_idx): use padding_free=True in its place"
+                    "the data collator puts several samples in one row without seq_idx, which says which "
+                    "token belongs to which sample: use padding_free=True instead"
                 )
             batch[ROW] = torch.as_tensor(np.concatenate(rows))
             batch[PLACE] = torch.as_tensor(np.repeat(np.arange(len(rows)), [len(row) for row in rows]))
@@ -144,7 +144,7 @@ class SampleCollator:
 
 
 def document_mask(batch: dict[str, Any]) -> torch.Tensor | None:
-    """Which next tokens are whose, (samples, length - 1) bool, in a row of several samples; else None."""
+    """Which next tokens belong to which sample, (samples, length - 1) bool; None unless a row has several."""
     if "seq_idx" not in batch:
         return None
     samples = torch.arange(len(batch[ROW]), device=batch[ROW].device)

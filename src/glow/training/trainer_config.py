@@ -28,9 +28,8 @@ def _help(name: str) -> dict[str, str]:
 class GlowConfig(SFTConfig):
     """TRL's SFTConfig plus the objective, one of `glow.training.objectives`, and its settings.
 
-    GLOW's alpha, beta and clamp are fields, for any objective with settings of these names; others' go into
-    `objective_settings`. Those left out get the objective's defaults, and one that the objective does not
-    have is refused.
+    Settings named alpha, beta and clamp are fields here; all others go into `objective_settings`. Settings
+    left out get the objective's defaults; a setting that the objective does not have is refused.
 
     Three of TRL's defaults differ: a machine without an accelerator means `use_cpu`;
     `logging_nan_inf_filter` is off (it waits for the device at every step, and here a loss that is not
@@ -70,10 +69,10 @@ class GlowConfig(SFTConfig):
     def _complete_settings(self) -> None:
         self.objective_settings = self.objective_settings or {}
         if not isinstance(self.objective_settings, dict):
-            raise UserError(f"objective_settings: {self.objective_settings!r} is no dictionary")
+            raise UserError(f"objective_settings: {self.objective_settings!r} is not a dictionary")
         for name in _OWN_FIELDS:
             if self.objective_settings.get(name) is not None and getattr(self, name) is not None:
-                raise UserError(f"{name}: given twice; take it out of objective_settings")
+                raise UserError(f"{name}: given twice; remove it from objective_settings")
         chosen = self.chosen_objective.settings
         settings, declared = chosen.model_dump(mode="json"), type(chosen).model_fields
         for name in _OWN_FIELDS:
@@ -87,7 +86,7 @@ class GlowConfig(SFTConfig):
 
     @property
     def chosen_objective(self) -> ChosenObjective:
-        """The objective with its settings, as the fields say now.
+        """The objective with its settings, from the fields' present values.
 
         Raises:
             UserError: no such objective or setting, or a value out of bounds; names the field.
@@ -104,7 +103,7 @@ class GlowConfig(SFTConfig):
 
 
 def as_glow_config(args: TrainingArguments | None, model: str | PreTrainedModel) -> GlowConfig:
-    """The arguments as a GlowConfig, as SFTTrainer makes an SFTConfig of others; None gives defaults."""
+    """Convert the arguments to a GlowConfig, as SFTTrainer converts to an SFTConfig; None gives defaults."""
     if isinstance(args, GlowConfig):
         return args
     if args is None:

@@ -107,7 +107,7 @@ def test_defaults_are_the_studys() -> None:
         ({"seeds": [1, 1]}, "some.yaml: seeds: seeds must be distinct"),
         ({"seeds": []}, "some.yaml: seeds: list should have at least 1 item"),
         ({"teacher": None}, "some.yaml: domains need a teacher and sampling"),
-        ({"teacher": "scratch"}, "teacher: a model from scratch has learnt nothing"),
+        ({"teacher": "scratch"}, "teacher: a model from scratch is untrained"),
         ({"domains": None}, "give either domains (with teacher and sampling) or trajectories"),
         (
             {"suites__reversal__families": ["reversl"]},
@@ -119,7 +119,7 @@ def test_defaults_are_the_studys() -> None:
         ),
         ({"domains__lists__problems__grpo": 0}, "grpo: domain 'lists' keeps no GRPO prompts"),
         ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
-        ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: the name stands for"),
+        ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: `base` is the name"),
         ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),
     ],
 )
@@ -154,7 +154,7 @@ FILE = "from glow.training.objectives import Objective\nhard = Objective()\nothe
         ({"objective": "mine.py:soft"}, "mine.py: 'soft' is not there; objectives there: hard"),
         (
             {"objective": "mine.py:other"},
-            "mine.py: 'other' is no Objective, but int; objectives there: hard",
+            "mine.py: 'other' is not an Objective but int; objectives there: hard",
         ),
         ({"objective": "mine.py:hard", "beta": 1}, "beta: the objective 'mine.py:hard' has no settings"),
         ({"objective": "none.py:hard"}, "none.py: no such file"),
@@ -165,7 +165,7 @@ FILE = "from glow.training.objectives import Objective\nhard = Objective()\nothe
         ),
         (
             {"objective": "json:loads"},
-            "json: 'loads' is no Objective, but function; objectives there: none",
+            "json: 'loads' is not an Objective but function; objectives there: none",
         ),
     ],
 )
@@ -214,7 +214,7 @@ def test_a_model_is_written_in_four_ways(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    assert f"student: '{tmp_path}' is no model" in refusal(changed(student=str(tmp_path)))
+    assert f"student: '{tmp_path}' is not a model" in refusal(changed(student=str(tmp_path)))
 
 
 def test_a_hub_model_without_a_pinned_commit_is_refused() -> None:

@@ -216,7 +216,7 @@ def test_types_and_choices_of_gold_answers_are_mapped(tmp_path: Path) -> None:
         ({"answer_type": "response"}, "model-0.jsonl.gz:1: 'response' is 'A'; it must be one of number"),
         ({"choices": "optz"}, "no row has the key 'optz'; map it with trajectories.fields.choices"),
         ({"answer_type": "knd"}, "no row has the key 'knd'; map it with trajectories.fields.answer_type"),
-        ({"choices": "options"}, "answer 'C' names none of the 2 choices"),
+        ({"choices": "options"}, "answer 'C' is not one of the 2 choices"),
     ],
 )
 def test_what_is_no_type_and_no_choices_is_refused(

@@ -99,7 +99,7 @@ def test_parquet_and_mapped_fields(tmp_path: Path) -> None:
             r"own.jsonl:1: no key 'answer'; map it with problems.answer_field \(--answer-field\)",
         ),
         ([{"answer": "1"}], "own.jsonl:1: no key 'question'; map it with problems.question_field"),
-        ([{"question": "Q", "answer": "1"}] * 2, "own.jsonl:2: the question of .*own.jsonl:1 again"),
+        ([{"question": "Q", "answer": "1"}] * 2, "own.jsonl:2: same question as .*own.jsonl:1;"),
         ([{"question": "Q", "answer": "1"}], r"1 problems, but train \+ grpo = 3"),
         ([{"question": "In  suite", "answer": "1"}], "own.jsonl:1: this question is in suite 'math' too"),
     ],
@@ -298,7 +298,7 @@ def test_a_limit_draws_by_content(tmp_path: Path) -> None:
             "mmlu",
             {},
             [{"question": "q", "answer": "E", "choices": ["a", "b"]}],
-            "answer 'E' names none of the 2",
+            "answer 'E' is not one of the 2",
         ),
         (
             "mmlu",

@@ -105,17 +105,20 @@ def test_rows_with_all_that_their_scorers_need_are_read(tmp_path: Path) -> None:
         ([boxed(1, scorer="gym")], "'p-1': 'scorer_data' must hold family, level, metadata for scorer 'gym'"),
         ([gym(family="chain_sums")], "'p-1': gym family 'chain_sums' is unknown; did you mean 'chain_sum'"),
         ([gym(family=None)], "'p-1': gym family 'None' is unknown"),
-        ([gym(level=3)], "'p-1': 'scorer_data' must have a level, 0 to 2, and a mapping metadata"),
-        ([gym(metadata=None)], "'p-1': 'scorer_data' must have a level, 0 to 2, and a mapping metadata"),
+        ([gym(level=3)], "'p-1': 'scorer_data' must have `level`, from 0 to 2, and `metadata`, a mapping"),
+        (
+            [gym(metadata=None)],
+            "'p-1': 'scorer_data' must have `level`, from 0 to 2, and `metadata`, a mapping",
+        ),
         ([ifeval(kwargs=None)], "'p-1': 'scorer_data' must list as many kwargs as instructions"),
         (
             [boxed(1, scorer="ifeval", scorer_data={"key": 1})],
             "'scorer_data' must hold key, instruction_id_list, kwargs for scorer 'ifeval'",
         ),
-        ([boxed(1, prompt=3)], "'p-1': 'prompt' must be a text, not empty, or be left out"),
+        ([boxed(1, prompt=3)], "'p-1': 'prompt' must be non-empty text, or be left out"),
         (
             [boxed(1, format="choice", choices=["a", "b"], prompt="")],
-            "'p-1': 'prompt' must be a text, not empty",
+            "'p-1': 'prompt' must be non-empty text",
         ),
         (
             [

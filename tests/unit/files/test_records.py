@@ -69,7 +69,7 @@ def test_without_keys_a_row_is_what_its_kind_has(tmp_path: Path) -> None:
             "'verdict': input should be 'correct', 'wrong', 'unparsed', 'truncated', 'timeout' or 'error', "
             "found 'right'; give the output of `glow verify`",
         ),
-        (Problem, {"problem_id": "p", "question": "q"}, "no key 'answer'; mend or remove the row"),
+        (Problem, {"problem_id": "p", "question": "q"}, "no key 'answer'; fix or remove the row"),
         (
             Problem,
             {"problem_id": "p", "question": "q", "answer": "1", "answer_type": "integer"},

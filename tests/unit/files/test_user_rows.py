@@ -1,4 +1,4 @@
-"""Rows that users bring: every mistake is named with its place and its mend."""
+"""Rows that users bring: every mistake is named with its place and how to fix it."""
 
 from pathlib import Path
 
@@ -53,9 +53,9 @@ def test_numbers_are_text_too() -> None:
     ("record", "message"),
     [
         ({}, "rows.jsonl:7: no key 'answer'; map it"),
-        ({"answer": None}, "rows.jsonl:7: 'answer' holds no text but null; mend it, or map it"),
-        ({"answer": True}, "holds no text but bool"),
-        ({"answer": ["5"]}, "holds no text but list"),
+        ({"answer": None}, "rows.jsonl:7: 'answer' must be text, found null; fix it, or map it"),
+        ({"answer": True}, "must be text, found bool"),
+        ({"answer": ["5"]}, "must be text, found list"),
         ({"answer": " "}, "rows.jsonl:7: 'answer' is empty"),
         ({"answer": "\ud83d"}, "surrogate"),
     ],

@@ -135,7 +135,7 @@ def test_a_family_that_is_used_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     left = sum(not reserved_for_pretraining(f"question {number}") for number in range(16))
     assert 0 < left < 16
     assert len(draw_problems(["small"], left, seed=0)[0]) == left
-    with pytest.raises(UserError, match=f"'small' has only about {left} problems left for {left + 1} asked"):
+    with pytest.raises(UserError, match=f"only about {left} problems left, but {left + 1} are asked for"):
         draw_problems(["small"], left + 1, seed=0)
 
 

@@ -91,7 +91,7 @@ def test_repository_without_a_safe_model_is_refused(
     files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "snapshot_download", _hub(files))
-    with pytest.raises(UserError, match=r"no model with a config\.json and safetensors weights"):
+    with pytest.raises(UserError, match=r"has no config\.json with safetensors weights"):
         models.fetch(HUB, tmp_path / "base")
     assert not (tmp_path / "base").exists()
 

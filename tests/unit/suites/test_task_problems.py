@@ -125,7 +125,7 @@ def test_only_a_letter_of_the_list_makes_it_choices(tmp_path: Path, answer: str)
     ("row", "message"),
     [
         ({"choices": [str(n) for n in range(27)], "answer": 0}, "'choices' must be a list of 2 to 26 texts"),
-        ({"choices": ["a", "b"], "answer": True}, "answer True names none of the 2 choices"),
+        ({"choices": ["a", "b"], "answer": True}, "answer True is not one of the 2 choices"),
     ],
 )
 def test_choices_that_are_refused(tmp_path: Path, row: Record, message: str) -> None:

@@ -183,7 +183,7 @@ def test_an_experiments_data_dir_reaches_its_suites(copies: Path) -> None:
         ({"mine": {"task": "mmul"}}, "suites.mine: suite 'mmul' is unknown; did you mean 'mmlu'"),
         (
             {"questions": {}},
-            "suites.questions: suite 'questions': no data set to fetch is known for this task; give its rows",
+            "suites.questions: suite 'questions': no hub data set is known for this task; give its rows",
         ),
         ({"mmlu": {"file": "none.jsonl"}}, "suites.mmlu.file: 'none.jsonl': no such file"),
         ({"mmlu": {"data_dir": "none"}}, "suites.mmlu.data_dir: 'none': no such folder"),

@@ -66,7 +66,7 @@ def test_a_saved_ledger_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 def test_a_ledger_of_another_training_set_is_refused(tmp_path: Path) -> None:
     LossLedger(4).save(tmp_path / "ledger.safetensors")
-    with pytest.raises(ValueError, match="a ledger of 4 samples cannot serve a training set of 3"):
+    with pytest.raises(ValueError, match="a ledger of 4 samples does not fit a training set of 3"):
         LossLedger(3).load(tmp_path / "ledger.safetensors")
 
 

@@ -106,7 +106,7 @@ def test_a_collator_that_hides_its_packing_is_refused() -> None:
     def flatten(examples: list[dict[str, Any]]) -> dict[str, Any]:
         return {"input_ids": torch.cat([torch.tensor(example["input_ids"]) for example in examples])[None]}
 
-    with pytest.raises(UserError, match="which token is whose"):
+    with pytest.raises(UserError, match="which token belongs to which sample"):
         SampleCollator(flatten)(list(tokenised([3, 2])))
 
 
