@@ -86,7 +86,7 @@ def test_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert f"checkpoint-{first_step}" == resumes_from
     assert_same_to_the_bit(resumed, whole)
     torn = "kill_in_save" in kill and "rotation" not in kill["kill_in_save"]
-    assert ("checkpoint-8: not written to its end" in capsys.readouterr().out) == torn
+    assert ("checkpoint-8: incomplete" in capsys.readouterr().out) == torn
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_torn_and_foreign_checkpoints_are_named(
     tiny_model: Path, dataset: Dataset, tmp_path: Path, checkpoint: tuple[Path, RecordingTrainer]
 ) -> None:
     trainer = make_trainer(tiny_model, dataset, tmp_path, **SAVING)
-    with pytest.raises(UserError, match="no checkpoint that was written to its end"):
+    with pytest.raises(UserError, match="no complete checkpoint"):
         trainer.train(resume_from_checkpoint=True)
     for name in ("checkpoint-3", "checkpoint-7"):
         shutil.copytree(checkpoint[0], tmp_path / name)

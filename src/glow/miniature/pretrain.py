@@ -144,7 +144,7 @@ class _Run:
         write_jsonl(directory / "log.jsonl", self.log)
 
     def resume(self) -> int:
-        """Restore the last checkpoint, if there is one of this very run; return its step, else 0."""
+        """Restore the last checkpoint, if this run left one; return its step, else 0."""
         file = self.checkpoints / "latest.pt"
         if not file.is_file():
             return 0

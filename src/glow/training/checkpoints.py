@@ -1,8 +1,8 @@
-"""Resume points of a training run: whose they are, which are whole, and how many there are.
+"""Resume points of a training run: which run they belong to, which are complete, and how many there are.
 
 SFT and GRPO keep the Trainer's checkpoints in a directory that no rule declares, with the run's identity
 (`glow.files.same_run`) beside them. Here is what both need to resume a killed run from the newest checkpoint
-that was written to its end, and from no other run's; and, for `glow.training.trainer` used as a library, how
+that is complete, and from no other run's; and, for `glow.training.trainer` used as a library, how
 it finds and refuses a checkpoint. What is in one is the trainer's business.
 """
 
@@ -41,7 +41,7 @@ def resume_point(directory: Path, wanted: Identity, steps: int) -> Path | None:
     whole, torn = _checkpoints(directory)
     useful = [checkpoint for checkpoint in whole if _step(checkpoint) < steps]
     for checkpoint in [*torn, *whole[len(useful) :]] if first_process else []:
-        why = "not written to its end" if checkpoint in torn else f"past the {steps} steps asked for now"
+        why = "incomplete" if checkpoint in torn else f"past the {steps} steps asked for now"
         print(f"{checkpoint}: {why}; deleted")
         shutil.rmtree(checkpoint)
     newest = useful[-1] if useful else None
@@ -72,7 +72,7 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
     if not (newest / MARKER_FILE).is_file():
         whole, _ = _checkpoints(newest.parent)
         before = f"whole ones beside it: {', '.join(path.name for path in whole) or 'none'}"
-        raise UserError(f"{newest}: no checkpoint that a GlowTrainer wrote to its end; {before}")
+        raise UserError(f"{newest}: not a complete checkpoint of a GlowTrainer; {before}")
     if not (newest / ledger_file).is_file():
         raise UserError(f"{newest}: has no {ledger_file}, so no GlowTrainer wrote it")
     if not any(newest.glob("rng_state*")):
@@ -83,9 +83,9 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
 def _newest_checkpoint(directory: Path) -> Path:
     whole, torn = _checkpoints(directory)
     if not whole:
-        raise UserError(f"{directory}: no checkpoint that was written to its end; train without resuming")
+        raise UserError(f"{directory}: no complete checkpoint; train without resuming")
     for checkpoint in torn if _is_first_process() else []:
-        print(f"{checkpoint}: not written to its end; {whole[-1]} is used")
+        print(f"{checkpoint}: incomplete; {whole[-1]} is used")
     return whole[-1]
 
 
@@ -163,7 +163,7 @@ def run_folder(args: TrainingArguments) -> Path:
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """Mark a checkpoint as written to its end, once every process has written its part (each must call)."""
+    """Mark a checkpoint as complete, once every process has written its part (each must call)."""
     state = PartialState()
     state.wait_for_everyone()
     if state.is_main_process:

@@ -43,7 +43,7 @@ def test_newest_whole_checkpoint_is_resumed_and_torn_one_deleted(
     assert resume_point(directory, RUN, 200) == newest
     assert not torn.exists()
     printed = capsys.readouterr().out
-    assert "checkpoint-110: not written to its end; deleted" in printed
+    assert "checkpoint-110: incomplete; deleted" in printed
     assert f"resuming from {newest}" in printed
 
 
