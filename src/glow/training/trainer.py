@@ -308,9 +308,9 @@ class GlowTrainer(SFTTrainer):
     def _warn_of_constant_weights(self, page: Page, spread: float) -> None:
         if self._objective.entry.uses_history and page.epoch >= 1 and spread < CONSTANT_SPREAD:
             warnings.warn(
-                f"the weights of epoch {page.epoch + 1} are nearly the same for all samples (standard deviation "
-                f"{spread:.2%} of the mean): this acts like plain SFT with another learning rate. Raise beta, "
-                "or widen or remove the clamp",
+                f"the weights of epoch {page.epoch + 1} are nearly the same for all samples (standard "
+                f"deviation {spread:.2%} of the mean): this acts like plain SFT with another learning rate. "
+                "Raise beta, or widen or remove the clamp",
                 stacklevel=2,
             )
 
