@@ -5,6 +5,7 @@ measured here (`timing`, `memory`), and nothing of it is of use outside the benc
 """
 
 import random
+from argparse import ArgumentParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ class Shape:
     length: int
     gpu: bool
     model: dict[str, Any] | None = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.summary
 
 
 def _qwen(**settings: Any) -> dict[str, Any]:
@@ -89,6 +93,13 @@ CONTENDERS = {
     "sft-chunked": "TRL's SFTTrainer with the head of glow.training.head: what the trainer alone costs (CPU)",
     "released": "a step that costs what the released code's costs (released.py)",
 }
+
+
+def chosen_shape(parser: ArgumentParser, name: str) -> Shape:
+    """The shape of that name; the command ends with code 2 if it needs a GPU and there is none."""
+    if SHAPES[name].gpu and not torch.cuda.is_available():
+        parser.error(f"shape {name} needs a CUDA device, and there is none; nothing was measured")
+    return SHAPES[name]
 
 
 def miniature() -> Experiment:

@@ -10,6 +10,7 @@ questions alone: coverage of the 95 % interval of a mean, the same of a paired d
 two arms, and how often Holm's correction lets any of six arms that equal the reference differ from it.
 """
 
+import argparse
 import json
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from options import new_parser
 from scipy.stats import t as student
 
 from glow.reporting.statistics import crossed, estimate, holm
@@ -129,8 +131,13 @@ Remade by `python benchmarks/coverage.py`.
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    return new_parser(__doc__)
+
+
 def main() -> None:
     """Simulate every design and write the results."""
+    parser().parse_args()
     rows = []
     for seeds, (points, samples) in product(SEEDS, SPREADS):
         row = {"seeds": seeds, "points": points, "samples": samples}

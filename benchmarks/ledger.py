@@ -2,6 +2,11 @@
 
 Ranks are processes on this machine that merge over gloo, as GPUs would over NCCL. The peer is what the
 released code does instead: every step, each rank's losses are gathered as Python objects.
+
+    python benchmarks/ledger.py
+    python benchmarks/ledger.py --samples 1e4      (seconds, and little memory)
+
+The results go to benchmarks/results/.
 """
 
 import argparse
@@ -13,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from options import new_parser
 from timing import table, write
 from torch import distributed, multiprocessing
 
@@ -23,11 +29,17 @@ STEPS = 200
 EPOCHS = 5
 
 
+def parser() -> argparse.ArgumentParser:
+    made = new_parser(__doc__)
+    made.add_argument(
+        "--samples", type=float, nargs="+", default=[1e4, 1e6, 1e8], help="sizes of the set (1e4 1e6 1e8)"
+    )
+    made.add_argument("--ranks", type=int, default=2, help="processes that merge (%(default)s)")
+    return made
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--samples", type=float, nargs="+", default=[1e4, 1e6, 1e8], help="sizes of the set")
-    parser.add_argument("--ranks", type=int, default=2, help="processes that merge")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     rows, measured = [], {}
     for samples in map(int, arguments.samples):
         cost = measure(samples, arguments.ranks)
@@ -48,7 +60,6 @@ def main() -> None:
     write(
         "ledger",
         f"The ledger's cost, {arguments.ranks} ranks over gloo (medians)",
-        "python benchmarks/ledger.py",
         [table(headings, rows)],
         measured,
     )

@@ -4,12 +4,16 @@ Each contender runs a few steps in a fresh process of its own. On a CPU the figu
 resident set, and what of it came on top of the model, the data and the libraries that were there before
 the first step; on a GPU the same of torch's allocated memory. Targets for glow/released: at most 0.35 on
 a CPU (4 x 512 tokens, vocabulary of 152k), 0.5 on a GPU.
+
+    OMP_NUM_THREADS=1 python benchmarks/memory.py
+    python benchmarks/memory.py --shape qwen2.5-0.5b            (a GPU)
+
+The results go to benchmarks/results/.
 """
 
 import argparse
 import json
 import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,27 +23,23 @@ from typing import Any
 
 import psutil
 import torch
-from contenders import CONTENDERS, SHAPES, build, contenders_for, random_model, samples, settings
+from contenders import (
+    CONTENDERS,
+    SHAPES,
+    build,
+    chosen_shape,
+    contenders_for,
+    random_model,
+    samples,
+    settings,
+)
+from options import new_parser
 from timing import table, write
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 STEPS = 3
 """Each an epoch, so that GLOW has its weights. The first makes the optimiser's state, so that only the
 second holds all that a step holds."""
-
-EXPLANATION = """
-examples:
-  OMP_NUM_THREADS=1 python benchmarks/memory.py
-  python benchmarks/memory.py --shape qwen2.5-0.5b            (a GPU)
-
-shapes:
-{shapes}
-
-contenders:
-{contenders}
-
-The results go to benchmarks/results/.
-"""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,8 @@ def peak() -> int:
 
 
 def main() -> None:
-    options = parse()
-    shape = SHAPES[options.shape]
-    if shape.gpu and not torch.cuda.is_available():
-        print(f"memory.py: shape {options.shape} needs a CUDA device, and there is none", file=sys.stderr)
-        sys.exit(2)
+    options = parser().parse_args()
+    shape = chosen_shape(parser(), options.shape)
     if options.alone:
         print(json.dumps(asdict(measure(options.alone, options.shape))))
         return
@@ -91,26 +88,12 @@ def main() -> None:
     report(options.shape, {name: measure_in_fresh_process(name, options.shape) for name in names})
 
 
-def parse() -> argparse.Namespace:
-    shapes = "\n".join(f"  {name:14}{shape.summary}" for name, shape in SHAPES.items())
-    contenders = "\n".join(f"  {name:14}{summary}" for name, summary in CONTENDERS.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXPLANATION.format(shapes=shapes, contenders=contenders),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="small-152k", help="model and batches (below)")
-    parser.add_argument(
-        "--contenders",
-        nargs="+",
-        choices=CONTENDERS,
-        metavar="NAME",
-        help="who takes part, of those below (default: all that can)",
-    )
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = new_parser(__doc__, "small-152k", shapes=SHAPES, contenders=CONTENDERS)
+    made.add_argument(
         "--alone", choices=CONTENDERS, help="measure this one in this process, print JSON, write nothing"
     )
-    return parser.parse_args()
+    return made
 
 
 def measure(name: str, shape_name: str) -> Memory:
@@ -151,7 +134,6 @@ def report(shape_name: str, used: dict[str, Memory]) -> None:
     write(
         f"memory-{shape_name}",
         f"Peak memory: {shape.summary}, {STEPS} steps",
-        shlex.join(["python", *sys.argv]),
         [
             table(["contender", "before the first step (MiB)", "peak (MiB)", "increase (MiB)"], memories),
             table(["ratio", "peak", "increase", "target"], rows),

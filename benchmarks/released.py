@@ -1,9 +1,9 @@
 """A training step that costs what the released code's costs, to compare with; for the benchmarks only.
 
-It is not the released code, nor written from it: it has the properties that PAPER.md lists among its
-defects (whole logits in float32, a loop over samples that reads each loss back to the host, Python
-objects gathered over processes, a JSON line appended to disk at every step) and is otherwise as lean as
-transformers' own loss, which shifts the labels rather than copy the logits.
+It is not the released code, nor written from it: it has properties that docs/paper.md lists under "Known
+defects of the released code" (whole logits in float32, a loop over samples that reads each loss back to
+the host, Python objects gathered over processes, a JSON line appended to disk at every step) and is
+otherwise as lean as transformers' own loss, which shifts the labels rather than copy the logits.
 """
 
 import json

@@ -2,37 +2,9 @@
 
 The trainers have the same weights and batches and take their steps in turn, in one process
 (`timing`). Targets: glow/sft at most 1.05 on a CPU and 1.02 on a GPU; glow/released at most 0.9 on a GPU.
-"""
 
-import argparse
-import gc
-import random
-import shlex
-import sys
-import tempfile
-from pathlib import Path
-
-import numpy as np
-import torch
-from contenders import CONTENDERS, SHAPES, Shape, build, contenders_for, random_model, samples, settings
-from timing import Contender, StepTime, alternate, plain, ratio, table, write
-
-EPOCH_STEPS = 8
-"""Steps of an epoch; the weights of GLOW come into play, and the ledger turns, within any run."""
-
-NOTE = """Medians of steps taken in turn, in an order drawn anew each round; intervals: 95 % bootstrap over
-rounds. Where others loaded the machine (load average below), it slowed all contenders alike."""
-
-EXPLANATION = """
-examples:
-  OMP_NUM_THREADS=1 python benchmarks/step_time.py --shape miniature
-  python benchmarks/step_time.py --shape qwen2.5-1.5b --repeats 2      (a GPU)
-
-shapes:
-{shapes}
-
-contenders:
-{contenders}
+    OMP_NUM_THREADS=1 python benchmarks/step_time.py --shape miniature
+    python benchmarks/step_time.py --shape qwen2.5-1.5b --repeats 2      (a GPU)
 
 "step" is forward, backward and optimiser; "whole" is all that passes between two step ends, the next
 batch, logging and the turns of epochs included. Times are medians. Ratios are of medians, with 95 %
@@ -42,46 +14,48 @@ How memory happens to be laid out moves a trainer's time by 1 to 3 % for as long
 The results go to benchmarks/results/.
 """
 
+import argparse
+import gc
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from contenders import (
+    CONTENDERS,
+    SHAPES,
+    Shape,
+    build,
+    chosen_shape,
+    contenders_for,
+    random_model,
+    samples,
+    settings,
+)
+from options import new_parser
+from timing import Contender, StepTime, alternate, plain, ratio, table, write
+
+EPOCH_STEPS = 8
+"""Steps of an epoch; the weights of GLOW come into play, and the ledger turns, within any run."""
+
+NOTE = """Medians of steps taken in turn, in an order drawn anew each round; intervals: 95 % bootstrap over
+rounds. Where others loaded the machine (load average below), it slowed all contenders alike."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = new_parser(__doc__, "miniature", shapes=SHAPES, contenders=CONTENDERS)
+    made.add_argument("--rounds", type=int, default=40, help="steps of each contender (%(default)s)")
+    made.add_argument("--repeats", type=int, default=5, help="times over, trainers built anew (%(default)s)")
+    made.add_argument("--warm-up", type=int, default=8, help="uncounted steps (%(default)s)")
+    recomputed = "compute activations again in the backward pass (default: on a GPU)"
+    made.add_argument("--gradient-checkpointing", action=argparse.BooleanOptionalAction, help=recomputed)
+    return made
+
 
 def main() -> None:
-    options = parse()
-    shape = SHAPES[options.shape]
-    if shape.gpu and not torch.cuda.is_available():
-        print(f"step_time.py: shape {options.shape} needs a CUDA device, and there is none", file=sys.stderr)
-        sys.exit(2)
-    times = measure(shape, options)
-    report(options.shape, shape, times)
-
-
-def parse() -> argparse.Namespace:
-    shapes = "\n".join(f"  {name:14}{shape.summary}" for name, shape in SHAPES.items())
-    contenders = "\n".join(f"  {name:14}{summary}" for name, summary in CONTENDERS.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXPLANATION.format(shapes=shapes, contenders=contenders),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="miniature", help="model and batches (below)")
-    parser.add_argument(
-        "--rounds", type=int, default=40, help="steps of each contender (default %(default)s)"
-    )
-    parser.add_argument(
-        "--repeats", type=int, default=5, help="times over, with trainers built anew (default %(default)s)"
-    )
-    parser.add_argument("--warm-up", type=int, default=8, help="uncounted steps (default %(default)s)")
-    parser.add_argument(
-        "--contenders",
-        nargs="+",
-        choices=CONTENDERS,
-        metavar="NAME",
-        help="who takes part, of those below (default: all that can)",
-    )
-    parser.add_argument(
-        "--gradient-checkpointing",
-        action=argparse.BooleanOptionalAction,
-        help="recompute activations (default: on a GPU)",
-    )
-    return parser.parse_args()
+    options = parser().parse_args()
+    shape = chosen_shape(parser(), options.shape)
+    report(options.shape, shape, measure(shape, options))
 
 
 def measure(shape: Shape, options: argparse.Namespace) -> dict[str, list[StepTime]]:
@@ -127,7 +101,6 @@ def report(name: str, shape: Shape, times: dict[str, list[StepTime]]) -> None:
     write(
         f"step_time-{name}",
         f"Step time: {shape.summary}, {rounds} rounds",
-        shlex.join(["python", *sys.argv]),
         [
             table(["contender", "step (ms)", "whole (ms)"], medians),
             table(["ratio", "step", "whole", "target"], rows),

@@ -3,6 +3,15 @@
 Cases: full rows; packed rows of 4,096 and 32,768 tokens; one sample of 32,768 tokens; mixed lengths,
 padded and padding-free. Target: an MFU of at least 50 % at 1.5B and 4,096 tokens, and that padding-free
 wins by the padding share. There is nothing to measure without a GPU: the script then exits with 2.
+
+    python benchmarks/throughput.py --shape qwen2.5-0.5b
+    python benchmarks/throughput.py --shape qwen2.5-1.5b --cases full packed-4k --profile
+
+MFU = FLOPs of the real tokens / (seconds x peak). FLOPs of a document of n tokens: n times TRL's
+compute_flops_per_token(config, n) (forward and twice that for backward; head included; recomputation for
+gradient checkpointing not), less half of the attention scores, as the mask is causal (TRL's
+adjusted_mfu). Padding counts as time and not as work. Every token has a label.
+The results go to benchmarks/results/.
 """
 
 import argparse
@@ -10,8 +19,6 @@ import gc
 import importlib.util
 import math
 import random
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import SHAPES, Shape, build, random_model, random_samples, settings
+from contenders import SHAPES, Shape, build, chosen_shape, random_model, random_samples, settings
+from options import new_parser
 from timing import Contender, table, write
 from torch.profiler import ProfilerActivity, profile
 from transformers import Qwen2Config
@@ -31,22 +39,6 @@ EPOCHS = 3
 PEAK = 989e12
 """Dense bf16 FLOP/s of an H100 or H200 SXM (NVIDIA's data sheets)."""
 
-EXPLANATION = """
-examples:
-  python benchmarks/throughput.py --shape qwen2.5-0.5b
-  python benchmarks/throughput.py --shape qwen2.5-1.5b --cases full packed-4k --profile
-
-MFU = FLOPs of the real tokens / (seconds x peak). FLOPs of a document of n tokens: n times TRL's
-compute_flops_per_token(config, n) (forward and twice that for backward; head included; recomputation for
-gradient checkpointing not), less half of the attention scores, as the mask is causal (TRL's
-adjusted_mfu). Padding counts as time and not as work. Every token has a label.
-
-cases:
-{cases}
-
-The results go to benchmarks/results/.
-"""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -57,6 +49,9 @@ class Case:
     batch_size: int
     row: int
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.summary
 
     @property
     def one_row(self) -> bool:
@@ -116,51 +111,28 @@ def training_flops(config: Qwen2Config, lengths: Iterable[int]) -> float:
 
 
 def main() -> None:
-    options = parse()
-    if not torch.cuda.is_available():
-        print("throughput.py: needs a CUDA device, and there is none; nothing was measured", file=sys.stderr)
-        sys.exit(2)
-    shape = SHAPES[options.shape]
-    found = {name: measure(shape, CASES[name], options) for name in options.cases}
+    options = parser().parse_args()
+    shape = chosen_shape(parser(), options.shape)
+    found = {name: measure(shape, CASES[name], options) for name in options.cases or CASES}
     report(options.shape, shape, found)
 
 
-def parse() -> argparse.Namespace:
-    cases = "\n".join(f"  {name:14}{case.summary}" for name, case in CASES.items())
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXPLANATION.format(cases=cases),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    gpu_shapes = [name for name, shape in SHAPES.items() if shape.gpu]
-    parser.add_argument("--shape", choices=gpu_shapes, default=gpu_shapes[-1], help="model (%(default)s)")
-    parser.add_argument(
-        "--cases",
-        nargs="+",
-        choices=CASES,
-        default=list(CASES),
-        metavar="CASE",
-        help="which of those below (default: all)",
-    )
-    parser.add_argument(
-        "--peak", type=float, default=PEAK, help="the GPU's dense bf16 FLOP/s (default: %(default).4g, H200)"
+def parser() -> argparse.ArgumentParser:
+    shapes = {name: shape for name, shape in SHAPES.items() if shape.gpu}
+    made = new_parser(__doc__, "qwen2.5-1.5b", shapes=shapes, cases=CASES)
+    made.add_argument(
+        "--peak", type=float, default=PEAK, help="the GPU's dense bf16 FLOP/s (%(default).4g, an H200's)"
     )
     flash = importlib.util.find_spec("flash_attn") is not None
-    parser.add_argument(
+    made.add_argument(
         "--packed-attention",
         default="flash_attention_2" if flash else "flex_attention",
-        help="attention where samples share a row (default here: %(default)s); whole rows use sdpa",
+        help="attention where samples share a row (%(default)s here); whole rows use sdpa",
     )
-    parser.add_argument(
-        "--gradient-checkpointing",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="recompute activations: saves memory, costs up to a quarter of the MFU (default: off)",
-    )
-    parser.add_argument(
-        "--profile", action="store_true", help="list the kernels that take the time of one step"
-    )
-    return parser.parse_args()
+    recomputed = "compute activations again: saves memory, costs up to a quarter of the MFU (default: off)"
+    made.add_argument("--gradient-checkpointing", action="store_true", help=recomputed)
+    made.add_argument("--profile", action="store_true", help="list the kernels that one step's time goes to")
+    return made
 
 
 def measure(shape: Shape, case: Case, options: argparse.Namespace) -> Throughput:
@@ -228,7 +200,6 @@ def report(name: str, shape: Shape, found: dict[str, Throughput]) -> None:
     write(
         f"throughput-{name}",
         f"Throughput: {shape.summary.split(',')[0]}, bf16, one GPU",
-        shlex.join(["python", *sys.argv]),
         parts,
         {case: asdict(result) for case, result in found.items()},
     )

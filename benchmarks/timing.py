@@ -10,6 +10,8 @@ import os
 import platform
 import random
 import re
+import shlex
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -174,9 +176,9 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(name: str, title: str, command: str, tables: list[str], measured: dict[str, Any]) -> None:
-    """Print the tables; write them and the raw figures to results/<name>-<device>.md and .json."""
-    where = environment()
+def write(name: str, title: str, tables: list[str], measured: dict[str, Any]) -> None:
+    """Print the tables; write them, all figures and the command to results/<name>-<device>.md and .json."""
+    command, where = shlex.join(["python", *sys.argv]), environment()
     stated = ", ".join(f"{key} {value}" for key, value in where.items())
     page = "\n\n".join([f"# {title}", *tables, f"`{command}`", stated]) + "\n"
     slug = re.sub(r"[^a-z0-9]+", "-", where["device"].lower()).strip("-")

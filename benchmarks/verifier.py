@@ -4,7 +4,7 @@
     python benchmarks/verifier.py all          # every row of traj_math_tdg, two workers
     python benchmarks/verifier.py differences  # the table of docs/verdicts.md
 
-Needs the real data (`--data`). Nothing here is a test: no figure is asserted.
+Needs real data that are not part of the repository (`--data`). Nothing here is a test: no figure is asserted.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 import timing
 from math_verify import parse, verify
+from options import new_parser
 
 from glow.config import Verification
 from glow.verifier import answers
@@ -129,7 +130,6 @@ def report(times: dict[str, dict[str, list[float]]], sizes: dict[str, int], dist
     timing.write(
         "verifier",
         "CPU milliseconds a pair: math-verify called directly, and the verifier with its worker",
-        "python benchmarks/verifier.py speed",
         [timing.table(headings, lines)],
         {"times": times, "sizes": sizes, "distinct": distinct},
     )
@@ -148,7 +148,6 @@ def everything(data: Path, workers: int) -> None:
     timing.write(
         "verifier-all",
         f"{len(items):,} real trajectories, {workers} workers",
-        "python benchmarks/verifier.py all",
         [
             timing.table(
                 ["rows", "wall, s", *verdicts],
@@ -204,15 +203,18 @@ def kind_of(pair: dict[str, Any], reason: str) -> str:
     return kinds.get(reason, f"{pair['answer_type']}: {reason}")
 
 
+def parser() -> argparse.ArgumentParser:
+    made = new_parser(__doc__)
+    data = Path(__file__).resolve().parents[2] / "shared" / "data"
+    made.add_argument("mode", choices=["speed", "all", "differences"], help="what to measure (above)")
+    made.add_argument("--data", type=Path, default=data, help="folder of the real data (%(default)s)")
+    made.add_argument("--rounds", type=int, default=15, help="samples of each kind, for speed (%(default)s)")
+    made.add_argument("--workers", type=int, default=2, help="worker processes, for all (%(default)s)")
+    return made
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("mode", choices=["speed", "all", "differences"])
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.mode == "speed":
         speed(options.data, options.rounds)
     elif options.mode == "all":

@@ -1,8 +1,10 @@
 """The pages: their links lead somewhere, their commands exist, and what they say of files is so."""
 
 import argparse
+import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,12 +121,37 @@ def test_the_files_that_commands_name_exist() -> None:
         assert (ROOT / file).exists(), f"{page}: {file}"
 
 
-def test_the_options_of_the_benchmarks_exist() -> None:
-    benchmarks = [(page, words) for page, words in every("python") if words[0].startswith("benchmarks/")]
-    assert len(benchmarks) > 6
-    for page, (file, *words) in benchmarks:
-        for option in (word for word in words if word.startswith("--")):
-            assert f'"{option}"' in text(file), f"{page}: {file} {option}"
+def benchmark_parser(file: str, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
+    """The parser of a benchmark, a script that imports its neighbours."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spec = importlib.util.spec_from_file_location(f"benchmark_{Path(file).stem}", ROOT / file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.parser()
+
+
+def test_the_commands_of_the_benchmarks_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [(page, words) for page, words in every("python") if words[0].startswith("benchmarks/")]
+    assert len(named) > 6
+    for _, (file, *words) in named:
+        benchmark_parser(file, monkeypatch).parse_args(words)  # exits where an option or value is wrong
+
+
+BENCHMARKS = [
+    path.name for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_help_of_a_benchmark_shows_commands_that_parse(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser = benchmark_parser(f"benchmarks/{name}", monkeypatch)
+    examples = re.findall(rf"python benchmarks/{name}((?: \S+)*)", parser.format_help())
+    assert examples
+    for example in examples:
+        parser.parse_args(shlex.split(example))
 
 
 def test_continuous_integration_runs_the_readmes_test_command() -> None:

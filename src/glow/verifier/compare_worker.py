@@ -30,7 +30,19 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 from latex2sympy2_extended import NormalizationConfig  # noqa: E402
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify  # noqa: E402
-from sympy import Expr, I, MatrixBase, MatrixExpr, Rational, Set, Symbol, UnevaluatedExpr, Union  # noqa: E402
+from sympy import (  # noqa: E402
+    Expr,
+    I,
+    Interval,
+    MatrixBase,
+    MatrixExpr,
+    Rational,
+    Set,
+    Symbol,
+    Tuple,
+    UnevaluatedExpr,
+    Union,
+)
 
 # As math-verify's own, but for units: those it strips (c, d, h, m, s, t, ab ...) are factors as often,
 # so that it finds 3ab equal to 3. What is a unit is glow.verifier.equality's to say.
@@ -79,7 +91,8 @@ def _differ_at_a_point(ours: list[Any], theirs: list[Any]) -> bool:
             symbol: Rational(314 + 37 * k * k, 271)
             for k, symbol in enumerate(sorted(found[0].free_symbols, key=str), 1)
         }
-        values.append((found[0].free_symbols, found[0].xreplace(points).evalf(15)))
+        # Not xreplace: an exact power of two rationals can take longer than any deadline.
+        values.append((found[0].free_symbols, found[0].evalf(15, subs=points)))
     if {str(symbol) for symbol in values[0][0]} != {str(symbol) for symbol in values[1][0]}:
         return False  # the points are not the same ones
     first, second = values[0][1], values[1][1]
@@ -140,9 +153,16 @@ def _has_i(found: list[Any]) -> bool:
 
 
 def _with_unit(found: list[Any]) -> list[Any]:
-    """The same with the imaginary unit for the symbol i."""
+    """The same with the imaginary unit for the symbol i, and pairs of numbers as such: no interval has i."""
     units = {Symbol("i", real=real): I for real in (True, False, None)}
-    return [one.xreplace(units) if hasattr(one, "xreplace") else one for one in found]
+    pairs = [
+        Tuple(*one.args[:2]) if isinstance(one, Interval) and one.left_open and one.right_open else one
+        for one in found
+    ]
+    try:
+        return [one.xreplace(units) if hasattr(one, "xreplace") else one for one in pairs]
+    except ValueError:  # what can only be an interval, though an end of it is not real
+        return found
 
 
 def _region(text: str, found: list[Any]) -> Any:

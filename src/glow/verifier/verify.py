@@ -124,7 +124,8 @@ class Verifier:
         decision = decide(stated, gold)
         if decision is not None:
             return decision.equal
-        return self._comparer.compare(prepared(stated), prepared(gold.answer)).result().verdict == "correct"
+        pair = prepared(stated, gold.type), prepared(gold.answer, gold.type)
+        return self._comparer.compare(*pair).result().verdict == "correct"
 
     def judge_one(self, response: str, answer: str | Gold, finish_reason: str | None = None) -> Judgement:
         """Judge one response against its gold answer."""
@@ -209,7 +210,8 @@ def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mo
     found = extract(response, mode)
     result = _verdict_by_rules(found, gold, finish_reason)
     if result is None:
-        return _Reading(kind, found, _Expressions(prepared(found.answer or ""), prepared(gold.answer)))
+        pair = _Expressions(prepared(found.answer or "", gold.type), prepared(gold.answer, gold.type))
+        return _Reading(kind, found, pair)
     return _Reading(kind, found, result)
 
 

@@ -18,7 +18,7 @@ from glow.verifier.equality import (
     prepared,
 )
 from glow.verifier.equality.choices import choice_letter
-from glow.verifier.equality.numbers import read_number, without_unit
+from glow.verifier.equality.numbers import numbers, read_number, without_unit
 from glow.verifier.equality.typography import normalise, respell, unwrap
 from glow.verifier.equality.units import read_unit
 
@@ -196,6 +196,34 @@ def test_numbers_are_read_exactly(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "gold", "near"),
+    [
+        # Of a gold below 0.1, a thousandth of the gold: 0.00005 of 0.05.
+        ("0.05005", "0.05", True),
+        ("0.050051", "0.05", False),
+        ("-0.05005", "-0.05", True),
+        ("-0.050051", "-0.05", False),
+        ("0.04995", "0.05", True),  # of the stated answer it would be 0.00004995
+        ("0.05", "0.04995", False),
+        ("0.0000001", "0", False),
+        # Up to 1, less than 0.0001; beyond, less than 0.0001 of the gold: 0.002 of 20.
+        ("0.50009", "0.5", True),
+        ("0.5001", "0.5", False),
+        ("20.0019", "20", True),
+        ("20.002", "20", False),
+        ("-20.0019", "-20", True),
+        ("20.00", "20.002", True),  # of the stated answer it would be 0.002
+        # A percentage in both its readings.
+        ("5.005%", "0.05", True),
+        ("5.0051%", "0.05", False),
+    ],
+)
+def test_how_near_a_rounded_number_may_be(stated: str, gold: str, near: bool) -> None:
+    """What is near enough to be rounded is left to math-verify; what is not is different."""
+    assert numbers(stated, gold) == (None if near else (False, "different numbers"))
+
+
+@pytest.mark.parametrize(
     "text", ["", "x", "1,2", "0,1", r"\frac{1}{0}", "1/0", "12,34", "1.2.3", "9" * 65, "e5", r"\times10^2"]
 )
 def test_what_is_no_plain_number(text: str) -> None:
@@ -239,7 +267,6 @@ def test_a_type_is_inferred_from_the_gold(gold: str, kind: str) -> None:
         ("set", "(2,1)", "(1,2)", True),
         ("set", "1,2,2", r"\{1,2\}", True),
         ("set", "1,2", r"\{1,2,3\}", False),
-        ("set", "x, 3", r"\{1,2,3\}", False),
         ("list", "2,1", "1,2", False),
         ("list", "[1, 0.5]", r"1, \frac12", True),
         ("tuple", "1,2", "(1,2)", True),
@@ -253,8 +280,6 @@ def test_a_type_is_inferred_from_the_gold(gold: str, kind: str) -> None:
         ("boolean", "perhaps", "yes", False),
         ("interval", "[0,1)", "[0,1]", False),
         ("brackets", "{ }", "{}", True),
-        ("expression", "2x", "3x", False),
-        ("complex", "1-i", "1+i", False),
     ],
 )
 def test_a_type_that_is_given_is_believed(kind: str, stated: str, gold: str, equal: bool) -> None:
@@ -368,18 +393,8 @@ DIFFERENT = [
     ("5 cm", r"5\text{ m}"),
     ("5 cm", r"5\text{ cm}^2"),
     ("€5", r"\$5"),
-    ("0,1", "1"),
     ("(1,2]", "[1,2)"),
     (r"\{1,2\}", "(1,2)"),
-    (r"2\sqrt{3}", r"3\sqrt{2}"),
-    ("x^2+1", "x^2-1"),
-    ("(2,1)", "(1,2)"),
-    ("3ab", "3"),
-    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}"),
-    ("3x^2", "3x^3"),
-    ("3R^2", "3"),
-    ("2x-y", "2a-b"),
-    ("3x y", "3x z"),
     ("5 km/h", r"5\text{ m/s}"),
     ("5 mph", r"5\text{ km/h}"),
     ("2.18e-19", "2.88e-19"),
@@ -457,7 +472,7 @@ ALPHABET = "0123456789xiabC(){}[]\\,;:.$%^_ +-*/=<>&'\"~frtecmpnsqd\u22121\ud800
 def test_no_text_makes_a_rule_fail(stated: str, gold: str) -> None:
     decide(stated, gold)
     infer_type(gold)
-    prepared(stated)
+    prepared(stated, None)
 
 
 HOSTILE = [
@@ -494,7 +509,7 @@ def test_hostile_answers_cost_no_time(text: str) -> None:
         decide(text, gold)
         decide(gold, text)
         infer_type(text)
-        prepared(text)
+        prepared(text, None)
     assert time.process_time() - started < 1
 
 

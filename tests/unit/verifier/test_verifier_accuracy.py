@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from glow.config import Verification
+from glow.files.records import AnswerType
+from glow.verifier.equality import Gold
 from glow.verifier.verify import Verifier
 
 
@@ -101,7 +103,10 @@ KINDS = {
         ("6xyz", "6abc", False), ("6xyz", "6", False), ("3x y", "3x z", False),
         ("3x/y", r"\frac{3x}{y}", True), (r"x\text{}+1", "1+x", True),
         (r"2\pi\ \text{eV}", r"2\pi", True),
-        ("|x|", "x", False), (r"1-\frac1e", r"1+\frac1e", False),
+        ("|x|", "x", False), (r"1-\frac1e", r"1+\frac1e", False), (r"2\sqrt{3}", r"3\sqrt{2}", False),
+        ("x^2+1", "x^2-1", False), ("3ab", "3", False), ("3R^2", "3", False), ("3x^2", "3x^3", False),
+        ("2x-y", "2a-b", False), ("(x^y)^z", "x^{y^z}", False), ("a^b", "b^a", False),
+        (r"\sin 30^\circ", r"\frac{\sqrt{3}}{2}", False), (r"\sin 2x", r"\sin x", False),
     ],
     "equations and inequalities": [
         ("y=2x+1", "2x-y+1=0", True), ("y=2x+1", "y = 2x-1", False), ("x=1, y=2", "y=2, x=1", True),
@@ -118,6 +123,8 @@ KINDS = {
         (r"(-\infty,1)\cup(3,\infty)", r"(3,\infty)\cup(-\infty,1)", True),
         (r"(-\infty,1]\cup(3,\infty)", r"(-\infty,1)\cup(3,\infty)", False),
         (r"$(-\infty,0]\cup[1,2]$.", r"$(-\infty,0)\cup[1,2]$.", False),
+        (r"(-\infty,1)\cup(3,4)", r"(-\infty,1)\cup(3,5)", False),
+        (r"(-\infty,1)\cup(3,\infty)", "8", False),
     ],
     "sets and tuples": [
         (r"\{1,2,3\}", r"\{3,2,1\}", True), (r"\{1,2,3\}", r"\{1,2\}", False), ("1,2", r"\{2,1\}", True),
@@ -125,20 +132,27 @@ KINDS = {
         ("6, 8, 10", r"6, 8\text{, and }10", True),
         (r"\{\frac12, 3\}", r"\{3, 0.5\}", True),
         (r"\varnothing", r"\{\}", True), (r"\mathbb{R}", r"(-\infty,\infty)", True),
-        ("(1,2)", "(2,1)", False), ("(1,2,3)", "(3,2,1)", False), ("(x,y)=(1,2)", "(1,2)", True),
+        ("(1,2)", "(2,1)", False), ("(1,2,3)", "(3,2,1)", False), ("(1,2)", "(1,2,3)", False),
+        ("0,1", "1", False), ("5", "1,5", False), ("1,2", "1,3", False), (r"\{1,2\}", r"\{1,3\}", False),
+        ("(x,y)=(1,2)", "(1,2)", True),
         ("(1,2),(3,4)", "(3,4),(1,2)", True), ("(1,2),(3,4)", "(1,2),(4,3)", False),
     ],
     "matrices": [
         (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1&2\\3&4\end{bmatrix}", True),
         (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}", False),
         (r"-\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", False),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}", False),
+        (r"\begin{pmatrix}1&2\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}", False),
         (r"-\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}-1\\-2\end{pmatrix}", True),
         (r"\begin{pmatrix}1/2\\2\end{pmatrix}", r"\begin{pmatrix}0.5\\2\end{pmatrix}", True),
     ],
     "complex numbers": [
-        ("3+4i", "4i+3", True), ("3+4i", "3-4i", False), (r"\frac{14i}{25}", r"\frac{14}{25}i", True),
+        ("3+4i", "4i+3", True), ("3+4i", "3-4i", False), ("1+i", "1-i", False),
+        (r"\frac{14i}{25}", r"\frac{14}{25}i", True),
         (r"2e^{i\pi/3}", r"1+\sqrt3 i", True), (r"1 + \sqrt{-3}", r"1+i\sqrt3", True),
-        ("(1+i)^2", "2i", True), (r"3+4\mathrm{i}", "3+4i", True),
+        ("(1+i)^2", "2i", True), (r"3+4\mathrm{i}", "3+4i", True), ("(1, (1+i)^2)", "(1, 2i)", True),
+        (r"(-2, -1+i\sqrt{3})", "(1, 2)", False), ("(-2, i^2)", "(-2, -1)", True),
+        ("[0, 1+i]", "[0, 2]", False),
     ],
 }  # fmt: skip
 
@@ -153,6 +167,32 @@ def test_kinds(verifier: Verifier, kind: str) -> None:
         if judgement.verdict != ("correct" if row[2] else "wrong")
     ]
     assert apart == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "gold", "equal"),
+    [
+        ("list", r"1, \sqrt{2}", r"\sqrt{2}, 1", False),
+        ("list", r"\{1, \sqrt{2}\}", r"\{\sqrt{2}, 1\}", False),
+        ("list", r"(\sqrt{2},1),(3,4)", r"(3,4),(\sqrt{2},1)", False),
+        ("list", "x!, y", "y, x!", False),
+        ("list", r"1, \sqrt{8}\text{ cm}", r"1, 2\sqrt{2}", True),
+        ("list", r"(\sqrt{8},1),(3,4)", r"(2\sqrt{2},1),(3,4)", True),
+        ("tuple", "x+1, y", "(y, x+1)", False),
+        ("tuple", "x+1, y", "(1+x, y)", True),
+        ("set", "x+1, y", r"\{y, 1+x\}", True),
+        ("set", "x, 3", r"\{1,2,3\}", False),
+        ("expression", "2x", "3x", False),
+        ("complex", "1-i", "1+i", False),
+    ],
+)
+def test_a_type_that_is_given_is_believed(
+    verifier: Verifier, kind: AnswerType, stated: str, gold: str, equal: bool
+) -> None:
+    found = verifier.judge_one(rf"\boxed{{{stated}}}", Gold(gold, kind))
+    assert found.verdict == ("correct" if equal else "wrong")
+    assert "math-verify" in found.reason
+    assert verifier.same(stated, gold, Gold("7", kind)) == equal
 
 
 # --- the page that shows them ---------------------------------------------------------------------

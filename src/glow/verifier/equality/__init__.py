@@ -10,7 +10,6 @@ import re
 from functools import lru_cache
 
 from glow.files.records import AnswerType
-from glow.verifier.equality import values
 from glow.verifier.equality.brackets import bracket_sequence, brackets, is_bracket_row
 from glow.verifier.equality.choices import by_choices, choice_letter, letters, names_none
 from glow.verifier.equality.dates import clock, dates, months, read_date, read_time, times
@@ -168,24 +167,21 @@ def _members(text: str) -> list[str]:
     return inner.members if inner else split_list(bare)
 
 
-# --- values and rules -----------------------------------------------------------------------------
+# --- what goes to math-verify, and rules ----------------------------------------------------------
 
 
-def _values(stated: str, gold: str) -> Decision | None:
-    """Expressions that differ in value are different; equal ones are math-verify's to confirm."""
-    if values.differ(without_unit(unwrap(stated)), without_unit(unwrap(gold))):
-        return Decision(False, "different values")
-    return None
+def prepared(text: str, kind: AnswerType | None) -> str:
+    """`text` as it goes to math-verify: respelt, without dressing and without its unit.
 
-
-def prepared(text: str) -> str:
-    """`text` as it goes to math-verify: respelt, without dressing and without its unit."""
-    return without_unit(respell(unwrap(text)))
+    A list or tuple goes in round brackets: without any, or in braces, it would be compared as a set.
+    """
+    bare = without_unit(respell(unwrap(text)))
+    return f"({','.join(_members(bare))})" if kind in ("list", "tuple") else bare
 
 
 _RULES: tuple[Rule, ...] = (
     letters, dates, months, booleans, words, same_text, symbols, times, decimal_commas,
-    numbers, bases, brackets_of_pairs, set_for_tuple, _values,
+    numbers, bases, brackets_of_pairs, set_for_tuple,
 )  # fmt: skip
 _WORDY = ("text", "date", "time", "choice", "boolean", "brackets")
 _OF_TYPE: dict[AnswerType | None, tuple[Rule, ...]] = {
@@ -198,8 +194,8 @@ _OF_TYPE: dict[AnswerType | None, tuple[Rule, ...]] = {
     "list": (same_text, _sequences),
     "tuple": (same_text, _sequences),
     "set": (same_text, _sets),
-    "interval": (same_text, brackets_of_pairs, set_for_tuple, _values),
-    "expression": (same_text, numbers, _values),
-    "complex": (same_text, numbers, _values),
+    "interval": (same_text, brackets_of_pairs, set_for_tuple),
+    "expression": (same_text, numbers),
+    "complex": (same_text, numbers),
 }
 """Rules of a type that was given; others, and inferred ones, go through all rules."""
