@@ -395,7 +395,10 @@ def test_settings_that_would_mislead_are_refused(
         ({"objective_settings": {"alfa": 1}}, "alfa: 'alfa' is unknown; did you mean 'alpha'?"),
         ({"objective_settings": {"alpha": 1}, "alpha": 2.0}, "alpha: given twice"),
         ({"objective_settings": "alpha"}, "objective_settings: 'alpha' is not a dictionary"),
-        ({"objective": "plain", "alpha": 1.0}, "alpha: the objective 'plain' has no settings; remove it"),
+        (
+            {"objective": "plain", "alpha": 1.0},
+            "alpha: the objective 'plain' has no settings; remove 'alpha'",
+        ),
     ],
 )
 def test_bad_settings_of_an_objective_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -179,7 +179,7 @@ def _mistakes(name: str, entry: Objective, error: ValidationError, above: str) -
         elif known:
             yield f"{above}{key}: {unknown(key, ['objective', *known])}"
         else:
-            yield f"{above}{key}: the objective {name!r} has no settings; remove it"
+            yield f"{above}{key}: the objective {name!r} has no settings; remove {key!r}"
 
 
 def arm_objectives(experiment: Experiment) -> dict[str, ChosenObjective]:

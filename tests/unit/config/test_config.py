@@ -140,12 +140,12 @@ FILE = "from glow.training.objectives import Objective\nhard = Objective()\nothe
         ({"objective": "glow", "beta": -1}, "beta: input should be greater than or equal to 0, found -1"),
         ({"objective": "glow", "alpha": "much"}, "alpha: input should be a valid number"),
         ({"objective": "glow", "alfa": 1}, "alfa: 'alfa' is unknown; did you mean 'alpha'?"),
-        ({"objektive": "glow"}, "objektive: the objective 'plain' has no settings; remove it"),
+        ({"objektive": "glow"}, "objektive: the objective 'plain' has no settings; remove 'objektive'"),
         (
             {"objective": "glow", "objektive": 1},
             "objektive: 'objektive' is unknown; did you mean 'objective'?",
         ),
-        ({"alpha": 1}, "alpha: the objective 'plain' has no settings; remove it"),
+        ({"alpha": 1}, "alpha: the objective 'plain' has no settings; remove 'alpha'"),
         ({"objective": "glo"}, "objective: 'glo' is unknown; did you mean 'glow'?"),
         (
             {"objective": "adam"},
