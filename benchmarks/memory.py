@@ -79,8 +79,8 @@ def peak() -> int:
 
 
 def main() -> None:
-    options = parser().parse_args()
-    shape = chosen_shape(parser(), options.shape)
+    options = (command := parser()).parse_args()
+    shape = chosen_shape(command, options.shape)
     if options.alone:
         print(json.dumps(asdict(measure(options.alone, options.shape))))
         return

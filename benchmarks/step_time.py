@@ -53,8 +53,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    options = parser().parse_args()
-    shape = chosen_shape(parser(), options.shape)
+    options = (command := parser()).parse_args()
+    shape = chosen_shape(command, options.shape)
     report(options.shape, shape, measure(shape, options))
 
 

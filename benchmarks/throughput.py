@@ -111,8 +111,8 @@ def training_flops(config: Qwen2Config, lengths: Iterable[int]) -> float:
 
 
 def main() -> None:
-    options = parser().parse_args()
-    shape = chosen_shape(parser(), options.shape)
+    options = (command := parser()).parse_args()
+    shape = chosen_shape(command, options.shape)
     found = {name: measure(shape, CASES[name], options) for name in options.cases or CASES}
     report(options.shape, shape, found)
 

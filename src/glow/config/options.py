@@ -19,9 +19,6 @@ from glow.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-FURTHER = "--objective-settings"
-"""The option for keys that are not fields of a section: the settings of an objective."""
-
 
 def flags(section: Section) -> str:
     """The options that `add_options` reads back into an equal section, quoted for a shell.
@@ -44,7 +41,8 @@ def _words(section: Section) -> Iterator[str]:
         elif value is not None:
             yield f"{option}={value}"
     if further:
-        yield from (FURTHER, *(f"{key}={json.dumps(value)}" for key, value in further.items()))
+        yield _further_option(type(section))
+        yield from (f"{key}={json.dumps(value)}" for key, value in further.items())
 
 
 def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None:
@@ -59,8 +57,7 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
     own = {key: field for key, field in fields.items() if key not in inner}
     if not own:
         return
-    name = section.__name__.removesuffix("Settings").removesuffix("Choice").lower()
-    group = parser.add_argument_group("run" if inner else f"{name} settings", section.__doc__)
+    group = parser.add_argument_group("run" if inner else f"{_name(section)} settings", section.__doc__)
     for key, field in own.items():
         options: dict[str, Any] = {"help": _help(field), "required": field.is_required()}
         if not field.is_required():
@@ -73,11 +70,21 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
         group.add_argument(_option(key), **options)
     if _takes_further(section):
         text = "settings of its own, the values as in JSON (clamp=[0.5,5]), texts without quotes too"
-        group.add_argument(FURTHER, nargs="+", default=[], metavar="KEY=VALUE", help=text)
+        group.add_argument(_further_option(section), nargs="+", default=[], metavar="KEY=VALUE", help=text)
+
+
+def _name(section: type[Section]) -> str:
+    return section.__name__.removesuffix("Settings").removesuffix("Choice").lower()
 
 
 def _takes_further(section: type[Section]) -> bool:
+    """Whether the section has keys beside its fields, as that of an objective has its settings."""
     return section.model_config.get("extra") == "allow"
+
+
+def _further_option(section: type[Section]) -> str:
+    """The option for keys that are not fields of the section: `--objective-settings`."""
+    return f"--{_name(section)}-settings"
 
 
 def _option(key: str) -> str:
@@ -120,14 +127,15 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
             # argparse takes the value out of `--option=--`, and leaves an empty list.
             given[key] = "--" if value == [] else value
     if _takes_further(section):
-        given |= map(_pair, getattr(arguments, FURTHER[2:].replace("-", "_")))
+        option = _further_option(section)
+        given |= (_pair(word, option) for word in getattr(arguments, option[2:].replace("-", "_")))
     return validated(section, given, "--{}", dashes=True)
 
 
-def _pair(word: str) -> tuple[str, Any]:
+def _pair(word: str, option: str) -> tuple[str, Any]:
     key, equals, value = word.partition("=")
     if not equals:
-        raise UserError(f"{FURTHER}: {word!r} is not KEY=VALUE")
+        raise UserError(f"{option}: {word!r} is not KEY=VALUE")
     try:
         return key, json.loads(value)
     except json.JSONDecodeError:

@@ -193,14 +193,18 @@ class SuiteIndex:
             for size in self._sizes.get(first, ()):
                 run = (first, *text_words[place + 1 : place + size])
                 if len(run) == size and run in self._short:
-                    rest = text_words[place + size : place + size + _REACH]
-                    yield from (number for number in self._short[run] if self._is_copy(number, rest))
+                    end = place + size
+                    yield from self._copies(self._short[run], text_words[end : end + _REACH])
 
-    def _is_copy(self, number: int, rest: Sequence[str]) -> bool:
+    def _copies(self, numbers: Sequence[int], rest: Sequence[str]) -> Iterator[int]:
+        """Which questions of one wording are copied, by the words that follow it."""
+        bare = f" {_without_symbols(rest)} " if any(self._choices[number] for number in numbers) else ""
+        yield from (number for number in numbers if self._is_copy(number, rest, bare))
+
+    def _is_copy(self, number: int, rest: Sequence[str], bare: str) -> bool:
         choices = self._choices[number]
         if not choices:
             return not (rest and _CONTINUES.match(rest[0]))
-        bare = f" {_without_symbols(rest)} "
         if self.lengths[number] >= SHORTEST:
             return at_least_half(f" {choice} " in bare for choice in choices)
         lettered = " ".join(f"{chr(97 + place)} {choice}" for place, choice in enumerate(choices))

@@ -81,10 +81,10 @@ def _tasks(
             raise UserError(f"{path}: a second suite named {name!r}; give each file its own name")
         problems = read_suite(path)
         require_scorers(problems)
-        shipped = f"glow_suite_{problems[0]['format']}"
         facts = {"suite_file": str(path), "instruction": settings.prompt.instruction}
-        manager = TaskManager(include_path=str(FOLDER), include_defaults=False, metadata=facts)
-        task = manager.load(shipped)["tasks"][shipped]
+        manager = TaskManager(include_defaults=False, metadata=facts)
+        shipped = FOLDER / f"suite_{problems[0]['format']}.yaml"
+        (task,) = manager.load(str(shipped))["tasks"].values()
         task.set_config("task", name)
         if problems[0]["format"] == "boxed":
             task.set_config("repeats", settings.evaluation.samples)

@@ -37,7 +37,9 @@ def run_identity(
     """
     hashes = {f"input {number} ({path.name})": hash_path(path) for number, path in enumerate(inputs, 1)}
     identity = _flatten(json.loads(json.dumps(settings, default=_as_text))) | hashes
-    return {key: value for key, value in identity.items() if key not in set(leave_out)}
+    for key in leave_out:
+        identity.pop(key, None)
+    return identity
 
 
 def _as_text(value: object) -> str:
