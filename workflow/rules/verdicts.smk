@@ -18,6 +18,7 @@ rule verify:
         gpu=0,
     params:
         flags=options(experiment.verification),
+        thought=experiment.asked_of_teacher.thought,
     shell:
         "glow verify --input {input} --output {output.verdicts} --answer-type-field answer_type"
-        " --workers {threads} {params.flags} 2>&1 | tee {log}"
+        " --workers {threads} {params.flags} --thought {params.thought:q} 2>&1 | tee {log}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from glow.config.models import Decoding
 from glow.config.section import Section, distinct_families, existing
@@ -58,15 +58,27 @@ class Fields(Section):
     """Which keys of the user's rows hold what."""
 
     question: str = Field("question", description="key of the question")
-    answer: str = Field("answer", description="key of the gold answer")
-    response: str = Field("response", description="key of the model's response")
+    answer: str = Field("answer", description="key of the gold answer", validate_default=True)
+    response: str = Field("response", description="key of the model's response", validate_default=True)
     label: str | None = Field(None, description="key of a true/false correctness label, if there is one")
+    finish_reason: str | None = Field(
+        None,
+        description="key that says why a response ended (default: finish_reason or truncated, in rows that "
+        "have one)",
+    )
     id: str | None = Field(None, description="key of a row id, if there is one (duplicates are refused)")
     generator: str | None = Field(None, description="key of the name of the model that wrote the row")
     answer_type: str | None = Field(None, description="key of the gold answer's type (default: inferred)")
     choices: str | None = Field(
         None, description="key of the list of choices, where the answer is a letter or index"
     )
+
+    @field_validator("answer", "response")
+    @classmethod
+    def _distinct(cls, key: str, info: ValidationInfo) -> str:
+        if key in [info.data.get(name) for name in ("question", "answer")]:
+            raise ValueError("question, answer and response must be three different keys")
+        return key
 
 
 class OwnTrajectories(Section):

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from glow.config.section import Section, distinct_families
 
@@ -70,6 +70,7 @@ class Hub(Section):
 
     hub: str = Field(description="org/name", pattern=r"^[\w.-]+/[\w.-]+$")
     revision: str = Field(description="commit hash (40 hex digits)", pattern=r"^[0-9a-f]{40}$")
+    trust_remote_code: bool = Field(False, description="download and run the model's own code")
 
 
 class Model(Section):
@@ -106,11 +107,44 @@ class Model(Section):
         return self
 
 
+def _apart(marks: tuple[str, str]) -> tuple[str, str]:
+    opening, closing = marks
+    if not (opening.strip() and closing.strip()) or opening in closing or closing in opening:
+        raise ValueError("give two different marks, neither of them empty nor a part of the other")
+    return marks
+
+
+Thought = Annotated[tuple[str, str], AfterValidator(_apart)]
+"""The marks that open and close a thought."""
+
+_GIVEN_TO_TEMPLATES = ("messages", "tools", "documents", "add_generation_prompt")
+"""Variables that whoever renders a chat template sets."""
+
+
 class Prompt(Section):
     """What surrounds a question in the chat template."""
 
     system: str | None = Field(None, description="system message (none: no system turn)")
     instruction: str = Field("", description="text put after the question, in the same turn")
+    chat_template: str | None = Field(
+        None,
+        description="chatml, plain, one of TRL's by name (qwen3_training) or a .jinja file; left out: the "
+        "model's own",
+    )
+    chat_template_kwargs: dict[str, JsonValue] = Field(
+        {}, description="variables of the chat template (enable_thinking=false)"
+    )
+    thought: Thought = Field(
+        ("<think>", "</think>"), description="marks that open and close a thought, which is no answer"
+    )
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _variables(cls, variables: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in variables:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in _GIVEN_TO_TEMPLATES:
+                raise ValueError(f"{name!r} cannot be set: give names of variables such as enable_thinking")
+        return variables
 
 
 class Decoding(Section):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from glow.config.data import Fields, Sampling, Selection, Verification
 from glow.config.evaluation import Evaluation
-from glow.config.models import Prompt
+from glow.config.models import Prompt, Thought
 from glow.config.section import Section
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
@@ -34,6 +34,14 @@ class VerdictSettings(Section):
     verification: Verification = Verification()
     response_field: str = Field("response", description="key of the response")
     answer_field: str = Field("answer", description="key of the gold answer")
+    finish_reason_field: str | None = Field(
+        None,
+        description="key that says why a response ended (default: finish_reason or truncated, in rows that "
+        "have one)",
+    )
+    thought: Thought = Field(
+        Prompt().thought, description="marks that open and close a thought, which is no answer"
+    )
     answer_type_field: str | None = Field(
         None,
         description="key of the gold answer's type, null where it is to be inferred (default: all are "

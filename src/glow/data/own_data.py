@@ -4,20 +4,29 @@ The responses are taken as they are; `glow verify` judges whether they are right
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from glow.config import Fields, ImportSettings
 from glow.data.choices import choices_of, listed_choices, with_choices
 from glow.data.disjoint import SuiteQuestions
 from glow.data.problem_rows import gold_facts, problem
-from glow.errors import UserError
+from glow.errors import UserError, abbreviated
 from glow.files.hashing import keyed_order
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
-from glow.files.user_rows import Row, answer_type, label, read_rows, text
+from glow.files.user_rows import (
+    Row,
+    answer_type,
+    empty_files,
+    finish_reason,
+    label,
+    read_rows,
+    text,
+    thought_open,
+)
 
 SOURCE = "own"
 """The source of every imported problem, so that the same question is the same problem in every domain."""
@@ -35,18 +44,22 @@ def import_trajectories(
     The questions for GRPO are drawn by content hash, and all their rows are left out; of the other rows
     `settings.limit` are kept, drawn by content hash too, in the order of the files. A problem is a question;
     its rows are numbered in that order. An empty response is legal, and so is an empty answer (nothing
-    can be right then); finish reason and token counts are unknown.
+    can be right then); token counts are unknown. What is legal and odd is counted, printed, and in the
+    manifest.
 
     Raises:
-        UserError: a row lacks a mapped key, two share an id, a gold answer is not one of its choices, or a
-            question is also in a suite.
+        UserError: there are no rows, one lacks a mapped key, two share an id, a gold answer is not one of
+            its choices or all are their whole responses, or a question is also in a suite.
     """
     manifest = Manifest("import")
+    oddities = _Oddities(empty_files(files))
     places: list[str] = []
     trajectories: list[Trajectory] = []
     for place, trajectory in _read(files, settings.fields):
         places.append(place)
         trajectories.append(trajectory)
+        oddities.add(place, trajectory)
+    oddities.refuse()
     asked = (row.get("stem", row["question"]) for row in trajectories)
     questions = zip(places, asked, strict=True)
     SuiteQuestions(suites).refuse(questions)
@@ -67,23 +80,94 @@ def import_trajectories(
         "questions": len({row["problem_id"] for row in kept}),
         "grpo_questions": len(prompts),
         "rows_without_gold_answer": sum(not row["answer"].strip() for row in kept),
+        "rows_cut_off": sum(row["finish_reason"] not in (None, "stop") for row in kept),
     }
-    manifest.write(output, settings.model_dump(mode="json"), [*files, *suites], facts)
-    print(
-        f"{output}: {len(kept)} of {len(trajectories)} trajectories on {facts['questions']} questions; "
-        f"{len(prompts)} questions kept for GRPO; none shared with a suite"
-        + (
-            f"; {facts['rows_without_gold_answer']} rows have an empty answer"
-            * (facts["rows_without_gold_answer"] > 0)
-        )
+    described = settings.model_dump(mode="json")
+    manifest.write(output, described, [*files, *suites], {**facts, **oddities.facts()})
+    print("\n  ".join([f"{output}: {_summary(facts)}", *oddities.lines()]))
+
+
+def _summary(facts: dict[str, int]) -> str:
+    line = (
+        f"{facts['rows_kept']} of {facts['rows_read']} trajectories on {facts['questions']} questions; "
+        f"{facts['grpo_questions']} questions kept for GRPO; none shared with a suite"
     )
+    if facts["rows_cut_off"]:
+        line += f"; {facts['rows_cut_off']} rows were cut off"
+    if facts["rows_without_gold_answer"]:
+        line += f"; {facts['rows_without_gold_answer']} rows have an empty answer"
+    return line
+
+
+class _Oddities:
+    """What is legal in users' rows and yet odd, with the place where it is first seen."""
+
+    def __init__(self, empty: Sequence[Path]) -> None:
+        self.empty = empty
+        self.rows = 0
+        self.repeated: list[str] = []
+        self.bare: list[str] = []
+        self.several_golds: dict[str, str] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._golds: dict[str, tuple[str, str]] = {}
+
+    def add(self, place: str, row: Trajectory) -> None:
+        """Look at the next row."""
+        self.rows += 1
+        identity, gold = row["problem_id"], row["answer"].strip()
+        if (identity, row["response"]) in self._seen:
+            self.repeated.append(place)
+        self._seen.add((identity, row["response"]))
+        if not gold:
+            return
+        if gold == row["response"].strip():
+            self.bare.append(place)
+        first_gold, first_place = self._golds.setdefault(identity, (gold, place))
+        if gold != first_gold:
+            both = f"{abbreviated(first_gold, 40)} in {first_place}, {abbreviated(gold, 40)} in {place}"
+            self.several_golds.setdefault(identity, both)
+
+    def refuse(self) -> None:
+        """Refuse rows whose gold answers are all the whole response: a key is mapped to the wrong thing."""
+        if len(self.bare) == self.rows > 1:
+            raise UserError(
+                f"{self.bare[0]}: the gold answer is the whole response, as in all {self.rows} rows; map "
+                "another key with trajectories.fields.answer (--answer) or .response (--response)"
+            )
+
+    def facts(self) -> dict[str, object]:
+        return {
+            "repeated_rows": len(self.repeated),
+            "questions_with_several_gold_answers": len(self.several_golds),
+            "rows_whose_gold_answer_is_the_response": len(self.bare),
+            "empty_files": [str(path) for path in self.empty],
+        }
+
+    def lines(self) -> Iterator[str]:
+        if self.repeated:
+            yield (
+                f"rows with question and response of an earlier row: {len(self.repeated)} (first: "
+                f"{self.repeated[0]}); they are kept, so they count several times in training"
+            )
+        if self.several_golds:
+            yield (
+                f"questions with several gold answers: {len(self.several_golds)} (first: "
+                f"{next(iter(self.several_golds.values()))}); each row is judged by its own"
+            )
+        if self.bare:
+            yield (
+                f"rows whose gold answer is the whole response: {len(self.bare)} (first: {self.bare[0]}); is "
+                "the right key mapped?"
+            )
+        if self.empty:
+            yield f"files without rows: {', '.join(map(str, self.empty))}"
 
 
 def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]:
     """(place, trajectory) of every row."""
     samples: Counter[str] = Counter()
     own_ids: dict[str, str] = {}
-    unseen = {name: key for name in ("choices", "answer_type") if (key := getattr(fields, name)) is not None}
+    unseen = {name: key for name in _OPTIONAL if (key := getattr(fields, name)) is not None}
     for path in files:
         for row in progress_bar(path.name, " rows", iterable=read_rows(path)):
             if fields.id is not None:
@@ -92,6 +176,10 @@ def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]
             yield row.place, _trajectory(row, fields, _stem(path), samples)
     for name, key in unseen.items():
         raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {_remedy(name)}")
+
+
+_OPTIONAL = ("choices", "answer_type", "finish_reason")
+"""Fields whose key a row may lack, but not all rows."""
 
 
 def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
@@ -111,7 +199,7 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> T
     identity = problem_id(SOURCE, asked["question"])
     sample_index = samples[identity]
     samples[identity] += 1
-    return {
+    trajectory: Trajectory = {
         "trajectory_id": trajectory_id(identity, generator, 0, sample_index, response),
         "problem_id": identity,
         "family": None,
@@ -120,11 +208,14 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> T
         "generator": generator,
         "seed": 0,
         "sample_index": sample_index,
-        "finish_reason": None,
+        "finish_reason": finish_reason(row, fields.finish_reason, _remedy("finish_reason", "another key")),
         "prompt_tokens": None,
         "response_tokens": None,
         "label": label(row, fields.label, _remedy("label")) if fields.label else None,
     }
+    if thought_open(row):
+        trajectory["thought_open"] = True
+    return trajectory
 
 
 class _ChoiceGold(GoldFacts):
@@ -148,8 +239,8 @@ def _question_and_gold(row: Row, fields: Fields) -> Asked:
     return asked
 
 
-def _remedy(field: str) -> str:
-    return f"map it with trajectories.fields.{field} (--{field})"
+def _remedy(field: str, what: str = "it") -> str:
+    return f"map {what} with trajectories.fields.{field} (--{field.replace('_', '-')})"
 
 
 def _stem(path: Path) -> str:

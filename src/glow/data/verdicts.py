@@ -10,7 +10,7 @@ from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import ANSWER_PLACES, VERDICTS
-from glow.files.user_rows import Row, answer_type, read_rows, text
+from glow.files.user_rows import Row, answer_type, empty_files, finish_reason, read_rows, text, thought_open
 from glow.verifier.equality import Gold
 from glow.verifier.verify import Item, Judgement, Verifier
 
@@ -18,22 +18,24 @@ from glow.verifier.verify import Item, Judgement, Verifier
 def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *, workers: int) -> None:
     """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
 
-    A row's `finish_reason`, if it has one, is used; its boolean `label`, if it has one, is compared with the
-    verdict. Where `settings.answer_type_field` is given, that key holds the type of a row's gold answer
-    (absent or null: inferred); for type choice, `choices` may hold the texts of the choices.
+    Why a row's response ended is used where the row says it (`user_rows.finish_reason`), and so is its
+    `thought_open`. Its boolean `label`, if it has one, is compared with the verdict. Where
+    `settings.answer_type_field` is given, that key holds the type of a row's gold answer (absent or null:
+    inferred); for type choice, `choices` may hold the texts of the choices.
 
     Raises:
-        UserError: a row lacks the response or the answer, names an unknown type, or shares its
-            `trajectory_id` with another.
+        UserError: there are no rows, one lacks the response or the answer, names an unknown type or finish
+            reason, or shares its `trajectory_id` with another.
     """
     if workers < 1:
         raise UserError(f"--workers {workers}: at least one process is needed")
     manifest = Manifest("verify")
     tally = _Tally()
-    with Verifier(settings.verification, workers) as verifier:
+    empty = empty_files(inputs)
+    with Verifier(settings.verification, workers, settings.thought) as verifier:
         write_jsonl(output, _judge_rows(verifier, inputs, settings, tally))
     manifest.write(output, settings.model_dump(mode="json"), inputs, tally.facts())
-    print(f"{output}: {tally.summary()}")
+    print(f"{output}: {tally.summary()}" + "".join(f"\n  {path}: no rows" for path in empty))
 
 
 def _judge_rows(
@@ -43,11 +45,15 @@ def _judge_rows(
     waiting: deque[Record] = deque()
 
     def items() -> Iterator[Item]:
-        for row in _rows(inputs):
+        for row in _rows(inputs, settings.finish_reason_field):
             response = text(row, settings.response_field, "map it with --response-field", may_be_empty=True)
             answer = text(row, settings.answer_field, "map it with --answer-field", may_be_empty=True)
             waiting.append(row.record)
-            yield response, _gold(row, answer, settings.answer_type_field), row.record.get("finish_reason")
+            gold = _gold(row, answer, settings.answer_type_field)
+            ended = finish_reason(
+                row, settings.finish_reason_field, "map another key with --finish-reason-field"
+            )
+            yield Item(response, gold, ended, thought_open(row))
 
     for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
         row = waiting.popleft()
@@ -69,9 +75,10 @@ def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
     return Gold(answer, kind, tuple(map(str, choices)))
 
 
-def _rows(inputs: list[Path]) -> Iterator[Row]:
-    """The rows of all files; trajectories that share an id are refused."""
+def _rows(inputs: list[Path], finish_key: str | None) -> Iterator[Row]:
+    """The rows of all files; trajectories that share an id are refused, and a key that none has."""
     seen: dict[str, str] = {}
+    is_key_missing = finish_key is not None
     for path in inputs:
         for row in read_rows(path):
             if (identity := row.record.get("trajectory_id")) is not None:
@@ -81,7 +88,13 @@ def _rows(inputs: list[Path]) -> Iterator[Row]:
                         "every trajectory needs its own"
                     )
                 seen[identity] = row.place
+            is_key_missing = is_key_missing and finish_key not in row.record
             yield row
+    if is_key_missing:
+        raise UserError(
+            f"{', '.join(map(str, inputs))}: no row has the key {finish_key!r}; map it with "
+            "--finish-reason-field"
+        )
 
 
 class _Tally:

@@ -34,8 +34,8 @@ ANSWER_PLACES: tuple[AnswerPlace, ...] = get_args(AnswerPlace)
 SuiteFormat = Literal["boxed", "choice"]
 """How a question is answered: in a box that the model writes, or by the likeliest of its choices."""
 
-FinishReason = Literal["stop", "length"]
-"""Why a response ended: at a stop token, or at the token limit."""
+FinishReason = Literal["stop", "length", "interrupted"]
+"""Why a response ended: at a stop token, at the token limit, or by something else before its end."""
 
 
 class GoldFacts(TypedDict, total=False):
@@ -75,7 +75,10 @@ class Problem(Asked):
 
 
 class Trajectory(Asked):
-    """A response to a problem, sampled or imported; counts and finish reason are null where unknown."""
+    """A response to a problem, sampled or imported; counts and finish reason are null where unknown.
+
+    `thought_open`: the prompt had opened a thought, which the response goes on with (absent: it had not).
+    """
 
     trajectory_id: str
     problem_id: str
@@ -85,6 +88,7 @@ class Trajectory(Asked):
     seed: int
     sample_index: int
     finish_reason: FinishReason | None
+    thought_open: NotRequired[bool]
     prompt_tokens: int | None
     response_tokens: int | None
     label: NotRequired[bool | None]
@@ -121,6 +125,7 @@ class Sample(Attempt):
     response: NotRequired[str]
     extracted_from: NotRequired[AnswerPlace | None]
     finish_reason: NotRequired[FinishReason | None]
+    thought_open: NotRequired[bool]
     response_tokens: NotRequired[int | None]
     entropy: NotRequired[float | None]
     answer_class: NotRequired[int | None]

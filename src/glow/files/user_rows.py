@@ -4,13 +4,34 @@ Every function here names the place of a mistake (file:line) and the option that
 stages pass to one another are in `glow.files.records`.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from glow.errors import UserError, abbreviated
 from glow.files.jsonl import Record, read_numbered_jsonl
-from glow.files.records import ANSWER_TYPES, AnswerType
+from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
+
+FINISH_KEYS = ("finish_reason", "truncated")
+"""Keys that say why a response ended, where no other is mapped: the first that a row has."""
+
+_ENDINGS: dict[FinishReason | None, str] = {
+    "stop": "stop stopped stop_sequence stop_token stop_word stop_str word eos eos_token end end_turn "
+    "endoftext finish finished complete completed done normal",
+    "length": "length max_length model_length context_length max_tokens max_new_tokens max_output_tokens "
+    "max_completion_tokens token_limit token_limit_reached limit truncated model_context_window_exceeded",
+    "interrupted": "interrupted abort aborted cancelled canceled error failed timeout time_limit incomplete "
+    "not_finished insufficient_system_resource tool_call tool_calls tool_use function_call pause_turn "
+    "malformed_function_call unexpected_tool_call refusal content_filter content_filtered safety recitation "
+    "blocklist prohibited_content spii language other error_toxic error_limit guardrail_intervened",
+    None: "null none unknown unspecified",
+}
+_FINISH_REASONS = {
+    word.replace("_", ""): reason for reason, words in _ENDINGS.items() for word in words.split()
+}
+"""What the interfaces of public models say (OpenAI, Anthropic, Google, Cohere, Mistral, AWS, IBM, TGI, vLLM,
+SGLang, llama.cpp and others), in small letters and nothing else. A call of a tool is no answer either."""
 
 
 class Row(NamedTuple):
@@ -40,11 +61,24 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as table:
+            records = (record for batch in table.iter_batches() for record in batch.to_pylist())
+            for number, record in enumerate(records, start=1):
+                yield Row(f"{path}:{number}", record)
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from None
-    for number, record in enumerate(table.to_pylist(), start=1):
-        yield Row(f"{path}:{number}", record)
+
+
+def empty_files(files: Sequence[Path]) -> list[Path]:
+    """Those of the files that have no row.
+
+    Raises:
+        UserError: none of them has one, or the beginning of one cannot be read.
+    """
+    empty = [path for path in files if next(read_rows(path), None) is None]
+    if len(empty) == len(files):
+        raise UserError(f"{', '.join(map(str, files))}: no rows; give a file that has some")
+    return empty
 
 
 def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
@@ -99,6 +133,47 @@ def answer_type(row: Row, key: str) -> AnswerType | None:
             "or null, to infer it"
         )
     return kind
+
+
+def finish_reason(row: Row, key: str | None, remedy: str) -> FinishReason | None:
+    """Why a row's response ended; None where that is unknown.
+
+    Args:
+        key: holds the reason as the model's interface gave it or, where its name says "trunc", whether the
+            response was cut off. None: one of `FINISH_KEYS`, if the row has it.
+
+    Raises:
+        UserError: it holds something that does not say whether the response is whole.
+    """
+    if key is None:
+        key = next((name for name in FINISH_KEYS if row.record.get(name) is not None), FINISH_KEYS[0])
+    value = row.record.get(key)
+    if value in (None, ""):
+        return None
+    if "trunc" in key.lower() and isinstance(value, int) and value in (0, 1):
+        return "length" if value else "stop"
+    said = value.get("type") if isinstance(value, dict) else value  # SGLang: {"type": "length", "length": 64}
+    word = re.sub(r"[\W_]", "", said).lower().removeprefix("finishreason") if isinstance(said, str) else None
+    if word not in _FINISH_REASONS:
+        raise UserError(
+            f"{row.place}: {key!r} is {abbreviated(value, 40)}, which does not say whether the response is "
+            f"whole; write stop, length or null, or {remedy}"
+        )
+    return _FINISH_REASONS[word]
+
+
+def thought_open(row: Row) -> bool:
+    """Whether the prompt had opened a thought, by the row's `thought_open`; false where that is absent.
+
+    Raises:
+        UserError: it is neither true nor false.
+    """
+    is_open = row.record.get("thought_open") or False
+    if not isinstance(is_open, bool):
+        raise UserError(
+            f"{row.place}: 'thought_open' is {abbreviated(is_open, 40)}; it must be true or false"
+        )
+    return is_open
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,8 @@
 r"""Judge the responses of suites that have their own scorers: IFEval's checker, reasoning-gym's scorers.
 
-Everything else is judged by `glow.verifier.verify`. The result is a `Judgement` in both cases: a response cut
-off at the token limit is `truncated`, and one without a box is `unparsed` where a box is asked for.
+Everything else is judged by `glow.verifier.verify`. The result is a `Judgement` in both cases: a response
+that was cut off is `truncated`, and one without a box is `unparsed` where a box is asked for. What a response
+thinks before it answers is not shown to a scorer, and one that ends within its thought is `unparsed`.
 """
 
 import re
@@ -13,9 +14,13 @@ from glow.errors import UserError
 from glow.files.records import Problem, Verdict
 from glow.suites.gym import gym_score, library_version
 from glow.verifier import answers
-from glow.verifier.verify import TRUNCATED, Judgement, Verifier
+from glow.verifier.thoughts import answer_part
+from glow.verifier.verify import CUT_OFF, Judgement, Verifier
 
-Scorer = Callable[[Problem, str, str | None, answers.Mode], Judgement]
+Answered = tuple[str, str | None, bool]
+"""A sample of a problem: the response, its finish reason, and whether the prompt had opened a thought."""
+
+Scorer = Callable[[Problem, Answered, Verifier], Judgement]
 
 LONGEST_ANSWER = 10_000
 """Longest answer, in characters, given to a scorer: gold answers of suites have a few hundred at most."""
@@ -34,26 +39,25 @@ def require_scorers(problems: Iterable[Problem]) -> None:
         importers[scorer]()
 
 
-def judge_samples(
-    problem: Problem, samples: Sequence[tuple[str, str | None]], verifier: Verifier
-) -> list[Judgement]:
-    """The verdicts on one problem's samples (response, finish reason), by its own scorer or our verifier.
+def judge_samples(problem: Problem, samples: Sequence[Answered], verifier: Verifier) -> list[Judgement]:
+    """The verdicts on one problem's samples, by its own scorer or our verifier.
 
     Raises:
         UserError: the packages of its scorer are not installed.
     """
     if "scorer" in problem:
         scorers: dict[str, Scorer] = {"gym": _judge_gym, "ifeval": _judge_ifeval}
-        scorer, mode = scorers[problem["scorer"]], verifier.settings.extraction
-        return [scorer(problem, response, finish_reason, mode) for response, finish_reason in samples]
+        scorer = scorers[problem["scorer"]]
+        return [scorer(problem, sample, verifier) for sample in samples]
     gold = gold_of(problem)
-    return list(verifier.judge((response, gold, reason) for response, reason in samples))
+    return list(verifier.judge((response, gold, reason, is_open) for response, reason, is_open in samples))
 
 
-def _judge_gym(problem: Problem, response: str, finish_reason: str | None, mode: answers.Mode) -> Judgement:
-    found = answers.extract(response, mode)
-    if finish_reason == "length":
-        return Judgement(TRUNCATED[0], found.answer, TRUNCATED[1], found.place)
+def _judge_gym(problem: Problem, sample: Answered, verifier: Verifier) -> Judgement:
+    response, finish_reason, thought_open = sample
+    found = answers.stated(response, verifier.settings.extraction, verifier.thought, thought_open)
+    if finish_reason in CUT_OFF:
+        return Judgement("truncated", found.answer, CUT_OFF[finish_reason], found.place)
     if found.answer is None:
         return Judgement("unparsed", None, found.reason, found.place)
     verdict, reason = _gym_verdict(found.answer, problem)
@@ -78,18 +82,20 @@ def _bare(answer: str) -> str:
     return (wrapped[1] if wrapped and wrapped[1].count("{") == wrapped[1].count("}") else answer).strip()
 
 
-def _judge_ifeval(
-    problem: Problem, response: str, finish_reason: str | None, mode: answers.Mode
-) -> Judgement:
-    if finish_reason == "length":
-        return Judgement(TRUNCATED[0], None, TRUNCATED[1])
+def _judge_ifeval(problem: Problem, sample: Answered, verifier: Verifier) -> Judgement:
+    response, finish_reason, thought_open = sample
+    answer = answer_part(response, verifier.thought, thought_open)
+    if finish_reason in CUT_OFF:
+        return Judgement("truncated", None, CUT_OFF[finish_reason])
+    if answer is None:
+        return Judgement("unparsed", None, answers.UNFINISHED)
     data, checker = problem["scorer_data"], _ifeval_checker()
     try:
         checked = checker.test_instruction_following_strict(
             checker.InputExample(
                 data["key"], data["instruction_id_list"], problem["question"], data["kwargs"]
             ),
-            response,
+            answer,
         )
     except Exception as error:  # Nor does this checker say what it raises: an unknown instruction, odd text.
         return Judgement("error", None, f"lm-eval's checker: {type(error).__name__}")

@@ -21,7 +21,7 @@ from glow.files.records import Problem
 from glow.models.prompts import PAPER, problem_messages
 from glow.models.sampling import Completion
 from glow.suites.files import read_suite
-from glow.suites.scorers import judge_samples
+from glow.suites.scorers import Answered, judge_samples
 from glow.suites.task_problems import task_problems
 from glow.suites.tasks import read_task
 from glow.verifier.verify import Verifier
@@ -123,10 +123,7 @@ def judge_boxed(
         judgements: for each sample its verdict, the extracted answer, where it was found, the reason.
     """
     problem, samples = json.loads(document["row"]), results[0]
-    answered = [
-        (response, response.completion.finish_reason if isinstance(response, SampledText) else None)
-        for response in samples
-    ]
+    answered = [_answered(response) for response in samples]
     judgements = judge_samples(problem, answered, verifier or _default_verifier())
     verdicts = Counter(judgement.verdict for judgement in judgements)
     return {
@@ -143,6 +140,13 @@ def judge_boxed(
             for judgement in judgements
         ],
     }
+
+
+def _answered(response: str) -> Answered:
+    """The response with what is known of its end and of its beginning; of another engine's, nothing."""
+    if isinstance(response, SampledText):
+        return response, response.completion.finish_reason, response.completion.thought_open
+    return response, None, False
 
 
 def judge_choice(document: Record, results: list[tuple[float, bool]]) -> dict[str, Any]:

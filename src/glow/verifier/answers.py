@@ -1,4 +1,4 @@
-"""The answer that a response states, and where it was found.
+"""The answer that a response states behind its thoughts, and where it was found.
 
 Pure string work, linear in the response, safe for any text. Whether the answer is right is not asked
 here (`glow.verifier.equality`, `glow.verifier.compare`).
@@ -10,6 +10,7 @@ from typing import Literal
 
 from glow.files.records import AnswerPlace
 from glow.verifier.equality import bracket_sequence
+from glow.verifier.thoughts import Thought, answer_part
 
 Mode = Literal["strict", "lenient"]
 
@@ -22,6 +23,9 @@ class Extraction:
     place: AnswerPlace | None = None
     reason: str = ""
 
+
+UNFINISHED = "the thought is never closed: the response is unfinished"
+"""Why a response that ends within a thought states no answer."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\S", re.DOTALL)
@@ -41,8 +45,25 @@ _PUNCTUATION = " .,:;!?*_`'\"-…"
 _SENTENCE_END = re.compile(r"\.(?=\s|\*|$)|\n|,?\s(?:because|since)\b")
 
 
+def stated(
+    response: str, mode: Mode, thought: Thought, thought_open: bool = False, *, brackets: bool = False
+) -> Extraction:
+    """The answer that a response states behind its last thought; what it thinks before is not read.
+
+    Args:
+        thought_open: the prompt had opened a thought.
+        brackets: the answer is a row of brackets.
+    """
+    part = answer_part(response, thought, thought_open)
+    if part is None:
+        return Extraction(None, reason=UNFINISHED)
+    if response.strip() and not part.strip():
+        return Extraction(None, reason="nothing follows the thought")
+    return extract_brackets(part, mode) if brackets else extract(part, mode)
+
+
 def extract(response: str, mode: Mode) -> Extraction:
-    r"""The answer that `response` states.
+    r"""The answer that `response`, without its thoughts, states.
 
     strict: the content of its last `\boxed{}` (or `\fbox{}`); `\boxed 5` boxes the next token, as in
     TeX. A last box that is empty or never closed is no answer, whatever came before it.

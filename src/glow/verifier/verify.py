@@ -5,7 +5,7 @@ as text, number, date, choice letter and so on is seen here (`glow.verifier.equa
 compared by math-verify in worker processes with a deadline (`glow.verifier.compare`). No text from a model is
 parsed as code, and none as an expression of more than a bounded size, in this process.
 
-A verdict is a function of (response, answer, finish reason, settings) alone: not of the number of
+A verdict is a function of an `Item` and the settings alone: not of the number of
 workers, of the order of rows, or of how loaded the machine is.
 """
 
@@ -17,21 +17,33 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from glow.config import Verification
+from glow.config import Prompt, Verification
 from glow.files.records import AnswerPlace, Verdict
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
 from glow.verifier.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, names_none, prepared
+from glow.verifier.thoughts import Thought
 
-Item = tuple[str, str | Gold, str | None]
-"""(response, gold answer, finish reason: stop, length, or None for unknown).
 
-A gold answer as a plain string has its type inferred; a `Gold` may state type and choices."""
+class Item(NamedTuple):
+    """A response to be judged.
 
-TRUNCATED: tuple[Verdict, str] = ("truncated", "cut off at the token limit")
-"""The verdict and the reason of a response whose finish reason is `length`, whoever judges it."""
+    A gold answer as a plain string has its type inferred; a `Gold` may state type and choices. A finish
+    reason is one of `records.FinishReason`, or None for unknown. `thought_open`: the prompt had opened a
+    thought, which the response goes on with.
+    """
 
+    response: str
+    gold: str | Gold
+    finish_reason: str | None = None
+    thought_open: bool = False
+
+
+CUT_OFF = {"length": "cut off at the token limit", "interrupted": "interrupted before its end"}
+"""Finish reasons that give the verdict `truncated`, whoever judges, and what the verdict says then."""
+
+_THOUGHT = Prompt().thought
 _LOOKAHEAD = 1000
 """Items begun behind one that is still being compared."""
 
@@ -67,12 +79,15 @@ class _Comparison:
 class Verifier:
     """Judges responses, with `workers` processes that start when one is first needed.
 
+    What stands between the marks of a `thought` is no answer (`glow.verifier.thoughts`).
+
     Usable from any thread, and from several at once. As a context manager it ends its workers at once;
     without `close` they end with this process, even when it is killed.
     """
 
-    def __init__(self, settings: Verification, workers: int = 1) -> None:
+    def __init__(self, settings: Verification, workers: int = 1, thought: Thought = _THOUGHT) -> None:
         self.settings = settings
+        self.thought = thought
         self._comparer = Comparer(workers, settings.timeout_s)
 
     def __enter__(self) -> Self:
@@ -131,24 +146,25 @@ class Verifier:
         """Judge one response against its gold answer."""
         return next(self.judge([(response, answer, finish_reason)]))
 
-    def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
-        """Judge (response, gold answer, finish reason) items, in their order.
+    def judge(
+        self, items: Iterable[tuple[str, str | Gold, str | None] | tuple[str, str | Gold, str | None, bool]]
+    ) -> Iterator[Judgement]:
+        """Judge items, in their order: each an `Item`, or its fields as a tuple.
 
         Items are drawn only a little ahead of the judgements taken, so an endless stream is fine.
         """
         begun: deque[Judgement | _Comparison] = deque()
         for item in items:
-            begun.append(self._begin(*item))
+            begun.append(self._begin(Item(*item)))
             while begun and (len(begun) > _LOOKAHEAD or self._is_ready(begun[0])):
                 yield self._finish(begun.popleft())
         while begun:
             yield self._finish(begun.popleft())
 
-    def _begin(self, response: str, answer: str | Gold, finish_reason: str | None) -> Judgement | _Comparison:
+    def _begin(self, item: Item) -> Judgement | _Comparison:
         started = time.perf_counter()
-        gold = answer if isinstance(answer, Gold) else Gold(answer)
         try:
-            read = _read(response, gold, finish_reason, self.settings.extraction)
+            read = _read(item, self.settings.extraction, self.thought)
         except Exception as error:  # A fault of ours, met by one odd text, must not end a run over millions.
             failed = _Settled("error", f"reading it failed: {error!r:.200}")
             read = _Reading("expression", Extraction(None), failed)
@@ -204,11 +220,12 @@ class _Reading(NamedTuple):
     result: _Settled | _Expressions
 
 
-def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mode) -> _Reading:
+def _read(item: Item, mode: answers.Mode, thought: Thought) -> _Reading:
+    gold = item.gold if isinstance(item.gold, Gold) else Gold(item.gold)
     kind = gold.type or infer_type(gold.answer)
-    extract = answers.extract_brackets if is_bracket_row(gold) else answers.extract
-    found = extract(response, mode)
-    result = _verdict_by_rules(found, gold, finish_reason)
+    brackets = is_bracket_row(gold)
+    found = answers.stated(item.response, mode, thought, item.thought_open, brackets=brackets)
+    result = _verdict_by_rules(found, gold, item.finish_reason)
     if result is None:
         pair = _Expressions(prepared(found.answer or "", gold.type), prepared(gold.answer, gold.type))
         return _Reading(kind, found, pair)
@@ -217,8 +234,8 @@ def _read(response: str, gold: Gold, finish_reason: str | None, mode: answers.Mo
 
 def _verdict_by_rules(found: Extraction, gold: Gold, finish_reason: str | None) -> _Settled | None:
     """The verdict of what was extracted, or None where it must be compared as an expression."""
-    if finish_reason == "length":
-        return _Settled(*TRUNCATED)
+    if finish_reason in CUT_OFF:
+        return _Settled("truncated", CUT_OFF[finish_reason])
     if found.answer is None:
         return _Settled("unparsed", found.reason)
     if fault := _fault_of(gold):

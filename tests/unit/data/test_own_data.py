@@ -33,6 +33,19 @@ def bring(
     return list(read_jsonl(outputs[0])), list(read_jsonl(outputs[1]))
 
 
+NOTHING_ODD = {
+    "repeated_rows": 0,
+    "questions_with_several_gold_answers": 0,
+    "rows_whose_gold_answer_is_the_response": 0,
+    "empty_files": [],
+}
+
+
+def facts_of(folder: Path) -> Record:
+    facts: Record = json.loads((folder / "out.jsonl.gz.manifest.json").read_text())["facts"]
+    return facts
+
+
 def rows(questions: int, samples: int) -> list[Record]:
     return [
         {"question": f"Q{question}?", "answer": str(question), "response": f"It is {sample}."}
@@ -91,10 +104,10 @@ def test_grpo_questions_are_held_out_whole(tmp_path: Path) -> None:
     assert set(grpo[0]) == {"problem_id", "source", "family", "question", "answer", "format"}
     # The draw is by content: the order of rows and a limit do not change it.
     assert bring(tmp_path, rows(10, 3)[::-1], grpo=4, limit=5)[1] == grpo
-    facts = json.loads((tmp_path / "out.jsonl.gz.manifest.json").read_text())["facts"]
+    facts = facts_of(tmp_path)
     assert facts == {
         "rows_read": 30, "rows_kept": 5, "rows_of_grpo_questions": 12, "questions": facts["questions"],
-        "grpo_questions": 4, "rows_without_gold_answer": 0,
+        "grpo_questions": 4, "rows_without_gold_answer": 0, "rows_cut_off": 0, **NOTHING_ODD,
     }  # fmt: skip
 
 
@@ -125,7 +138,14 @@ ONE = {"question": "Q?", "answer": "1", "response": "A"}
         ([ONE | {"ok": "yes"}], {"label": "ok"}, ":1: label 'ok' is 'yes'; it must be true or false"),
         ([ONE | {"n": 7}] * 2, {"id": "n"}, "model-0.jsonl.gz:2: id '7' is that of .*model-0.jsonl.gz:1 too"),
         ([ONE | {"question": " "}], {}, ":1: 'question' is empty"),
-        ([], {}, "no trajectory is left"),
+        ([ONE], {"finish_reason": "why"}, r"no row has the key 'why'; map it with .*\(--finish-reason\)"),
+        (
+            [ONE | {"finish_reason": "cot"}],
+            {},
+            r":1: 'finish_reason' is 'cot'.* map another key with trajectories.fields.finish_reason",
+        ),
+        ([ONE | {"thought_open": 1}], {}, ":1: 'thought_open' is 1; it must be true or false"),
+        ([], {}, "model-0.jsonl.gz: no rows; give a file that has some"),
     ],
 )
 def test_rows_that_are_refused(
@@ -142,6 +162,121 @@ def test_questions_of_a_suite_are_refused(tmp_path: Path) -> None:
         UserError, match=r"model-0.jsonl.gz:3: this question is in suite 'math500' too.* 2 rows share 1"
     ):
         bring(tmp_path, rows(3, 2), suites=(tmp_path / "math500.jsonl",))
+
+
+# --- how responses ended --------------------------------------------------------------------------
+
+
+def verdicts_of(folder: Path, *files: Path) -> list[str]:
+    verify_files(list(files), folder / "verdicts.jsonl", VerdictSettings(), workers=1)
+    return [row["verdict"] for row in read_jsonl(folder / "verdicts.jsonl")]
+
+
+def test_a_response_that_was_cut_off_is_no_negative_after_import_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"question": "Q?", "answer": "5", "response": r"\boxed{6}"}
+    own = [
+        wrong,
+        wrong | {"finish_reason": "MAX_TOKENS"},
+        wrong | {"finish_reason": "stop"},
+        wrong | {"truncated": True},
+        wrong | {"finish_reason": "content_filter"},
+        wrong | {"thought_open": True},
+    ]
+    trajectories, _ = bring(tmp_path, own)
+    assert [row["finish_reason"] for row in trajectories] == [
+        None, "length", "stop", "length", "interrupted", None,
+    ]  # fmt: skip
+    assert [row.get("thought_open") for row in trajectories] == [None] * 5 + [True]
+    verdicts = ["wrong", "truncated", "wrong", "truncated", "truncated", "unparsed"]
+    assert verdicts_of(tmp_path, tmp_path / "model-0.jsonl.gz") == verdicts
+    assert verdicts_of(tmp_path, tmp_path / "out.jsonl.gz") == verdicts
+    assert facts_of(tmp_path)["rows_cut_off"] == 3
+    assert "; 3 rows were cut off" in capsys.readouterr().out
+
+
+def test_the_key_of_the_finish_reason_can_be_mapped(tmp_path: Path) -> None:
+    own = [ONE | {"why": "length", "finish_reason": "stop"}, ONE]
+    trajectories, _ = bring(tmp_path, own, fields={"finish_reason": "why"})
+    assert [row["finish_reason"] for row in trajectories] == ["length", None]
+
+
+def test_a_public_format_is_cut_off_as_often_before_import_as_after(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    file = shared_data / "front_door" / "formats" / "r1_flat.jsonl"
+    cut = sum(row["finish_reason"] == "length" for row in read_jsonl(file))
+    assert cut > 0
+    outputs = tmp_path / "out.jsonl.gz", tmp_path / "grpo.jsonl"
+    import_trajectories([file], [], *outputs, ImportSettings(fields=Fields(response="content")))
+    settings = VerdictSettings(response_field="content")
+    verify_files([file], tmp_path / "alone.jsonl", settings, workers=1)
+    alone = [row["verdict"] for row in read_jsonl(tmp_path / "alone.jsonl")]
+    assert alone.count("truncated") == cut
+    assert verdicts_of(tmp_path, outputs[0]) == alone
+
+
+# --- what is odd ----------------------------------------------------------------------------------
+
+
+def test_what_is_odd_is_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = [
+        {"question": "Q1?", "answer": "1", "response": "A"},
+        {"question": "Q1?", "answer": " 1", "response": "A"},  # A repeated row; the answer is the same.
+        {"question": "Q1?", "answer": "2", "response": "B"},
+        {"question": "Q1?", "answer": "3", "response": "C"},
+        {"question": "Q3?", "answer": "", "response": "D"},  # No gold answer is no other one.
+    ]
+    second = [
+        {"question": "Q2?", "answer": "1", "response": "1\n"},
+        {"question": "Q3?", "answer": "1", "response": "A"},
+        {"question": "Q1?", "answer": "1", "response": "A"},
+    ]
+    trajectories, _ = bring(tmp_path, first, [], second)
+    assert len(trajectories) == 8
+    assert (
+        facts_of(tmp_path).items()
+        >= {
+            "repeated_rows": 2,
+            "questions_with_several_gold_answers": 1,
+            "rows_whose_gold_answer_is_the_response": 1,
+            "empty_files": [str(tmp_path / "model-1.jsonl.gz")],
+        }.items()
+    )
+    lines = capsys.readouterr().out.replace(f"{tmp_path}/", "").splitlines()
+    assert lines[1:] == [
+        "  rows with question and response of an earlier row: 2 (first: model-0.jsonl.gz:2); they are kept, "
+        "so they count several times in training",
+        "  questions with several gold answers: 1 (first: '1' in model-0.jsonl.gz:1, '2' in "
+        "model-0.jsonl.gz:3); each row is judged by its own",
+        "  rows whose gold answer is the whole response: 1 (first: model-2.jsonl.gz:1); is the right key "
+        "mapped?",
+        "  files without rows: model-1.jsonl.gz",
+    ]
+
+
+def test_nothing_odd_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bring(tmp_path, rows(3, 2))
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert facts_of(tmp_path).items() >= NOTHING_ODD.items()
+
+
+def test_gold_answers_that_are_all_the_response_are_refused(tmp_path: Path) -> None:
+    own = [{"question": f"Q{k}?", "answer": f"It is {k}.", "response": f"It is {k}."} for k in range(3)]
+    with pytest.raises(
+        UserError, match=r":1: the gold answer is the whole response, as in all 3 rows; map another key"
+    ):
+        bring(tmp_path, own)
+    assert not (tmp_path / "out.jsonl.gz").exists()
+    assert len(bring(tmp_path, own[:1])[0]) == 1
+    assert len(bring(tmp_path, [*own, ONE])[0]) == 4
+
+
+@pytest.mark.parametrize("fields", [{"answer": "question"}, {"response": "answer"}, {"question": "response"}])
+def test_one_key_is_not_two_things(fields: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="question, answer and response must be three different keys"):
+        Fields(**fields)
 
 
 # --- what ships -----------------------------------------------------------------------------------
@@ -181,8 +316,7 @@ def test_the_real_trajectories_are_disjoint_from_their_suites(
     settings = ImportSettings(fields=own.fields, limit=200)
     import_trajectories(own.files[:1], list(tmp_path.glob("*.jsonl")), *outputs, settings)
     assert len(list(read_jsonl(outputs[0]))) == 200
-    facts = json.loads((tmp_path / "out.jsonl.gz.manifest.json").read_text())["facts"]
-    assert facts["rows_read"] == 58_951
+    assert facts_of(tmp_path)["rows_read"] == 58_951
 
 
 def test_types_and_choices_of_gold_answers_are_mapped(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from glow.config import VerdictSettings, Verification
+from glow.config import Prompt, VerdictSettings, Verification
 from glow.data.verdicts import verify_files
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
@@ -76,6 +76,13 @@ def test_fields_can_be_mapped(tmp_path: Path) -> None:
         ([{"answer": "5"}], "a.jsonl:1: no key 'response'; map it with --response-field"),
         ([{"response": None, "answer": "5"}], "a.jsonl:1: 'response' must be text, found null"),
         ([ROWS[0], ROWS[0]], "a.jsonl:2: trajectory_id 't-1' is that of .*a.jsonl:1 too"),
+        (
+            [ROWS[0] | {"finish_reason": ["length"]}],
+            r"a.jsonl:1: 'finish_reason' is \['length'\].*map another "
+            "key with --finish-reason-field",
+        ),
+        ([ROWS[0] | {"thought_open": "no"}], "a.jsonl:1: 'thought_open' is 'no'; it must be true or false"),
+        ([], "a.jsonl: no rows; give a file that has some"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, rows: list[dict[str, object]], message: str) -> None:
@@ -83,6 +90,59 @@ def test_bad_rows_are_named(tmp_path: Path, rows: list[dict[str, object]], messa
     with pytest.raises(UserError, match=message):
         run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
     assert not (tmp_path / "b.jsonl").exists()
+
+
+def test_an_empty_file_beside_others_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jsonl(tmp_path / "a.jsonl", ROWS)
+    write_jsonl(tmp_path / "none.jsonl", [])
+    run_stage([tmp_path / "none.jsonl", tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
+    assert capsys.readouterr().out.splitlines()[1:] == [f"  {tmp_path}/none.jsonl: no rows"]
+
+
+def test_how_a_response_ended_is_read_in_any_words(tmp_path: Path) -> None:
+    right = {"response": r"\boxed{5}", "answer": "5"}
+    rows = [
+        right | {"finish_reason": "MAX_TOKENS", "why": "stop"},
+        right | {"finish_reason": "eos_token", "why": "length"},
+        right | {"truncated": True},
+        right | {"finish_reason": "abort"},
+        right | {"finish_reason": None},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for key, verdicts in (
+        (None, ["truncated", "correct", "truncated", "truncated", "correct"]),
+        ("why", ["correct", "truncated", "correct", "correct", "correct"]),
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", finish_reason_field=key)
+        assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == verdicts
+    with pytest.raises(
+        UserError, match=r"a.jsonl: no row has the key 'whyy'; map it with --finish-reason-field"
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "c.jsonl", finish_reason_field="whyy")
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_thoughts_are_no_answers(tmp_path: Path) -> None:
+    rows = [
+        {"response": r"<think> \boxed{5}", "answer": "5"},
+        {"response": r"Try \boxed{5}", "answer": "5", "thought_open": True},
+        {"response": r"Try \boxed{5}", "answer": "5", "thought_open": False},
+        {"response": r"<t>\boxed{6}</t>\boxed{5}<t>", "answer": "5"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for marks, verdicts in (
+        (("<think>", "</think>"), ["unparsed", "unparsed", "correct", "correct"]),
+        (("<t>", "</t>"), ["correct", "unparsed", "correct", "unparsed"]),
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", thought=marks)
+        assert [row["verdict"] for row in read_jsonl(tmp_path / "b.jsonl")] == verdicts
+
+
+@pytest.mark.parametrize("marks", [("", "</think>"), ("<t>", " "), ("<t>", "<t>"), ("think>", "</think>")])
+def test_marks_that_cannot_be_told_apart_are_refused(marks: tuple[str, str]) -> None:
+    for section in (VerdictSettings, Prompt):
+        with pytest.raises(ValueError, match="give two different marks"):
+            section(thought=marks)
 
 
 def test_duplicates_are_seen_across_files(tmp_path: Path) -> None:

@@ -9,7 +9,16 @@ from pyarrow import parquet
 from glow.data.disjoint import SuiteQuestions, folded
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
-from glow.files.user_rows import Row, answer_type, label, read_rows, text
+from glow.files.user_rows import (
+    Row,
+    answer_type,
+    empty_files,
+    finish_reason,
+    label,
+    read_rows,
+    text,
+    thought_open,
+)
 
 HERE = "rows.jsonl:7"
 
@@ -90,6 +99,114 @@ def test_answer_types(value: str | None, read: str | None) -> None:
 def test_what_is_no_answer_type(value: object) -> None:
     with pytest.raises(UserError, match=r"rows.jsonl:7: 'kind' is .*; it must be one of number, expression"):
         answer_type(row(kind=value), "kind")
+
+
+# --- why a response ended -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("interrupted", "interrupted"),
+        (None, None),
+        ("", None),
+        ("null", None),
+        ("FINISH_REASON_UNSPECIFIED", None),
+        # OpenAI, Azure's libraries and DeepSeek
+        ("content_filter", "interrupted"),
+        ("ContentFiltered", "interrupted"),
+        ("TokenLimitReached", "length"),
+        ("tool_calls", "interrupted"),
+        ("max_output_tokens", "length"),
+        ("insufficient_system_resource", "interrupted"),
+        # Anthropic and Bedrock
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "interrupted"),
+        ("guardrail_intervened", "interrupted"),
+        # Google
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("SAFETY", "interrupted"),
+        ("RECITATION", "interrupted"),
+        # Cohere, Mistral, IBM
+        ("COMPLETE", "stop"),
+        ("model_length", "length"),
+        ("TIME_LIMIT", "interrupted"),
+        # TGI, vLLM, SGLang, llama.cpp
+        ("eos_token", "stop"),
+        ("abort", "interrupted"),
+        ({"type": "length", "length": 64}, "length"),
+        ({"type": "stop", "matched": 7}, "stop"),
+        ("limit", "length"),
+        (" Max-Tokens ", "length"),
+    ],
+)
+def test_finish_reasons(value: object, read: str | None) -> None:
+    assert finish_reason(row(finish_reason=value), None, "") == read
+    assert finish_reason(row(why=value), "why", "") == read
+
+
+@pytest.mark.parametrize(
+    ("record", "read"),
+    [
+        ({}, None),
+        ({"truncated": True}, "length"),
+        ({"truncated": False}, "stop"),
+        ({"truncated": None}, None),
+        ({"truncated": 1}, "length"),
+        ({"finish_reason": None, "truncated": True}, "length"),
+        ({"finish_reason": "stop", "truncated": True}, "stop"),
+    ],
+)
+def test_without_a_mapped_key_two_names_are_known(record: dict[str, object], read: str | None) -> None:
+    assert finish_reason(Row(HERE, record), None, "") == read
+
+
+def test_a_mapped_key_counts_alone() -> None:
+    both = row(finish_reason="length", was_truncated=False)
+    assert finish_reason(both, "was_truncated", "") == "stop"
+    assert finish_reason(row(finish_reason="length"), "why", "") is None
+
+
+@pytest.mark.parametrize("value", [["length"], "cot", 2, True, 1.5, {"type": None}, {}])
+def test_what_is_no_finish_reason(value: object) -> None:
+    with pytest.raises(
+        UserError, match=r"rows.jsonl:7: 'why' is .*; write stop, length or null, or map another key"
+    ):
+        finish_reason(row(why=value), "why", "map another key")
+
+
+def test_a_boolean_says_no_more_than_its_name() -> None:
+    with pytest.raises(UserError, match="'is_finished' is True, which does not say"):
+        finish_reason(row(is_finished=True), "is_finished", "")
+
+
+def test_whether_the_prompt_opened_a_thought() -> None:
+    assert thought_open(row(thought_open=True)) is True
+    for record in ({}, {"thought_open": False}, {"thought_open": None}):
+        assert thought_open(Row(HERE, record)) is False
+    with pytest.raises(UserError, match=r"rows.jsonl:7: 'thought_open' is 'yes'; it must be true or false"):
+        thought_open(row(thought_open="yes"))
+
+
+def test_empty_files(tmp_path: Path) -> None:
+    full, blank, parquet_file = (tmp_path / name for name in ("a.jsonl", "b.jsonl.gz", "c.parquet"))
+    write_jsonl(full, [{"a": 1}])
+    write_jsonl(blank, [])
+    parquet.write_table(pyarrow.Table.from_pylist([{"a": 1}]).slice(0, 0), parquet_file)
+    assert empty_files([full]) == []
+    assert empty_files([blank, full, parquet_file]) == [blank, parquet_file]
+    with pytest.raises(UserError, match=r"b.jsonl.gz, .*c.parquet: no rows; give a file that has some"):
+        empty_files([blank, parquet_file])
+
+
+# --- questions of suites --------------------------------------------------------------------------
 
 
 def test_folding() -> None:

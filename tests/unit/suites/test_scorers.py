@@ -1,19 +1,26 @@
 """Suites with scorers of their own: what the scorer is given, and what becomes of its word."""
 
+import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from glow.config import Verification
 from glow.errors import UserError
 from glow.files.jsonl import Record
+from glow.models.sampling import Completion
 from glow.suites.scorers import judge_samples, require_scorers
+from glow.suites.task_hooks import SampledText, judge_boxed
+from glow.verifier.answers import UNFINISHED
 from glow.verifier.verify import Judgement, Verifier
 
 
-def judged(problem: Record, response: str, finish_reason: str | None = "stop") -> Judgement:
+def judged(
+    problem: Record, response: str, finish_reason: str | None = "stop", thought_open: bool = False
+) -> Judgement:
     with Verifier(Verification()) as verifier:
-        return judge_samples(problem, [(response, finish_reason)], verifier)[0]
+        return judge_samples(problem, [(response, finish_reason, thought_open)], verifier)[0]
 
 
 # --- the verifier --------------------------------------------------------------------------------
@@ -23,6 +30,8 @@ def test_without_a_scorer_the_verifier_judges() -> None:
     problem = {"problem_id": "p", "question": "Q", "answer": "4", "format": "boxed"}
     assert judged(problem, "\\boxed{4}").verdict == "correct"
     assert judged(problem, "\\boxed{5}").verdict == "wrong"
+    assert judged(problem, "\\boxed{4}", thought_open=True).verdict == "unparsed"
+    assert judged(problem, "\\boxed{5}</think>\\boxed{4}", thought_open=True).verdict == "correct"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,60 @@ def test_a_choice_may_be_stated_by_letter_or_text(response: str, verdict: str, a
         "choices": ["the lung", "the heart"], "answer_type": "choice",
     }  # fmt: skip
     assert judged(problem, response).verdict == verdict
+
+
+# --- what a scorer is shown -----------------------------------------------------------------------
+
+GYM = {"problem_id": "p", "question": "Q", "answer": "4", "format": "boxed", "scorer": "gym"}
+THINKS = r"<think>\boxed{5}, no commas</think>" + "\n\n"
+
+
+def test_a_gym_scorer_gets_what_is_boxed_behind_the_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glow.suites.scorers.gym_score", lambda answer, row: float(answer == row["answer"]))
+    assert judged(GYM, THINKS + r"\boxed{4}").verdict == "correct"
+    assert judged(GYM, r"<think>\boxed{4}</think>\boxed{5}").verdict == "wrong"
+    assert judged(GYM, r"\boxed{4}", "interrupted").reason == "interrupted before its end"
+    for response, is_open, reason in (
+        (r"<think>\boxed{4}", False, UNFINISHED),
+        (r"\boxed{4}", True, UNFINISHED),
+        (r"<think>\boxed{4}</think>", False, "nothing follows the thought"),
+    ):
+        assert judged(GYM, response, thought_open=is_open) == Judgement("unparsed", None, reason)
+
+
+def test_ifevals_checker_gets_the_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def check(example: object, response: str) -> SimpleNamespace:
+        shown.append(response)
+        return SimpleNamespace(follow_instruction_list=["," not in response, True])
+
+    fake = SimpleNamespace(InputExample=lambda *_: None, test_instruction_following_strict=check)
+    monkeypatch.setattr("glow.suites.scorers._ifeval_checker", lambda: fake)
+    assert judged(NO_COMMA, THINKS + "Cats sleep.").verdict == "correct"
+    assert judged(NO_COMMA, "Cats, they sleep.").verdict == "wrong"
+    for response, is_open in ((r"<think>Cats sleep.", False), ("Cats sleep.", True)):
+        found = judged(NO_COMMA, response, thought_open=is_open)
+        assert found == Judgement("unparsed", None, UNFINISHED)
+    assert judged(NO_COMMA, "<think>Cats", "length").verdict == "truncated"
+    assert shown == ["Cats sleep.", "Cats, they sleep."]
+
+
+def test_lm_evals_results_say_whether_the_prompt_opened_a_thought() -> None:
+    row = {"problem_id": "p", "question": "Q", "answer": "4", "format": "boxed"}
+    open_one = SampledText("\\boxed{4}", Completion("\\boxed{4}", [3], 5, "stop", thought_open=True))
+    found = judge_boxed({"row": json.dumps(row)}, [["\\boxed{4}", open_one]])
+    assert [judgement["verdict"] for judgement in found["judgements"]] == ["correct", "unparsed"]
+
+
+def test_marks_are_the_verifiers() -> None:
+    problem = {"problem_id": "p", "question": "Q", "answer": "4", "format": "boxed"}
+    with Verifier(Verification(), thought=("<t>", "</t>")) as verifier:
+        samples = [(r"<t>\boxed{5}</t>\boxed{4}", "stop", False), (r"<t>\boxed{4}", "stop", False)]
+        assert [found.verdict for found in judge_samples(problem, samples, verifier)] == [
+            "correct",
+            "unparsed",
+        ]
 
 
 # --- reasoning-gym -------------------------------------------------------------------------------
