@@ -13,9 +13,9 @@ from glow.training.objectives import arm_objectives
 Amount = TypeVar("Amount", int, float)
 
 
-def options(*sections: Section) -> str:
-    """The sections as command-line options."""
-    return " ".join(filter(None, map(flags, sections)))
+def options(*given: Section | str) -> str:
+    """Sections as command-line options, and options as they are."""
+    return " ".join(filter(None, (flags(part) if isinstance(part, Section) else part for part in given)))
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -52,6 +52,11 @@ class Study:
     def made_models(self) -> list[str]:
         """The models made here: all but those used in place."""
         return [self.model_path(role) for role, model in self.models.items() if model.path is None]
+
+    def trust(self, role: str) -> str:
+        """The option that lets the code of the model of `role` run, where the configuration says so."""
+        hub = self.models[role].hub
+        return "--trust-remote-code" if hub is not None and hub.trust_remote_code else ""
 
     def at_scale(self, role: str, small: Amount, large: Amount) -> Amount:
         """A resource by the size of the model of `role`; the experiment's own is set in a profile."""

@@ -111,6 +111,8 @@ def _unlock() -> None:
 _FILES = {"type": Path, "nargs": "+", "required": True, "metavar": "PATH"}
 _DISJOINT = {"--suites": _FILES | {"nargs": "*", "required": False, "default": [],
                                    "help": "suite files; no question of theirs may be in the output"}}
+_TRUST = {"--trust-remote-code": {"action": "store_true",
+                                  "help": "run the code in the model's directory: read it before"}}
 _EXPERIMENT = {
     "file": {"type": Path, "metavar": "config", "help": "YAML or JSON configuration of the experiment"},
     "--results": {"type": Path, "help": "its results (default: results/<name>)", "metavar": "PATH"},
@@ -142,7 +144,7 @@ STAGES = (
           {"problems": "JSONL file of problems", "model": "directory of the teacher",
            "output": "JSONL(.gz) trajectories"},
           {"--shard": {"type": int, "default": 0, "help": "which shard to sample (from 0)"},
-           "--shards": {"type": int, "default": 1, "help": "how many shards there are"}},
+           "--shards": {"type": int, "default": 1, "help": "how many shards there are"}, **_TRUST},
           config.GenerateSettings),
     Stage("import", "read your own trajectories, with no question that is in a suite",
           "glow.data.own_data:import_trajectories",
@@ -169,17 +171,17 @@ STAGES = (
           {"data": "JSONL trajectories of the arm", "model": "directory of the base model",
            "output": "directory of the run"},
           {"--all": {"dest": "all_data", "type": Path, "required": True, "metavar": "PATH",
-                     "help": "JSONL of all trajectories (sets the budget of steps)"}},
+                     "help": "JSONL of all trajectories (sets the budget of steps)"}, **_TRUST},
           config.SftSettings, objectives_help()),
     Stage("grpo", "train a model by GRPO with the verifier as reward (resumable)",
           "glow.training.grpo:train",
           {"problems": "JSONL file of prompts", "model": "directory of the initialisation",
            "output": "directory of the run"},
-          settings=config.GrpoSettings),
+          _TRUST, config.GrpoSettings),
     Stage("evaluate", "score a model on every suite with lm-evaluation-harness",
           "glow.evaluation.evaluate:evaluate",
           {"model": "directory of the model", "output": "directory of the scores and samples"},
-          {"--suites": _FILES | {"help": "suite files, named <suite>.jsonl"}},
+          {"--suites": _FILES | {"help": "suite files, named <suite>.jsonl"}, **_TRUST},
           config.EvaluationSettings),
     Stage("rescore", "recompute scores.json from archived samples, without a model",
           "glow.evaluation.metrics:rescore",

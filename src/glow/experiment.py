@@ -13,6 +13,7 @@ from glow import config
 from glow.config import Experiment, ObjectiveChoice, Suite, unknown
 from glow.errors import UserError
 from glow.miniature.families import FAMILIES
+from glow.models.templates import template_text
 from glow.suites.tasks import resolved
 from glow.training.objectives import choose
 
@@ -37,7 +38,7 @@ def load(document: Any, source: str) -> Experiment:
         UserError: one line a mistake, each naming its key and what to do.
     """
     experiment = config.load(document, source)
-    mistakes = [*_unknown_families(experiment)]
+    mistakes = [*_unknown_families(experiment), *_unknown_templates(experiment)]
     objectives: dict[str, ObjectiveChoice] = {}
     for name, choice in experiment.objectives.items():
         try:
@@ -55,6 +56,15 @@ def load(document: Any, source: str) -> Experiment:
     if mistakes:
         raise UserError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
     return experiment.model_copy(update={"objectives": objectives, "suites": suites})
+
+
+def _unknown_templates(experiment: Experiment) -> Iterator[str]:
+    for key, prompt in (("prompt", experiment.prompt), ("teacher_prompt", experiment.teacher_prompt)):
+        if prompt is not None and prompt.chat_template is not None:
+            try:
+                template_text(prompt.chat_template)
+            except UserError as error:
+                yield f"{key}.chat_template: {error}"
 
 
 def _unknown_families(experiment: Experiment) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glow.config import Decoding, Evaluation, EvaluationSettings, Pretrain
+from glow.config import Decoding, Evaluation, EvaluationSettings, Pretrain, Prompt
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
@@ -161,7 +161,7 @@ def requests(samples: int, seed: int = 7) -> list[Request]:
 
 @pytest.fixture(scope="module")
 def sampling(model: Path) -> Iterator[Engine]:
-    engine = load_engine(model, Decoding(engine="vllm", temperature=1.0, top_p=0.95, max_tokens=24))
+    engine = load_engine(model, Decoding(engine="vllm", temperature=1.0, top_p=0.95, max_tokens=24), Prompt())
     yield engine
     engine.close()
 
@@ -184,7 +184,7 @@ def test_a_response_that_runs_out_of_tokens_is_truncated(model: Path) -> None:
     asked = requests(samples=1)
     found = {}
     for name in ("transformers", "vllm"):
-        engine = load_engine(model, Decoding(engine=name, temperature=0, max_tokens=5))
+        engine = load_engine(model, Decoding(engine=name, temperature=0, max_tokens=5), Prompt())
         found[name] = engine.generate(asked)
         engine.close()
     assert found["vllm"] == found["transformers"]

@@ -106,6 +106,51 @@ def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) ->
         assert parsed.stage.name == job.rule.removesuffix("_trajectories")
 
 
+def test_the_marks_of_a_thought_reach_the_verdicts(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text('prompt: {thought: ["<begin of thought>", "<end of thought>"]}\n')
+    (job,) = [job for job in planned(tmp_path / "run", (TINY, overlay)) if job.rule == "verify"]
+    options = cli._parser().parse_args(shlex.split(job.command.split(" 2>&1 ")[0])[1:])
+    assert options.thought == ["<begin of thought>", "<end of thought>"]
+
+
+def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path) -> None:
+    """The student is a hub model that is trusted; the teacher is not, and has a template of its own."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(
+        "prompt: {chat_template: templates/own.jinja, chat_template_kwargs: {enable_thinking: false}}\n"
+        "teacher_prompt: {chat_template: chatml}\n"
+        "student: {hub: org/model, revision: 0123456789abcdef0123456789abcdef01234567, "
+        "trust_remote_code: true}\n"
+    )
+    file = tmp_path / "run" / "templates" / "own.jinja"
+    file.parent.mkdir(parents=True)
+    file.write_text("{{ messages }}")
+    document = yaml.safe_load(TINY.read_text())
+    del document["student"]
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(document))
+    seen: dict[str, set[tuple[bool, str, str]]] = {}
+    for job in planned(tmp_path / "run", (tmp_path / "base.yaml", overlay)):
+        if job.rule in ("generate", "sft", "grpo", "evaluate", "fetch"):
+            options = cli._parser().parse_args(
+                shlex.split(job.command.split(" 2>&1 ")[0].removeprefix("HF_HUB_OFFLINE=0 "))[1:]
+            )
+            prompt = cli.section_from(options, config.Prompt) if job.rule != "fetch" else config.Prompt()
+            words = (options.trust_remote_code, str(prompt.chat_template), str(prompt.chat_template_kwargs))
+            seen.setdefault(job.rule, set()).add(words)
+    shown = snakemake(tmp_path / "run", (tmp_path / "base.yaml", overlay), "--dry-run", "--cores", "2").stdout
+    read_by = re.findall(r"^rule (\w+):\n    input: .*templates/own\.jinja", shown, re.M)
+    assert set(read_by) == {"sft", "grpo", "evaluate"}
+    trained = {(True, "templates/own.jinja", "{'enable_thinking': False}")}
+    assert seen == {
+        "fetch": {(True, "None", "{}")},
+        "generate": {(False, "chatml", "{'enable_thinking': False}")},
+        "sft": trained,
+        "grpo": trained,
+        "evaluate": trained,
+    }
+
+
 def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
     experiment = read(TINY)
     parsed = {}

@@ -45,11 +45,17 @@ def test_a_hub_model_is_large_and_made_here(tmp_path: Path) -> None:
     hub = Study(load(document, "hub.yaml"))
     assert hub.at_scale("base", 1, 8) == 8
     assert hub.at_scale("teacher", 1, 8) == 1
+    assert (hub.trust("base"), hub.trust("teacher")) == ("", "")
+    document["student"]["trust_remote_code"] = True
+    assert Study(load(document, "hub.yaml")).trust("base") == "--trust-remote-code"
     assert (hub.roles("hub"), hub.roles("pretrain"), hub.roles("scratch")) == ("base", "teacher", "none")
 
 
 def test_options_and_constraints() -> None:
-    assert options(Prompt(), Prompt(system="a b")) == "--instruction= '--system=a b' --instruction="
+    marks = "--thought '<think>' '</think>'"
+    assert options(Prompt(), "--own", "", Prompt(system="a b")) == (
+        f"--instruction= {marks} --own '--system=a b' --instruction= {marks}"
+    )
     assert re.fullmatch(one_of(["a.b", "c"]), "a.b")
     assert not re.fullmatch(one_of(["a.b", "c"]), "axb")
     assert local_rows(Suite(families=["boolean"])) == []

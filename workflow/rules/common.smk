@@ -6,6 +6,7 @@ from pathlib import Path
 
 from glow.errors import UserError
 from glow.experiment import load
+from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: it serves the rules alone.

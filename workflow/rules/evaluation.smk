@@ -5,6 +5,7 @@ rule evaluate:
     input:
         model=lambda wildcards: study.trained_model(wildcards.model, wildcards.seed),
         suites=study.suite_files(),
+        template=template_files(experiment.prompt),
     output:
         scores=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/scores.json",
         samples=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",
@@ -22,7 +23,7 @@ rule evaluate:
         gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=options(experiment.prompt, experiment.verification, experiment.evaluation),
+        flags=options(experiment.prompt, experiment.verification, experiment.evaluation, study.trust("base")),
     shell:
         "glow evaluate --model {input.model:q} --suites {input.suites} --output {params.directory}"
         " --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"

@@ -5,6 +5,7 @@ rule grpo:
     input:
         problems=f"{RESULTS}/problems/{{domain}}/grpo.jsonl",
         model=lambda wildcards: study.initialisation(wildcards.domain, wildcards.init, wildcards.seed),
+        template=template_files(experiment.prompt),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),
@@ -22,7 +23,9 @@ rule grpo:
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         flags=(
-            options(experiment.prompt, experiment.verification, experiment.grpo) if experiment.grpo else ""
+            options(experiment.prompt, experiment.verification, experiment.grpo, study.trust("base"))
+            if experiment.grpo
+            else ""
         ),
     shell:
         "glow grpo --problems {input.problems} --model {input.model:q} --output {params.directory}"

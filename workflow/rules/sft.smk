@@ -6,6 +6,7 @@ rule sft:
         data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=study.model_path("base"),
+        template=template_files(experiment.prompt),
         objective=lambda wildcards: study.objective_files(wildcards.arm),
         # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
@@ -25,7 +26,9 @@ rule sft:
         gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=lambda wildcards: options(experiment.prompt, study.objective(wildcards.arm), experiment.sft),
+        flags=lambda wildcards: options(
+            experiment.prompt, study.objective(wildcards.arm), experiment.sft, study.trust("base")
+        ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {input.model:q}"
         " --output {params.directory} --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"

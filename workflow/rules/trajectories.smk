@@ -5,6 +5,7 @@ rule generate:
     input:
         problems=rules.problems.output.train,
         model=study.model_path("teacher"),
+        template=template_files(experiment.asked_of_teacher),
     output:
         trajectories=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz.manifest.json",
@@ -19,7 +20,7 @@ rule generate:
         gpu=study.at_scale("teacher", 0, 1),
     params:
         shards=experiment.shards,
-        flags=options(experiment.prompt, experiment.sampling),
+        flags=options(experiment.asked_of_teacher, experiment.sampling, study.trust("teacher")),
     shell:
         "glow generate --problems {input.problems} --model {input.model:q} --output {output.trajectories}"
         " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee {log}"

@@ -34,6 +34,7 @@ class Experiment(Section):
     student: Model
     teacher: Model | None = None
     prompt: Prompt = Prompt()
+    teacher_prompt: Prompt | None = Field(None, description="what of `prompt` differs for the teacher")
     domains: dict[str, Domain] = Field({})
     sampling: Sampling | None = None
     trajectories: OwnTrajectories | None = None
@@ -84,6 +85,8 @@ class Experiment(Section):
             )
         if self.domains and (self.teacher is None or self.sampling is None):
             raise ValueError("domains need a teacher and sampling")
+        if self.teacher_prompt is not None and not self.domains:
+            raise ValueError("teacher_prompt: no teacher is asked here; remove it")
         if self.teacher is not None and self.teacher.scratch is not None:
             raise ValueError("teacher: a model from scratch is untrained and cannot teach; choose another")
         for name, arm in self.arms.items():
@@ -113,6 +116,14 @@ class Experiment(Section):
             if arm.trajectories == "positive" and self.objectives[arm.objective].objective == "plain":
                 return name
         return None
+
+    @property
+    def asked_of_teacher(self) -> Prompt:
+        """The teacher's prompt: `prompt` with what `teacher_prompt` says otherwise."""
+        if self.teacher_prompt is None:
+            return self.prompt
+        given = self.teacher_prompt.model_fields_set
+        return self.prompt.model_copy(update={key: getattr(self.teacher_prompt, key) for key in given})
 
     def grpo_problems(self, domain: str) -> int:
         """How many problems of the domain are kept out of the arms as GRPO prompts."""

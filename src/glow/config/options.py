@@ -38,11 +38,18 @@ def _words(section: Section) -> Iterator[str]:
             yield option if value else "--no-" + option[2:]
         elif isinstance(value, list):
             yield from (option, *map(str, value))
+        elif isinstance(value, dict):
+            yield from _pairs(option, value)
         elif value is not None:
             yield f"{option}={value}"
-    if further:
-        yield _further_option(type(section))
-        yield from (f"{key}={json.dumps(value)}" for key, value in further.items())
+    yield from _pairs(_further_option(type(section)), further)
+
+
+def _pairs(option: str, values: dict[str, Any]) -> Iterator[str]:
+    """KEY=VALUE words with the values as JSON; nothing for no values."""
+    if values:
+        yield option
+        yield from (f"{key}={json.dumps(value)}" for key, value in values.items())
 
 
 def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None:
@@ -67,6 +74,8 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
             options["action"] = argparse.BooleanOptionalAction
         elif get_origin(kind) in (list, tuple):
             options["nargs"] = 2 if get_origin(kind) is tuple else "+"
+        elif get_origin(kind) is dict:
+            options |= {"nargs": "+", "metavar": "KEY=VALUE", "default": []}
         group.add_argument(_option(key), **options)
     if _takes_further(section):
         text = "settings of its own, the values as in JSON (clamp=[0.5,5]), texts without quotes too"
@@ -92,7 +101,7 @@ def _option(key: str) -> str:
 
 
 def _help(field: FieldInfo) -> str:
-    shown = "" if field.is_required() or field.default is None else f" (default: {field.default})"
+    shown = "" if field.is_required() or field.default in (None, {}) else f" (default: {field.default})"
     return _escaped((field.description or "") + shown)
 
 
@@ -123,6 +132,8 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
             continue
         if inner := _section_class(field.annotation):
             given[key] = section_from(arguments, inner)
+        elif get_origin(_scalar(field.annotation)) is dict:
+            given[key] = dict(_pair(word, _option(key)) for word in getattr(arguments, key))
         elif (value := getattr(arguments, key)) is not None:
             # argparse takes the value out of `--option=--`, and leaves an empty list.
             given[key] = "--" if value == [] else value

@@ -45,6 +45,14 @@ class Sft(Section):
     scheduler: str = Field("cosine", description="learning-rate schedule (transformers' names)")
     warmup_ratio: float = Field(0.1, description="share of steps that warm up", ge=0, le=1)
     max_length: int = Field(32000, description="longest prompt and response together, in tokens", gt=0)
+    too_long: Literal["refuse", "drop", "cut"] = Field(
+        "drop",
+        description="trajectories longer than max_length: refuse: stop; drop: leave out, at most the share "
+        "too_long_limit of them, and stop if there are more; cut: train on what fits",
+    )
+    too_long_limit: float = Field(
+        0.01, description="largest share of trajectories that drop leaves out", ge=0, le=1
+    )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="training precision")
     gradient_checkpointing: bool = Field(True, description="recompute activations")
     checkpoints: int = Field(4, description="resume points over the run (0: none)", ge=0)

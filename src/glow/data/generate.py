@@ -24,12 +24,13 @@ from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
 from glow.models.sampling import Completion, Request, TokenMeter
+from glow.models.templates import template_files
 
 SampleKey = tuple[str, int]
 """What names a response within a shard: problem_id and sample_index."""
 
 
-def generate(
+def generate(  # noqa: PLR0913 (a stage's paths and options)
     problems: Path,
     model: Path,
     output: Path,
@@ -37,6 +38,7 @@ def generate(
     *,
     shard: int,
     shards: int,
+    trust_remote_code: bool = False,
 ) -> None:
     """Sample `settings.sampling.samples` trajectories for each problem of shard `shard` of `shards`.
 
@@ -44,9 +46,13 @@ def generate(
     of the problems and of their sample indices, whatever the batch size and however often the stage
     was interrupted.
 
+    Args:
+        trust_remote_code: whether code in the model's directory may run.
+
     Raises:
         UserError: a problem file with a malformed row or a repeated id, a directory that holds no
-            model, a shard that does not exist, or a second process at the same shard.
+            model or one with code that may not run, a chat template that is not there, a shard that does not
+            exist, or a second process at the same shard.
     """
     manifest = Manifest("generate")
     if not 0 <= shard < shards:
@@ -57,16 +63,17 @@ def generate(
     noted = settings.model_dump() | {"shard": shard, "shards": shards}
     # A response depends neither on the batch that it is sampled in nor on how many others are asked for.
     leave_out = ("sampling.batch_size", "sampling.samples")
-    identity = run_identity(settings.model_dump(mode="json"), [problems, model], leave_out)
+    inputs = [problems, model, *template_files(settings.prompt)]
+    identity = run_identity(settings.model_dump(mode="json"), inputs, leave_out)
     with _partial(output, identity) as partial:
-        run = _sample_missing(wanted, model, settings, partial)
+        run = _sample_missing(wanted, partial, model, settings, trust_remote_code)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
         write_jsonl(output, rows)
         partial.path.unlink()
     tokens = sum(row["response_tokens"] or 0 for row in rows)
     truncated = sum(row["finish_reason"] == "length" for row in rows)
     facts = {"trajectories": len(rows), "tokens": tokens, "truncated": truncated}
-    manifest.write(output, noted, [problems, model], {**run, **facts})
+    manifest.write(output, noted, inputs, {**run, **facts})
     print(
         f"{output}: {len(rows)} trajectories of {len(mine)} problems, {tokens} tokens, "
         f"{run['tokens_per_second']:.0f} tok/s, {truncated / max(1, len(rows)):.1%} truncated"
@@ -77,7 +84,11 @@ def generate(
 
 
 def _sample_missing(
-    wanted: list[tuple[Problem, int]], model: Path, settings: GenerateSettings, partial: "_Partial"
+    wanted: list[tuple[Problem, int]],
+    partial: "_Partial",
+    model: Path,
+    settings: GenerateSettings,
+    trust_remote_code: bool,
 ) -> dict[str, Any]:
     """Sample what `partial` has not got; return what the manifest notes of this run."""
     missing = [
@@ -86,7 +97,7 @@ def _sample_missing(
     if not missing:
         return {"device": "none", "resumed": len(wanted), "tokens_per_second": 0.0}
     sampling, prompt = settings.sampling, settings.prompt
-    engine = load_engine(model, sampling)
+    engine = load_engine(model, sampling, prompt, trust_remote_code=trust_remote_code)
     requests = [
         Request(prompt_messages(problem["question"], prompt), (sampling.seed, problem["problem_id"], index))
         for problem, index in missing
@@ -111,7 +122,7 @@ def _trajectory(
     problem: Problem, index: int, completion: Completion, generator: str, seed: int
 ) -> Trajectory:
     identity = trajectory_id(problem["problem_id"], generator, seed, index, completion.text)
-    return {
+    row: Trajectory = {
         "trajectory_id": identity,
         "problem_id": problem["problem_id"],
         "family": problem.get("family"),
@@ -126,6 +137,9 @@ def _trajectory(
         "response_tokens": len(completion.token_ids),
         **gold_facts(problem),
     }
+    if completion.thought_open:
+        row["thought_open"] = True
+    return row
 
 
 # --- what an interrupted run left -----------------------------------------------------------------

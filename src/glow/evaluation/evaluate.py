@@ -29,6 +29,7 @@ from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Attempt, Problem, Sample
 from glow.models.sampling import Completion
+from glow.models.templates import template_files
 from glow.suites.files import read_suite
 from glow.suites.scorers import require_scorers
 from glow.suites.task_hooks import judge_boxed
@@ -36,20 +37,36 @@ from glow.suites.tasks import FOLDER
 from glow.verifier.verify import Verifier
 
 
-def evaluate(model: Path, suites: list[Path], output: Path, settings: EvaluationSettings) -> None:
+def evaluate(
+    model: Path,
+    suites: list[Path],
+    output: Path,
+    settings: EvaluationSettings,
+    *,
+    trust_remote_code: bool = False,
+) -> None:
     """Score `model` on every suite; write scores.json, samples.jsonl.gz and manifest.json to `output`.
 
     The scores depend on the archived samples alone (`glow.evaluation.metrics`): `glow rescore` computes
     them again from samples.jsonl.gz.
 
+    Args:
+        trust_remote_code: whether code in the model's directory may run.
+
     Raises:
-        UserError: a suite file is missing, empty or malformed, two suites have the same name, or the
-            directory is not a model.
+        UserError: a suite file is missing, empty or malformed, two suites have the same name, the directory
+            is not a model or has code that may not run, or the chat template is not there.
     """
     manifest = Manifest("evaluate")
     evaluation = settings.evaluation
-    lm = GlowModel(str(model), evaluation.engine, settings.prompt.system, settings.seed)
-    with Verifier(settings.verification) as verifier:
+    lm = GlowModel(
+        str(model),
+        evaluation.engine,
+        settings.seed,
+        prompt=settings.prompt,
+        trust_remote_code=trust_remote_code,
+    )
+    with Verifier(settings.verification, thought=settings.prompt.thought) as verifier:
         tasks = _tasks(suites, settings, verifier)
         answers = _answers(lm, tasks)
         if evaluation.samples > 1:
@@ -61,7 +78,8 @@ def evaluate(model: Path, suites: list[Path], output: Path, settings: Evaluation
     write_jsonl(output / "samples.jsonl.gz", rows)
     write_json(output / "scores.json", scores)
     facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens") or 0 for row in rows)}
-    manifest.write(output, settings.model_dump(mode="json"), [model, *suites], facts, device=lm.tested.device)
+    inputs = [model, *suites, *template_files(settings.prompt)]
+    manifest.write(output, settings.model_dump(mode="json"), inputs, facts, device=lm.tested.device)
     shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())
     print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
 
@@ -153,11 +171,12 @@ def _scored(sample: Record) -> Record:
 
 
 def _sampled(response: str, completion: Completion) -> Record:
-    return {
+    said: Record = {
         "response": str(response),
         "finish_reason": completion.finish_reason,
         "response_tokens": len(completion.token_ids),
     }
+    return said | {"thought_open": True} if completion.thought_open else said
 
 
 def _attempt(suite: str, problem: Problem, sample_index: int) -> Attempt:

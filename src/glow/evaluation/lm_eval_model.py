@@ -7,8 +7,9 @@ so, sets `--include_path` to our task files, and calls lm-eval.
 
 Every question is the user's turn of a conversation. A choice's score is the log-likelihood, summed over
 tokens, that the model's whole turn is the text of that choice: its tokens and the end of the turn. The end is
-counted so that a choice gains nothing from being the beginning of another. Documents that ask for it (MMLU as
-in the literature) are scored as lm-eval scores them: raw text, without a chat template and without the end.
+counted so that a choice gains nothing from being the beginning of another. A thought that the prompt opens
+is closed before a choice. Documents that ask for it (MMLU as in the literature) are scored as lm-eval scores
+them: raw text, without a chat template and without the end.
 """
 
 import sys
@@ -27,12 +28,16 @@ from glow.config import Decoding, Prompt
 from glow.config.options import validated
 from glow.errors import UserError
 from glow.evaluation.model_under_test import ModelUnderTest
+from glow.models.foreign_code import refuse_foreign_code
 from glow.models.load import require_model
-from glow.models.prompts import PAPER, Message, prompt_messages
+from glow.models.prompts import PAPER, Message, prompt_messages, without_instruction
 from glow.models.sampling import Key, Request
 from glow.models.scoring import Score
 from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
+
+_OF_THE_PROMPT = frozenset({"system", "chat_template", "chat_template_kwargs"})
+"""Arguments that are settings of the prompt; `system` and `chat_template` are empty for none."""
 
 _NOT_OURS = frozenset({"device", "max_batch_size"})
 """Arguments that lm-eval gives to every model, ignored: engines choose the device, batches have one size."""
@@ -45,10 +50,13 @@ class GlowModel(LM):
     Args:
         path: directory of a Hugging Face checkpoint (`--model_args path=DIR`).
         engine: transformers or vllm.
-        system: text of the system turn; empty or None for none.
         seed: each sample's own derives from (seed, problem, sample index).
         batch_size: sequences decoded together (transformers).
-        others: arguments that lm-eval gives to every model (`_NOT_OURS`), ignored; anything else is refused.
+        prompt: system text, chat template and marks of a thought; what it puts after a question is left out,
+            since the tasks do that.
+        others: `_OF_THE_PROMPT`, which replace those of `prompt`; trust_remote_code: whether code in the
+            directory may run; arguments that lm-eval gives to every model (`_NOT_OURS`), ignored. Anything
+            else is refused.
 
     Attributes:
         tested: the model itself.
@@ -61,12 +69,14 @@ class GlowModel(LM):
         self,
         path: str = "",
         engine: str = "transformers",
-        system: str | None = PAPER.system,
         seed: int = 0,
         batch_size: int | str = 256,
+        prompt: Prompt = PAPER,
         **others: Any,
     ) -> None:
         super().__init__()
+        given = {name: others.pop(name) for name in _OF_THE_PROMPT & others.keys()}
+        trust_remote_code = bool(others.pop("trust_remote_code", False))
         others = {name: value for name, value in others.items() if name not in _NOT_OURS}
         if others or not path or not str(seed).isdigit():
             wrong = (
@@ -74,11 +84,14 @@ class GlowModel(LM):
             )
             raise UserError(
                 f"--model_args: model glow takes {wrong}; path=DIR[,engine=vllm][,system=TEXT][,seed=1]"
+                "[,chat_template=NAME][,trust_remote_code=true]"
             )
         require_model(Path(path))
-        self.tested = ModelUnderTest(Path(path))
+        refuse_foreign_code(Path(path), trust_remote_code)
+        own = prompt.model_dump() | {name: None if value == "" else value for name, value in given.items()}
+        self._prompt = without_instruction(validated(Prompt, own, "--model_args {}"))
+        self.tested = ModelUnderTest(Path(path), self._prompt, trust_remote_code=trust_remote_code)
         self._engine = engine
-        self._prompt = Prompt(system=system or None)
         self._seed = int(seed)
         self._batch_size = int(batch_size) if str(batch_size).isdigit() and int(batch_size) > 1 else 256
         validated(Decoding, {"engine": engine, "max_tokens": 1}, "--model_args {}")
@@ -143,6 +156,7 @@ class GlowModel(LM):
         return self.tested.score(
             [self.conversation(asked) for asked, _ in pairs],
             [self.tested.whole_turn(said.lstrip(" ")) for _, said in pairs],
+            are_answers=True,
         )
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:

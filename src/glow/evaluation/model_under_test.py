@@ -11,13 +11,14 @@ from typing import Any
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from glow.config import Decoding
+from glow.config import Decoding, Prompt
 from glow.files.progress import progress_bar
 from glow.models.engines import load_engine
 from glow.models.load import context_size, load_model, prompt_ids, turn_end
 from glow.models.prompts import Message
 from glow.models.sampling import Completion, Engine, Request, TokenMeter
 from glow.models.scoring import Score, score_responses
+from glow.models.templates import opens_thought
 from glow.models.transformers_engine import TransformersEngine
 
 
@@ -33,12 +34,18 @@ class _Loaded:
 class ModelUnderTest:
     """The model in directory `path`, loaded when it is first needed.
 
+    Args:
+        prompt: names its chat template, and the marks of a thought.
+        trust_remote_code: whether code in the directory may run.
+
     Attributes:
         device: what it runs on; "none" until then.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, prompt: Prompt, *, trust_remote_code: bool = False) -> None:
         self.path = path
+        self._prompt = prompt
+        self._trust_remote_code = trust_remote_code
         self.device = "none"
         self._decoding: Decoding | None = None
         self._engine: Engine | None = None
@@ -48,22 +55,41 @@ class ModelUnderTest:
         """One completion for each request, in order; the engine is kept for further requests like these."""
         if self._engine is None or decoding != self._decoding:
             self.close()
-            self._engine, self._decoding = load_engine(self.path, decoding), decoding
+            self._engine = load_engine(
+                self.path, decoding, self._prompt, trust_remote_code=self._trust_remote_code
+            )
+            self._decoding = decoding
             self.device = self._engine.device
         with TokenMeter("responses", len(requests)) as meter:
             return self._engine.generate(requests, lambda place, completion: meter.add(completion))
 
     def score(
-        self, conversations: Sequence[Sequence[Message]], responses: Sequence[list[int]]
+        self,
+        conversations: Sequence[Sequence[Message]],
+        responses: Sequence[list[int]],
+        *,
+        are_answers: bool = False,
     ) -> list[Score]:
-        """Score token ids as the model's turn after each conversation; one too long loses its start."""
+        """Score token ids as the model's turn after each conversation; one too long loses its start.
+
+        Args:
+            are_answers: no response goes on with a thought that the prompt opens: it is closed before.
+        """
         loaded = self._for_scoring()
         context = context_size(loaded.model.config)
         prompts = [
-            prompt_ids(loaded.tokenizer, messages)[-max(1, context - len(response)) :]
+            prompt_ids(loaded.tokenizer, messages, self._closing(messages) if are_answers else "")[
+                -max(1, context - len(response)) :
+            ]
             for messages, response in zip(conversations, responses, strict=True)
         ]
         return self._score(loaded, prompts, responses)
+
+    def _closing(self, messages: Sequence[Message]) -> str:
+        """What closes the thought that the prompt opens, if it does."""
+        thought = self._prompt.thought
+        opened = opens_thought(self._for_scoring().tokenizer, messages, thought)
+        return f"\n{thought[1]}\n\n" if opened else ""
 
     def score_raw(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
         """Score (context, continuation) pairs of raw text, tokenized together and split as lm-eval does.
@@ -110,7 +136,9 @@ class ModelUnderTest:
                 model, tokenizer = self._engine.model, self._engine.tokenizer
             else:
                 self.close()
-                model, tokenizer = load_model(self.path)
+                model, tokenizer = load_model(
+                    self.path, self._prompt, trust_remote_code=self._trust_remote_code
+                )
             self._loaded = _Loaded(model, tokenizer, turn_end(tokenizer))
             self.device = model.device.type
         return self._loaded

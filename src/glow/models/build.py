@@ -26,7 +26,8 @@ from glow.files.records import Trajectory, read_records
 from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
-"""Weights in safetensors, configuration, tokenizer: no pickles, no code."""
+"""Weights in safetensors, configuration, tokenizer: no pickles, and `CODE` only where it is trusted."""
+CODE = ["*.py"]
 UNWANTED = ["original/*", "onnx/*"]
 """Further copies of the weights that some repositories keep."""
 
@@ -48,7 +49,7 @@ def fetch(settings: Hub, output: Path) -> None:
             settings.hub,
             revision=settings.revision,
             local_dir=partial,
-            allow_patterns=WANTED,
+            allow_patterns=WANTED + CODE if settings.trust_remote_code else WANTED,
             ignore_patterns=UNWANTED,
         )
     except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, XetDownloadError) as error:

@@ -1,6 +1,6 @@
-"""Load models and tokenizers from a directory; turn prompts into token ids; find the tokens that end a turn.
+"""Load models and tokenizers from a directory; turn prompts into token ids and token ids into text.
 
-Nothing here uses a network, and no pickle is read.
+Nothing here uses a network, no pickle is read, and no code of a model runs unless it is trusted.
 """
 
 import json
@@ -9,33 +9,58 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from jinja2 import TemplateError, TemplateSyntaxError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from glow.errors import UserError
+from glow.config import Prompt
+from glow.errors import UserError, abbreviated
+from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
+from glow.models.templates import render, use_template
+from glow.verifier.thoughts import Thought
+
+_OWN = Prompt()
+"""Leaves a model its own chat template."""
 
 
-def load_model(model: Path) -> tuple[Any, PreTrainedTokenizerBase]:
+def load_model(
+    model: Path, prompt: Prompt = _OWN, *, trust_remote_code: bool = False
+) -> tuple[Any, PreTrainedTokenizerBase]:
     """The causal language model of a directory, ready to run, and its tokenizer.
 
     bfloat16 on a CUDA device if there is one, else float32 on the CPU.
 
     Raises:
-        UserError: the directory has no such model, or its tokenizer has no chat template.
+        UserError: as `load_tokenizer` and `load_network`.
     """
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(model, prompt, trust_remote_code=trust_remote_code)
     cuda = torch.cuda.is_available()
+    dtype = torch.bfloat16 if cuda else torch.float32
+    loaded: torch.nn.Module = load_network(model, dtype, trust_remote_code=trust_remote_code)
+    return loaded.to("cuda" if cuda else "cpu").eval(), tokenizer
+
+
+def load_network(model: Path, dtype: torch.dtype, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The causal language model of a directory, on the CPU.
+
+    Args:
+        trust_remote_code: whether code in the directory may run.
+
+    Raises:
+        UserError: the directory has no such model, or it needs code that may not run.
+    """
+    require_model(model)
+    refuse_foreign_code(model, trust_remote_code)
     transformers_logging.disable_progress_bar()
     try:
-        loaded: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
-            model, dtype=torch.bfloat16 if cuda else torch.float32, local_files_only=True
+        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model, dtype=dtype, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise _no_model(model, error) from error
-    return loaded.to("cuda" if cuda else "cpu").eval(), tokenizer
+    return network
 
 
 def require_model(model: Path) -> None:
@@ -50,21 +75,35 @@ def require_model(model: Path) -> None:
         )
 
 
-def load_tokenizer(model: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model directory; it must have a chat template.
+def load_tokenizer(
+    model: Path, prompt: Prompt = _OWN, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory, with the chat template and the variables that `prompt` asks for.
+
+    Args:
+        trust_remote_code: whether code in the directory may run.
 
     Raises:
-        UserError: `model` is not a model directory, or its tokenizer cannot be read or has no chat template.
+        UserError: `model` is not a model directory, its tokenizer cannot be read, or it needs code that may
+            not run; there is no chat template, or not the one that is asked for.
     """
     require_model(model)
+    refuse_foreign_code(model, trust_remote_code)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise _no_model(model, error) from error
-    if tokenizer.chat_template is None:
-        raise UserError(
-            f"{model}: its tokenizer has no chat template; add chat_template.jinja to the directory"
+        tokenizer = AutoTokenizer.from_pretrained(
+            model, local_files_only=True, trust_remote_code=trust_remote_code
         )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _no_model(model, error) from error
+    try:
+        use_template(tokenizer, prompt)
+        render(tokenizer, [{"role": "user", "content": "a question"}])
+    except TemplateSyntaxError as error:
+        raise UserError(f"{model}: chat template: line {error.lineno}: {error.message}") from error
+    except TemplateError:
+        pass  # a template may refuse this conversation and take another
+    except UserError as error:
+        raise UserError(f"{model}: {error}") from None
     return tokenizer
 
 
@@ -73,30 +112,43 @@ def _no_model(model: Path, error: Exception) -> UserError:
     return UserError(f"{model}: cannot be read as a causal language model: {reason[:300]}")
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], begun: str = "") -> list[int]:
     """Token ids of a conversation up to where the model's turn begins.
 
+    Args:
+        begun: the turn's beginning, where it is given.
+
     Raises:
-        UserError: the chat template refuses the conversation (some have no system turn).
+        UserError: the chat template refuses it (some have no system turn), or leaves a text out.
     """
     try:
-        text = _render(tokenizer, messages, add_generation_prompt=True)
+        text = render(tokenizer, messages, add_generation_prompt=True)
     except TemplateError as error:
         raise UserError(
-            f"the model's chat template refuses the prompt: {error}; change prompt.system"
+            f"the model's chat template refuses the prompt: {error}; change prompt.system, or choose another "
+            "template (prompt.chat_template)"
         ) from error
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    for message in messages:
+        if message["content"].strip() not in text:
+            raise UserError(
+                f"the chat template leaves out the text of the {message['role']}: "
+                f"{abbreviated(message['content'])}; choose another (prompt.chat_template)"
+            )
+    return tokenizer(text + begun, add_special_tokens=False)["input_ids"]
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], add_generation_prompt: bool = False
-) -> str:
-    """The text that the chat template makes of a conversation."""
-    text = tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-    )
-    assert isinstance(text, str)  # of one conversation, not tokenised
+def response_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], thought: Thought) -> str:
+    """The text of a response, without special tokens but those that the marks of a thought consist of."""
+    kept = {token for mark in thought for token in tokenizer(mark, add_special_tokens=False)["input_ids"]}
+    special = _special(tokenizer)
+    shown = [token for token in ids if token in kept or token not in special]
+    text = tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)  # of one list of ids, not of several
     return text
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    return {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -124,10 +176,15 @@ def _after_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The special token that follows a model's turn in the chat template; None if there is not one."""
     answer = "an answer"
     turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
-    _, found, after = _render(tokenizer, turns).rpartition(answer)
-    ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
-    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return ids[0] if ids and ids[0] in special else None
+    system = {"role": "system", "content": "a rule"}
+    for conversation in (turns, [system, *turns]):  # some templates have no system turn, some demand one
+        try:
+            _, found, after = render(tokenizer, conversation).rpartition(answer)
+        except TemplateError:
+            continue
+        ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
+        return ids[0] if ids and ids[0] in _special(tokenizer) else None
+    return None
 
 
 def context_size(config: Any) -> int:

@@ -27,8 +27,10 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from glow.config import Decoding
 from glow.files.progress import progress_bar
 from glow.files.records import FinishReason
-from glow.models.load import prompt_ids
+from glow.models.load import prompt_ids, response_text
 from glow.models.prompts import Message
+from glow.models.templates import opens_thought
+from glow.verifier.thoughts import Thought
 
 Key = tuple[int, str, int]
 
@@ -46,13 +48,15 @@ class Completion:
     """One sampled response.
 
     `token_ids` and all counts leave out the stop token. A response that reaches the token limit first has
-    exactly that many tokens and the finish reason `length`.
+    exactly that many tokens and the finish reason `length`. `thought_open`: the prompt left a thought open,
+    with which the response goes on.
     """
 
     text: str
     token_ids: list[int]
     prompt_tokens: int
     finish_reason: FinishReason
+    thought_open: bool = False
 
 
 Sampled = tuple[int, list[int], FinishReason]
@@ -149,9 +153,15 @@ class Sampler(ABC):
     device: str
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, decoding: Decoding, context: int, batch_size: int
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        decoding: Decoding,
+        thought: Thought,
+        context: int,
+        batch_size: int,
     ) -> None:
         self.tokenizer = tokenizer
+        self._thought = thought
         self._temperature = decoding.temperature
         self._top_p = decoding.top_p
         self._max_tokens = decoding.max_tokens
@@ -168,13 +178,14 @@ class Sampler(ABC):
 
     def generate(self, requests: Sequence[Request], on_done: OnDone | None = None) -> list[Completion]:
         """Sample one completion a request, in the order of the requests."""
-        prompts = self._prompts(requests)
+        rendered = self._rendered(requests)
+        prompts = [ids for ids, _ in rendered]
         completions: dict[int, Completion] = {}
 
         def finish(index: int, ids: list[int], reason: FinishReason) -> None:
-            text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            assert isinstance(text, str)  # of one list of ids, not of several
-            completions[index] = Completion(text, ids, len(prompts[index]), reason)
+            text = response_text(self.tokenizer, ids, self._thought)
+            prompt, thought_open = rendered[index]
+            completions[index] = Completion(text, ids, len(prompt), reason, thought_open)
             if on_done is not None:
                 on_done(index, completions[index])
 
@@ -189,14 +200,18 @@ class Sampler(ABC):
                 finish(batch[row], ids, reason)
         return [completions[index] for index in range(len(requests))]
 
-    def _prompts(self, requests: Sequence[Request]) -> list[list[int]]:
-        """The token ids of each prompt; a repeated conversation is rendered only once."""
-        rendered: dict[str, list[int]] = {}
+    def _rendered(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
+        """Each prompt's token ids, and whether it opens a thought; one that repeats is rendered once."""
+        rendered: dict[str, tuple[list[int], bool]] = {}
         prompts = []
         for request in requests:
             conversation = json.dumps(request.messages)
             if conversation not in rendered:
-                rendered[conversation] = prompt_ids(self.tokenizer, request.messages)
+                ids = prompt_ids(self.tokenizer, request.messages)
+                rendered[conversation] = (
+                    ids,
+                    opens_thought(self.tokenizer, request.messages, self._thought),
+                )
             prompts.append(rendered[conversation])
         return prompts
 

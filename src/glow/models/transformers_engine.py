@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from glow.config import Decoding
+from glow.config import Decoding, Prompt
 from glow.models.load import context_size, load_model, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, choose_tokens, uniforms
 
@@ -23,9 +23,10 @@ class TransformersEngine(Sampler):
     The loop is our own because `generate` has no randomness per row, and keeps finished rows to the end.
     """
 
-    def __init__(self, model: Path, decoding: Decoding) -> None:
-        self.model, tokenizer = load_model(model)
-        super().__init__(tokenizer, decoding, context_size(self.model.config), decoding.batch_size)
+    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
+        self.model, tokenizer = load_model(model, prompt, trust_remote_code=trust_remote_code)
+        context = context_size(self.model.config)
+        super().__init__(tokenizer, decoding, prompt.thought, context, decoding.batch_size)
         self.device = self.model.device.type
         self._stops = torch.tensor(stop_ids(tokenizer, model), device=self.device)
 

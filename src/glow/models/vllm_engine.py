@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from glow.config import Decoding
+from glow.config import Decoding, Prompt
 from glow.errors import UserError
 from glow.models.load import context_size, load_tokenizer, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, key_hash
@@ -26,8 +26,8 @@ _VLLM_CHUNK = 1024
 class VllmEngine(Sampler):
     """vLLM, on any hardware that it supports. It makes its own batches: `batch_size` is unused."""
 
-    def __init__(self, model: Path, decoding: Decoding) -> None:
-        tokenizer = load_tokenizer(model)
+    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
+        tokenizer = load_tokenizer(model, prompt, trust_remote_code=trust_remote_code)
         os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report to its makers
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
         try:
@@ -37,9 +37,9 @@ class VllmEngine(Sampler):
                 f"engine vllm: vLLM cannot be imported ({error}); `pip install glow-sft[vllm]` in a "
                 "separate environment, or choose engine transformers"
             ) from error
-        model_context = context_size(AutoConfig.from_pretrained(model, local_files_only=True))
-        context = min(model_context, _PROMPT_ROOM + decoding.max_tokens)
-        super().__init__(tokenizer, decoding, context, _VLLM_CHUNK)
+        config = AutoConfig.from_pretrained(model, local_files_only=True, trust_remote_code=trust_remote_code)
+        context = min(context_size(config), _PROMPT_ROOM + decoding.max_tokens)
+        super().__init__(tokenizer, decoding, prompt.thought, context, _VLLM_CHUNK)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self._stops = stop_ids(tokenizer, model)
         self._vllm = vllm
@@ -47,6 +47,7 @@ class VllmEngine(Sampler):
             model=str(model),
             dtype="bfloat16" if self.device == "cuda" else "float32",
             max_model_len=context,
+            trust_remote_code=trust_remote_code,
         )
 
     def close(self) -> None:

@@ -211,6 +211,57 @@ def test_a_model_is_written_in_four_ways(tmp_path: Path) -> None:
     pinned = config.Hub(hub="Qwen/Qwen2.5-7B", revision=HASH)
     assert config.Model.model_validate(f"Qwen/Qwen2.5-7B@{HASH}").hub == pinned
     assert config.Model.model_validate({"hub": "Qwen/Qwen2.5-7B", "revision": HASH}).hub == pinned
+    assert not pinned.trust_remote_code
+    flat = {"hub": "Qwen/Qwen2.5-7B", "revision": HASH, "trust_remote_code": True}
+    assert config.Model.model_validate(flat).hub == config.Hub(**flat)
+
+
+def test_only_a_hub_model_at_its_commit_can_be_trusted(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    own = {"path": str(tmp_path), "trust_remote_code": True}
+    assert "student.trust_remote_code: unknown key" in refusal(changed(student=own))
+    floating = {"hub": "Qwen/Qwen2.5-7B", "trust_remote_code": True}
+    assert "revision: missing" in refusal(changed(student=floating))
+
+
+# --- prompts ------------------------------------------------------------------------------------
+
+
+def test_the_teachers_prompt_is_the_prompt_but_for_what_it_names() -> None:
+    prompt = {"system": "Be right.", "chat_template": "qwen3", "chat_template_kwargs": {"a": 1}}
+    given = changed(prompt=prompt, teacher_prompt={"system": None, "chat_template_kwargs": {"b": 2}})
+    asked = load(given, "some.yaml").asked_of_teacher
+    assert asked == config.Prompt(chat_template="qwen3", chat_template_kwargs={"b": 2})
+    assert load(changed(prompt=prompt), "some.yaml").asked_of_teacher == config.Prompt(**prompt)
+
+
+def test_a_teachers_prompt_without_a_teacher_is_refused(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}")
+    own = changed(domains=None, teacher=None, sampling=None, suites__reversal__domain=None)
+    own |= {"trajectories": {"files": [str(rows)], "domain": "maths", "grpo": 8}, "teacher_prompt": {}}
+    assert refusal(own) == "some.yaml: teacher_prompt: no teacher is asked here; remove it"
+
+
+@pytest.mark.parametrize(
+    ("key", "prompt", "message"),
+    [
+        (
+            "prompt",
+            {"chat_template": "qwen3_trainin"},
+            "no chat template is named 'qwen3_trainin'; did you mean",
+        ),
+        ("teacher_prompt", {"chat_template": "no/such.jinja"}, "no/such.jinja: cannot be read"),
+    ],
+)
+def test_a_chat_template_that_is_not_there_is_named(key: str, prompt: dict[str, Any], message: str) -> None:
+    assert f"some.yaml: {key}.chat_template: {message}" in refusal(changed(**{key: prompt}))
+
+
+@pytest.mark.parametrize("name", ["messages", "add_generation_prompt", "enable-thinking", "a b", ""])
+def test_a_variable_that_a_template_cannot_have_is_refused(name: str) -> None:
+    said = refusal(changed(prompt={"chat_template_kwargs": {name: True}}))
+    assert f"prompt.chat_template_kwargs: {name!r} cannot be set" in said
 
 
 def test_a_path_that_is_no_model_is_refused(tmp_path: Path) -> None:

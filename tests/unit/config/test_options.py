@@ -25,8 +25,14 @@ SECTIONS: list[config.Section] = [
     ),
     config.Scratch(vocabulary=512),
     config.Hub(hub="Qwen/Qwen2.5-7B", revision="0" * 40),
+    config.Hub(hub="Qwen/Qwen2.5-7B", revision="0" * 40, trust_remote_code=True),
     config.Prompt(system="You are a helpful assistant.", instruction="put it in \\boxed{}."),
     config.Prompt(),
+    config.Prompt(
+        chat_template="my templates/own.jinja",
+        chat_template_kwargs={"a": True, "b": None, "c": "true", "d": ["x", 1.5], "e": {"f": "=é'\""}},
+        thought=("<|channel|>analysis", "<|channel|>final"),
+    ),
     config.Problems(families=["reversal"], train=5),
     config.Fields(label="is_right"),
     config.Sampling(max_tokens=10, samples=2, temperature=0.0),
@@ -60,7 +66,13 @@ def test_the_flags_of_a_section_by_hand() -> None:
     assert flags(config.ObjectiveChoice(objective="glow", alpha=2.0, clamp=[0.5, 5.0])) == (
         "--objective=glow --objective-settings alpha=2.0 'clamp=[0.5, 5.0]'"
     )
-    assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b'"
+    assert flags(config.Prompt(instruction="a b")) == "'--instruction=a b' --thought '<think>' '</think>'"
+    variables = {"enable_thinking": False, "effort": "1"}
+    given = config.Prompt(chat_template="qwen3", chat_template_kwargs=variables)
+    assert flags(given) == (
+        "--instruction= --chat-template=qwen3 --chat-template-kwargs enable_thinking=false 'effort=\"1\"' "
+        "--thought '<think>' '</think>'"
+    )
 
 
 def test_a_suites_domain_and_group_are_no_options() -> None:

@@ -22,10 +22,14 @@ ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "config" / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
-LIKE = {"teacher": "student"}
+LIKE = {"teacher": "student", "teacher_prompt": "prompt"}
 """Sections whose keys are explained once, under another name."""
 
-WRITTEN = {"student.hub.hub": None, "student.hub.revision": "student.revision"}
+WRITTEN = {
+    "student.hub.hub": None,
+    "student.hub.revision": "student.revision",
+    "student.hub.trust_remote_code": "student.trust_remote_code",
+}
 """Keys that stand elsewhere in a file: a hub model is written flat (None: the section's own key)."""
 
 
@@ -140,7 +144,7 @@ def test_the_default_is_the_models(name: str) -> None:
         written = re.match(r"`([^`]+)`", said)
         assert written is not None, said
         shown = yaml.safe_load(written[1])
-        assert type(shown) is type(field.default) or isinstance(field.default, Section)
+        assert type(shown) is type(field.default) or isinstance(field.default, Section | tuple)
         assert TypeAdapter(field.annotation).validate_python(shown) == field.default
 
 

@@ -23,6 +23,7 @@ class FakeEngine:
 
     asked: ClassVar[list[Request]] = []
     lives = 10**9
+    thought_open = False
     device = "cpu"
 
     def generate(self, requests: list[Request], on_done: OnDone) -> list[Completion]:
@@ -36,7 +37,7 @@ class FakeEngine:
             seed, problem, sample = requests[index].key
             text = f"{requests[index].messages[-1]['content']} {seed}/{problem}/{sample} £\u2028"
             reason = "length" if sample == 0 else "stop"
-            completions.append(Completion(text, [1] * (sample + 2), 7, reason))
+            completions.append(Completion(text, [1] * (sample + 2), 7, reason, self.thought_open))
             on_done(index, completions[-1])
         return completions[::-1]
 
@@ -46,7 +47,7 @@ class FakeEngine:
 
 @pytest.fixture(autouse=True)
 def fake_engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
-    monkeypatch.setattr(stage, "load_engine", lambda model, sampling: FakeEngine())
+    monkeypatch.setattr(stage, "load_engine", lambda *given, **trust: FakeEngine())
     monkeypatch.setattr(FakeEngine, "asked", [])
     monkeypatch.setattr(FakeEngine, "lives", 10**9)
     return FakeEngine
@@ -99,6 +100,27 @@ def test_rows_are_trajectories(problems: Path, model: Path, tmp_path: Path) -> N
         "prompt_tokens": 7,
         "response_tokens": 4,
     }
+
+
+def test_a_row_says_that_the_prompt_opened_a_thought(
+    problems: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "thought_open", True)
+    rows = list(read_jsonl(run(problems, model, tmp_path / "out.jsonl.gz")))
+    assert {row["thought_open"] for row in rows} == {True}
+
+
+def test_the_text_of_a_template_is_part_of_the_run(
+    problems: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template, output = tmp_path / "own.jinja", tmp_path / "out.jsonl"
+    settings = GenerateSettings(sampling=SAMPLING, prompt=Prompt(chat_template=str(template)))
+    for text in ("one", "two"):
+        template.write_text(text)
+        FakeEngine.lives = 5
+        with pytest.raises(KeyboardInterrupt):
+            generate(problems, model, output, settings, shard=0, shards=1)
+    assert "of another run (input 3 (own.jinja) has changed)" in capsys.readouterr().err
 
 
 def test_manifest_and_closing_line(

@@ -4,6 +4,7 @@ import json
 import math
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -130,8 +131,49 @@ def scripted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, engine:
     directory = tmp_path_factory.mktemp("scripted")
     files = suite_files(directory, sums=SUMS, pick=PICK, dates=DATES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_under_test, "load_engine", lambda model, settings: engine)
+        patch.setattr(model_under_test, "load_engine", lambda *_, **__: engine)
         return run(tiny_model, files, directory / "out")
+
+
+def test_a_thought_that_the_prompt_opened_is_in_the_rows(tiny_model: Path, tmp_path: Path) -> None:
+    """The engine gets the whole prompt; a box in a thought that never ends is no answer."""
+    texts = {"p-1": "Try \\boxed{4}. Hmm", "p-2": "Try \\boxed{7}.</think> \\boxed{5}", "p-3": "\\boxed{6}"}
+    given: list[Any] = []
+
+    class Thinks(ScriptedEngine):
+        def generate(self, requests: list[Request], on_done: OnDone) -> list[Completion]:
+            return [Completion(texts[r.key[1]], [3], 9, "stop", r.key[1] != "p-3") for r in requests]
+
+    def start(*words: Any, trust_remote_code: bool) -> Thinks:
+        given.append((words[2], trust_remote_code))
+        return Thinks()
+
+    prompt = Prompt(system="Be right.", chat_template="qwen3", chat_template_kwargs={"enable_thinking": True})
+    settings = EvaluationSettings(
+        prompt=prompt, evaluation=Evaluation(max_tokens=9, entropy_samples=0), seed=0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_under_test, "load_engine", start)
+        evaluate(tiny_model, suite_files(tmp_path, sums=SUMS), tmp_path / "out", settings)
+    assert given == [(prompt, False)]
+    rows = samples(tmp_path / "out")
+    assert [row["verdict"] for row in rows] == ["unparsed", "correct", "correct"]
+    assert [row.get("thought_open") for row in rows] == [True, True, None]
+
+
+def test_the_marks_of_a_thought_are_those_of_the_prompt(tiny_model: Path, tmp_path: Path) -> None:
+    class Thinks(ScriptedEngine):
+        def generate(self, requests: list[Request], on_done: OnDone) -> list[Completion]:
+            return [Completion("[[ \\boxed{4}", [3], 9, "stop") for _ in requests]
+
+    prompt = Prompt(thought=("[[", "]]"))
+    settings = EvaluationSettings(
+        prompt=prompt, evaluation=Evaluation(max_tokens=9, entropy_samples=0), seed=0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_under_test, "load_engine", lambda *_, **__: Thinks())
+        evaluate(tiny_model, suite_files(tmp_path, sums=SUMS[:1]), tmp_path / "out", settings)
+    assert [row["verdict"] for row in samples(tmp_path / "out")] == ["unparsed"]
 
 
 def test_every_suite_is_asked_at_once_in_our_words(scripted: Path, engine: ScriptedEngine) -> None:

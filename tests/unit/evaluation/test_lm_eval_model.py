@@ -18,7 +18,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from glow import cli
-from glow.config import Evaluation, EvaluationSettings, Suite
+from glow.config import Evaluation, EvaluationSettings, Prompt, Suite
 from glow.errors import UserError
 from glow.evaluation import lm_eval_model
 from glow.evaluation.evaluate import evaluate
@@ -189,7 +189,7 @@ def test_raw_log_likelihoods_equal_lm_evals_own_model(tiny_model: Path) -> None:
     theirs = HFLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=1).loglikelihood(
         requests
     )
-    ours = ModelUnderTest(tiny_model).score_raw(pairs)
+    ours = ModelUnderTest(tiny_model, PAPER).score_raw(pairs)
     for (likelihood, greedy), score in zip(theirs, ours, strict=True):
         assert score.log_likelihood == pytest.approx(likelihood, abs=1e-4)
         assert score.greedy == greedy
@@ -249,12 +249,31 @@ def test_a_foreign_choice_is_a_turn_without_the_space_before_it(tiny_model: Path
         for said in (" yes", "yes")
     )
     assert spaced == bare
-    tested = ModelUnderTest(tiny_model)
+    tested = ModelUnderTest(tiny_model, PAPER)
     turn = tested.score(
         [[{"role": "system", "content": PAPER.system}, {"role": "user", "content": "Q?"}]],
         [tested.whole_turn("yes")],
     )
     assert bare[0][0] == turn[0].log_likelihood
+
+
+def test_a_choice_is_scored_behind_the_thought_that_the_prompt_opens(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """As behind a template that closes it; what was sampled is scored where it was sampled."""
+    asked = [{"role": "user", "content": "5 plus 1"}]
+    tested = []
+    for name, begun in (("opens", "<think>\\n"), ("closes", "<think>\\n\\n</think>\\n\\n")):
+        file = tmp_path / f"{name}.jinja"
+        file.write_text(
+            "{%- for m in messages -%}{{- m.role + ': ' + m.content + '<|im_end|>' -}}{%- endfor -%}"
+            f"{{%- if add_generation_prompt -%}}{{{{- 'assistant: {begun}' }}}}{{%- endif -%}}"
+        )
+        tested.append(ModelUnderTest(tiny_model, Prompt(chat_template=str(file))))
+    opens, closes = tested
+    turn = opens.whole_turn("6")
+    assert opens.score([asked], [turn], are_answers=True) == closes.score([asked], [turn], are_answers=True)
+    assert opens.score([asked], [turn]) != closes.score([asked], [turn])
 
 
 # --- the model `glow` ----------------------------------------------------------------------------
@@ -285,7 +304,7 @@ class Scripted:
 def test_verdicts_are_those_of_the_stage(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda model, settings: Scripted())
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda *_, **__: Scripted())
     Scripted.asked = []
     file = questions(tmp_path)
     write_suite("questions", Suite(file=file), tmp_path / "suites" / "questions.jsonl")
@@ -359,6 +378,10 @@ def test_the_command_line(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
         (["--tasks", "glow_gym", "--model_args", "engine=vllm"], "model glow takes a path; path=DIR"),
         (["--tasks", "glow_gym", "--model_args", "path={},seed=x"], "takes a whole number as seed; path=DIR"),
         (["--tasks", "glow_gym", "--model_args", "path={},engine=foo"], "--model_args engine: Input should"),
+        (
+            ["--tasks", "glow_gym", "--model_args", '{"path": "{}", "chat_template_kwargs": {"tools": 1}}'],
+            "--model_args chat_template_kwargs: 'tools' cannot be set",
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(
@@ -375,6 +398,31 @@ def test_mistakes_on_the_command_line(
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("glow lm-eval: ")]
     assert len(shown) == 1
     assert re.search(message, shown[0])
+
+
+def test_the_template_is_chosen_on_the_command_line(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def start(*words: Any, trust_remote_code: bool) -> Scripted:
+        given.append((words[2], trust_remote_code))
+        return Scripted()
+
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", start)
+    variables = {"enable_thinking": False}
+    of_json = {"path": str(tiny_model), "chat_template": "qwen3", "chat_template_kwargs": variables}
+    words = [f"path={tiny_model},chat_template=chatml,system=,trust_remote_code=True", json.dumps(of_json)]
+    for arguments in words:
+        lm_eval_model.run_lm_eval(
+            ["run", "--model", "glow", "--model_args", arguments, "--tasks", "glow_questions",
+             "--metadata", json.dumps({"file": str(questions(tmp_path))})]
+        )  # fmt: skip
+    assert given == [
+        (Prompt(chat_template="chatml"), True),
+        (Prompt(system=PAPER.system, chat_template="qwen3", chat_template_kwargs=variables), False),
+    ]
 
 
 def test_the_command_run_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,7 +499,7 @@ def ask(model: GlowModel, *stops: str) -> list[str]:
 
 @pytest.fixture
 def scripted(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> GlowModel:
-    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda model, settings: Scripted())
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda *_, **__: Scripted())
     Scripted.asked = []
     return GlowModel(str(tiny_model), seed=3)
 

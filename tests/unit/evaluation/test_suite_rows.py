@@ -36,7 +36,7 @@ class Recorder:
 def run(
     model: Path, folder: Path, rows: list[Record], engine: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> list[Record]:
-    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda *_: engine)
+    monkeypatch.setattr("glow.evaluation.model_under_test.load_engine", lambda *_, **__: engine)
     write_jsonl(folder / "mine.jsonl", rows)
     settings = Evaluation(max_tokens=8, entropy_samples=0)
     evaluate(

@@ -67,9 +67,16 @@ def test_fetch_takes_weights_and_tokenizer_and_no_pickle(
     found = {str(path.relative_to(tmp_path / "base")) for path in (tmp_path / "base").rglob("*")}
     assert found == {*FILES[:8], "manifest.json"}
     manifest = json.loads((tmp_path / "base" / "manifest.json").read_text())
-    assert manifest["settings"] == {"hub": "org/name", "revision": COMMIT}
+    assert manifest["settings"] == {"hub": "org/name", "revision": COMMIT, "trust_remote_code": False}
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
     assert "org/name@0123456789ab" in capsys.readouterr().out
+
+
+def test_fetch_takes_the_code_of_a_trusted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "snapshot_download", _hub(FILES))
+    models.fetch(HUB.model_copy(update={"trust_remote_code": True}), tmp_path / "base")
+    found = {path.name for path in (tmp_path / "base").iterdir()}
+    assert found == {*FILES[:8], "modeling_custom.py", "manifest.json"}
 
 
 def test_cut_off_download_leaves_no_model_and_goes_on_later(

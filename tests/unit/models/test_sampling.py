@@ -20,7 +20,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from glow.config import Decoding
+from glow.config import Decoding, Prompt
+from glow.config.models import EngineName
 from glow.errors import UserError
 from glow.models import load
 from glow.models.engines import load_engine
@@ -46,7 +47,7 @@ def requests(samples: int = 2) -> list[Request]:
 
 
 def sampled(model: Path, asked: list[Request], **settings: float) -> list[Completion]:
-    engine = load_engine(model, Decoding(**{"max_tokens": 12, **settings}))
+    engine = load_engine(model, Decoding(**{"max_tokens": 12, **settings}), Prompt())
     completions = engine.generate(asked)
     engine.close()
     return completions
@@ -245,7 +246,7 @@ def test_length_is_the_finish_reason_when_tokens_run_out(tiny_model: Path) -> No
 
 def test_on_done_tells_each_completion_once(tiny_model: Path) -> None:
     told: dict[int, Completion] = {}
-    engine = load_engine(tiny_model, Decoding(max_tokens=6, batch_size=4))
+    engine = load_engine(tiny_model, Decoding(max_tokens=6, batch_size=4), Prompt())
     completions = engine.generate(requests(), lambda index, completion: told.update({index: completion}))
     assert [told[index] for index in range(len(told))] == completions
 
@@ -288,7 +289,7 @@ def test_turns_end_as_the_template_says(tiny_model: Path, tmp_path: Path) -> Non
 
 def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no model here \(no config.json\)"):
-        load_engine(tmp_path / "nowhere", Decoding(max_tokens=1))
+        load_engine(tmp_path / "nowhere", Decoding(max_tokens=1), Prompt())
 
 
 def test_a_model_without_a_chat_template_is_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -297,14 +298,14 @@ def test_a_model_without_a_chat_template_is_refused(tiny_model: Path, tmp_path: 
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text((tiny_model / "config.json").read_text())
     with pytest.raises(UserError, match="its tokenizer has no chat template"):
-        load_engine(tmp_path, Decoding(max_tokens=1))
+        load_engine(tmp_path, Decoding(max_tokens=1), Prompt())
 
 
 def test_a_model_without_weights_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text((tiny_model / "config.json").read_text())
     with pytest.raises(UserError, match="cannot be read as a causal language model"):
-        load_engine(tmp_path, Decoding(max_tokens=1))
+        load_engine(tmp_path, Decoding(max_tokens=1), Prompt())
 
 
 def test_a_template_that_refuses_the_prompt_is_named(tiny_model: Path) -> None:
@@ -314,6 +315,19 @@ def test_a_template_that_refuses_the_prompt_is_named(tiny_model: Path) -> None:
         UserError, match=r"refuses the prompt: System role not supported; change prompt\.system"
     ):
         load.prompt_ids(tokenizer, [{"role": "system", "content": "Be right."}])
+
+
+@pytest.mark.parametrize("name", ["transformers", "vllm"])
+def test_a_completion_says_that_its_prompt_opened_a_thought(
+    name: EngineName, tiny_model: Path, fake_vllm: None
+) -> None:
+    for template, is_open in (("deepseek_r1_distill", True), ("qwen3", False)):
+        engine = load_engine(tiny_model, Decoding(engine=name, max_tokens=1), Prompt(chat_template=template))
+        assert {completion.thought_open for completion in engine.generate(requests())} == {is_open}
+        engine.close()
+    marks = Prompt(chat_template="deepseek_r1_distill", thought=("<a>", "</a>"))
+    engine = load_engine(tiny_model, Decoding(engine=name, max_tokens=1), marks)
+    assert {completion.thought_open for completion in engine.generate(requests())} == {False}
 
 
 # --- vLLM ---------------------------------------------------------------------------------------
@@ -357,7 +371,9 @@ def test_vllm_requests_and_responses_are_mapped(tiny_model: Path, fake_vllm: Non
     Prompts as token ids, parameters per request, order kept over chunks sorted by length, the stop
     token taken off. It does not show that vLLM accepts these calls or what it samples.
     """
-    engine = load_engine(tiny_model, Decoding(engine="vllm", max_tokens=25, temperature=0.6, top_p=0.95))
+    engine = load_engine(
+        tiny_model, Decoding(engine="vllm", max_tokens=25, temperature=0.6, top_p=0.95), Prompt()
+    )
     asked = requests()
     completions = engine.generate(asked)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -375,6 +391,7 @@ def test_vllm_requests_and_responses_are_mapped(tiny_model: Path, fake_vllm: Non
     assert len({p.seed for p in parameters}) == len(asked)
     assert all(0 <= p.seed < 2**63 for p in parameters)
     assert engine._llm.options["model"] == str(tiny_model)
+    assert engine._llm.options["trust_remote_code"] is False
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "2"), ("40", "40")])
@@ -384,24 +401,24 @@ def test_vllm_takes_little_of_a_machines_memory_unless_told(
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
     if given is not None:
         monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", given)
-    load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5))
+    load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5), Prompt())
     assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == used
 
 
 def test_vllm_seeds_do_not_depend_on_the_order(tiny_model: Path, fake_vllm: None) -> None:
     """Our side only: that the same sample is given the same seed, wherever it stands."""
-    engine = load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5))
+    engine = load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5), Prompt())
     seeds = []
     for asked in (requests(), requests()[::-1], requests()[2:3]):
         engine.generate(asked)
-        order = sorted(range(len(asked)), key=lambda i: (-len(engine._prompts(asked)[i]), i))
+        order = sorted(range(len(asked)), key=lambda i: (-len(engine._rendered(asked)[i][0]), i))
         seeds.append({asked[i].key: p.seed for i, p in zip(order, engine._llm.parameters, strict=True)})
     assert seeds[0] == seeds[1]
     assert seeds[2].items() <= seeds[0].items()
 
 
 def test_vllm_is_stopped_on_close(tiny_model: Path, fake_vllm: None) -> None:
-    engine = load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5))
+    engine = load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5), Prompt())
     llm = engine._llm
     engine.close()
     assert llm.stopped
@@ -412,4 +429,4 @@ def test_without_vllm_the_message_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(UserError, match=r"pip install glow-sft\[vllm\]"):
-        load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5))
+        load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5), Prompt())
