@@ -4,9 +4,10 @@
 
 Beyond `glow_runs.SETTINGS`, settings may be: shard (put the model under FSDP2; accelerate does that on
 accelerators only, so it is done by hand with the same torch call), resume (as for `train`), kill_at (a
-step that the process does not survive) and kill_in_save (a step, and before what of its checkpoint the
-process dies: "ledger", "random state", "mark" or "rotation").
-It leaves parameters.safetensors and log.json.
+step that the process does not survive), kill_in_save (a step, and before what of its checkpoint the
+process dies: "ledger", "random state", "mark" or "rotation") and spoil (a step after which the process of
+a rank has a weight that is NaN).
+It leaves parameters.safetensors and log.json; of a run that was spoilt, each process's error in error-RANK.
 """
 
 import json
@@ -27,6 +28,7 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 import glow.training.trainer
+from glow.errors import UserError
 from glow.training.ledger import LossLedger
 from glow.training.trainer import GlowTrainer
 
@@ -48,6 +50,17 @@ class KillAt(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Spoil(TrainerCallback):
+    def __init__(self, step: int, rank: int) -> None:
+        self.step, self.rank = step, rank
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step and args.process_index == self.rank:
+            weight = kwargs["model"].model.norm.weight.detach()
+            own = weight.to_local() if isinstance(weight, DTensor) else weight
+            own[-1] = torch.nan
 
 
 def kill_in_save(trainer: GlowTrainer, step: int, before: str) -> None:
@@ -72,6 +85,7 @@ def main() -> None:
     model, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     shard, resume = settings.pop("shard", False), settings.pop("resume", None)
     kill_at, kill_save = settings.pop("kill_at", None), settings.pop("kill_in_save", None)
+    spoil = settings.pop("spoil", None)
     trainer = make_trainer(model, toy_dataset(), folder, **settings)
     if shard:
         shard_model(trainer)
@@ -79,7 +93,15 @@ def main() -> None:
         trainer.add_callback(KillAt(kill_at))
     if kill_save:
         kill_in_save(trainer, *kill_save)
-    trainer.train(resume_from_checkpoint=resume)
+    if spoil:
+        trainer.add_callback(Spoil(*spoil))
+    try:
+        trainer.train(resume_from_checkpoint=resume)
+    except UserError as error:
+        if not spoil:
+            raise
+        (folder / f"error-{trainer.args.process_index}").write_text(str(error))
+        return
     parameters = get_model_state_dict(trainer.model, options=StateDictOptions(full_state_dict=True))
     if trainer.is_world_process_zero():
         del parameters["lm_head.weight"]  # tied to the embeddings: safetensors takes no tensor twice

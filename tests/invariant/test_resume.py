@@ -16,6 +16,7 @@ from datasets import Dataset
 from glow_runs import RecordingTrainer, make_trainer, relative_difference, train
 from safetensors.torch import load_file
 from test_exactness import TOLERANCE, run_processes
+from transformers import TrainerCallback
 
 from glow.errors import UserError
 from glow.training.checkpoints import MARKER_FILE
@@ -31,6 +32,17 @@ def run_and_die(model: Path, folder: Path, **settings: Any) -> None:
     command = [sys.executable, str(script), str(model), str(folder), json.dumps({**SAVING, **settings})]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == -signal.SIGKILL, run.stderr[-3000:]
+
+
+class BadUpdate(TrainerCallback):
+    """Makes the gradient of one step infinite, and so weights of that update NaN; the loss stays finite."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step:
+            next(kwargs["model"].parameters()).grad.fill_(math.inf)
 
 
 def assert_same_to_the_bit(resumed: RecordingTrainer, whole: RecordingTrainer) -> None:
@@ -115,7 +127,7 @@ def checkpoint(
         ({"adam_beta2": 0.99}, "adam_beta2 was 0.999, is 0.99"),
         ({"weight_decay": 0.1}, "weight_decay was 0.0, is 0.1"),
         ({"max_grad_norm": 1.0}, "max_grad_norm was 0.0, is 1.0"),
-        ({"max_length": 20}, r"training data \(ids, tokens and order\) has changed"),
+        ({"max_length": 20, "too_long": "cut"}, r"training data \(ids, tokens and order\) has changed"),
         ({"train_sampling_strategy": "sequential"}, "train_sampling_strategy was 'random'"),
         ({"packing": True, "max_length": 64}, "packing was False, is 'in rows of 64 tokens'"),
     ],
@@ -284,3 +296,63 @@ def test_a_second_training_starts_anew(tiny_model: Path, dataset: Dataset, tmp_p
     trainer.train()
     assert trainer.history().groupby("epoch").size().tolist() == [38, 38, 38]
     assert (trainer.history().query("epoch == 1")["weight"] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "kept", "settings"),
+    [
+        pytest.param(8, [4], {}, id="at a checkpoint"),
+        pytest.param(12, [8], {"save_total_limit": 1}, id="at a checkpoint, one kept"),
+        pytest.param(15, [8, 12], {}, id="at the last step"),
+        pytest.param(10, [5], {"save_strategy": "epoch"}, id="at an epoch's end"),
+    ],
+)
+def test_bad_weights_are_not_saved_and_the_run_goes_on_from_before_them(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, bad: int, kept: list[int], settings: dict[str, Any]
+) -> None:
+    settings = {**SAVING, "save_steps": 4, **settings}
+    trainer = make_trainer(tiny_model, dataset, tmp_path / "cut", **settings, callbacks=[BadUpdate(bad)])
+    newest = rf"checkpoint-{kept[-1]} .step {kept[-1]}. is from before it"
+    with pytest.raises(UserError, match=rf"not finite after optimiser step {bad}: 1 of 26 tensors.*{newest}"):
+        trainer.train()
+    assert not trainer.model.model.embed_tokens.weight.isfinite().all()
+    left = {path.name for path in (tmp_path / "cut").glob("checkpoint-*")}
+    assert left == {f"checkpoint-{step}" for step in kept}
+    whole = train(tiny_model, dataset, tmp_path / "whole", **settings)
+    resumed = make_trainer(tiny_model, dataset, tmp_path / "cut", **settings)
+    resumed.train(resume_from_checkpoint=True)
+    assert min(sample["step"] for sample in resumed.seen) == kept[-1]
+    assert_same_to_the_bit(resumed, whole)
+
+
+def test_a_run_that_saves_nothing_does_not_end_well_with_bad_weights(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tiny_model, dataset, tmp_path, callbacks=[BadUpdate(15)])
+    with pytest.raises(UserError, match=r"after optimiser step 15: .*no whole checkpoint to resume"):
+        trainer.train()
+
+
+def test_a_bad_loss_names_a_checkpoint_that_is_good(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The update of step 9 is bad, and shows in the loss of step 10, two steps before a checkpoint."""
+    trainer = make_trainer(tiny_model, dataset, tmp_path, **SAVING, save_steps=4, callbacks=[BadUpdate(9)])
+    with pytest.raises(UserError, match=r"loss is not finite at optimiser step 10.*checkpoint-8 .step 8."):
+        trainer.train()
+    assert all(
+        values.isfinite().all() for values in load_file(tmp_path / "checkpoint-8/model.safetensors").values()
+    )
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["DDP", "FSDP"])
+def test_processes_refuse_together_what_one_alone_holds(
+    tiny_model: Path, tmp_path: Path, shard: bool
+) -> None:
+    """Only the second process has the bad value: its shard, or its copy that has gone astray."""
+    settings = {"save_strategy": "steps", "save_steps": 4, "per_device_train_batch_size": 4}
+    run_processes(tiny_model, tmp_path, {**settings, "shard": shard, "spoil": [4, 1]})
+    errors = [(tmp_path / f"error-{rank}").read_text() for rank in (0, 1)]
+    assert errors[0] == errors[1]
+    assert "not finite after optimiser step 4: 1 of 26 tensors, the first model.norm.weight" in errors[0]
+    assert not list(tmp_path.glob("checkpoint-*"))

@@ -183,6 +183,14 @@ def _samples_row(
 # --- GRPO -----------------------------------------------------------------------------------------
 
 
+DAGGER = "†"
+NO_SIGNAL = (
+    f"{DAGGER} marks a start from which, in most steps of a run, GRPO had nothing to learn from (the run's "
+    "manifest.json says what was missing, under no_signal). A step has signal where the rollouts of some "
+    "prompt differ in reward."
+)
+
+
 def grpo_table(results: Results) -> Table:
     """One row per (domain, initialisation): accuracy before and after, and the reward's two ends."""
     experiment = results.experiment
@@ -203,7 +211,24 @@ def grpo_table(results: Results) -> Table:
         for name in results.initialisations
     ]
     words = frozenset({"domain", "initialisation", "rose"})
-    return Table("grpo", caption("tables", "grpo", experiment), columns, rows, words)
+    return _with_signal(Table("grpo", caption("tables", "grpo", experiment), columns, rows, words), results)
+
+
+def _with_signal(table: Table, results: Results) -> Table:
+    """The table with a column of GRPO's signal and a note, if most steps of a run had none; else as it is."""
+    found = [
+        measures.steps_with_signal(results, row["domain"].text, row["initialisation"].text)
+        for row in table.rows
+    ]
+    if not any(lacking for _, lacking in found):
+        return table
+    rows = []
+    for row, (steps, lacking) in zip(table.rows, found, strict=True):
+        cell = mean_cell(steps, POINTS_DIGITS, row["reward_last"].sources)
+        rows.append(row | {"signal": replace(cell, text=cell.text + DAGGER * lacking)})
+    shown = replace(table.caption, read=f"{table.caption.read} {NO_SIGNAL}")
+    columns = table.columns | {"signal": "Steps with signal, %"}
+    return replace(table, caption=shown, columns=columns, rows=rows)
 
 
 def _grpo_row(results: Results, domain: str, name: str, changes: Comparisons) -> dict[str, Cell]:

@@ -200,4 +200,8 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
     if rose:
         which = f"{len(rose)} of {len(effects)} starting models ({', '.join(rose)})"
         headline = f"GRPO measurably raised in-domain accuracy from {which}"
-    yield Finding(headline, f"Change in in-domain accuracy, in points: {_listing(effects)}.")
+    detail = f"Change in in-domain accuracy, in points: {_listing(effects)}."
+    silent = [name for name in effects if measures.steps_with_signal(results, domain, name)[1]]
+    if silent:
+        detail += f" From {', '.join(silent)}, GRPO had nothing to learn from in most steps of a run."
+    yield Finding(headline, detail)

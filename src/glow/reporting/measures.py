@@ -18,6 +18,7 @@ from glow.reporting.conventions import ERROR_RATE
 from glow.reporting.results import BASE, Kind, Results, Run
 from glow.reporting.scopes import mean_columns, scope_suites
 from glow.reporting.statistics import Estimate, Floats, crossed, estimate, holm
+from glow.training.grpo_signal import no_signal
 
 # --- answers of one model -------------------------------------------------------------------------
 
@@ -201,6 +202,15 @@ def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Est
         first.append(reward[:tenth].mean())
         last.append(reward[-tenth:].mean())
     return estimate(first), estimate(last)
+
+
+def steps_with_signal(results: Results, domain: str, initialisation: str) -> tuple[Estimate, bool]:
+    """Percent of GRPO's steps in which a prompt's rollouts differed in reward, over seeds; and whether most
+    steps of a run had nothing to learn from."""
+    frames = [results.log(Run("grpo", domain, initialisation, seed)) for seed in results.experiment.seeds]
+    logs = [frame.to_dict("records") for frame in frames]
+    shares = [100 * sum(row.get("unanimous_ratio") != 1 for row in log) / len(log) for log in logs]
+    return estimate(shares), any(map(no_signal, logs))
 
 
 # --- policy entropy -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
+from glow.training.checkpoints import sync_folder
 
 
 def quieten() -> None:
@@ -66,4 +67,5 @@ def save_model(trainer: Trainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         # The Trainer's arguments, pickled; the manifest says the same in plain text.
         (partial / "training_args.bin").unlink()
+        sync_folder(partial)  # a stage deletes its checkpoints afterwards
         put_in_place(partial, output)

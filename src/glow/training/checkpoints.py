@@ -3,16 +3,20 @@
 SFT and GRPO keep the Trainer's checkpoints in a directory that no rule declares, with the run's identity
 (`glow.files.same_run`) beside them. Here is what both need to resume a killed run from the newest checkpoint
 that is complete, and from no other run's; and, for `glow.training.trainer` used as a library, how
-it finds and refuses a checkpoint. What is in one is the trainer's business.
+it finds and refuses a checkpoint. What is in one is the trainer's business, but for the weights: none whose
+weights are not finite is written.
 """
 
+import errno
 import logging
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from glow.errors import UserError
@@ -75,9 +79,26 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
         raise UserError(f"{newest}: not a complete checkpoint of a GlowTrainer; {before}")
     if not (newest / ledger_file).is_file():
         raise UserError(f"{newest}: has no {ledger_file}, so no GlowTrainer wrote it")
-    if not any(newest.glob("rng_state*")):
+    if not _has_state(newest):
         raise UserError(f"{newest}: written with save_only_model, so nothing to resume from but weights")
     return newest
+
+
+def _has_state(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds more than weights: save_only_model leaves out the rest."""
+    return any(checkpoint.glob("rng_state*"))
+
+
+def way_on(directory: Path) -> str:
+    """How a run goes on whose numbers went bad, for its error: from which step, and what to try."""
+    whole = [checkpoint for checkpoint in _checkpoints(directory)[0] if _has_state(checkpoint)]
+    found = f"{directory}: no whole checkpoint to resume from, so train anew"
+    if whole:
+        found = (
+            f"{whole[-1]} (step {_step(whole[-1])}) is from before it: resume there if the cause was outside "
+            "the settings, or train anew"
+        )
+    return f"{found} with a lower learning rate, in float32, or without samples that look wrong"
 
 
 def _newest_checkpoint(directory: Path) -> Path:
@@ -163,11 +184,75 @@ def run_folder(args: TrainingArguments) -> Path:
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """Mark a checkpoint as complete, once every process has written its part (each must call)."""
+    """Mark a checkpoint as complete, once every process has written its part (each must call).
+
+    What it holds is on the disk before the mark: a machine that fails later leaves no mark without it.
+    """
     state = PartialState()
     state.wait_for_everyone()
+    if state.is_local_main_process:  # one a machine, each of which may have written files of its own
+        sync_folder(checkpoint)
+    state.wait_for_everyone()
     if state.is_main_process:
-        (checkpoint / MARKER_FILE).touch()
+        marker = checkpoint / MARKER_FILE
+        marker.touch()
+        _sync(marker)
+        _sync(checkpoint)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder, all in it and its own name are on the disk."""
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def refuse_non_finite_weights(model: torch.nn.Module, step: int, directory: Path) -> None:
+    """Refuse trained weights that are NaN or infinite, in all processes alike (each must call).
+
+    Args:
+        model: its parameters that train are looked at; of sharded ones, each process looks at its part.
+        step: how many optimiser steps were taken.
+        directory: where the run keeps its checkpoints.
+
+    Raises:
+        UserError: names the step, the first such tensor, and the checkpoint to resume from.
+    """
+    trained = {name: values.detach() for name, values in model.named_parameters() if values.requires_grad}
+    device = PartialState().device
+    finite = torch.stack([_all_finite(values).to(device) for values in trained.values()]).int()
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
+    bad = [name for name, is_finite in zip(trained, finite.tolist(), strict=True) if not is_finite]
+    if bad:
+        raise UserError(
+            f"the weights are not finite after optimiser step {step}: {len(bad)} of {len(trained)} tensors, "
+            f"the first {bad[0]}; they were not saved. {way_on(directory)}"
+        )
+
+
+def _all_finite(values: torch.Tensor) -> torch.Tensor:
+    """Whether all of this process's values are finite, as a tensor on their device."""
+    own = values.to_local() if isinstance(values, DTensor) else values
+    if own.numel() == 0:
+        return torch.ones((), dtype=torch.bool, device=own.device)
+    return torch.stack(own.aminmax()).isfinite().all()  # both are NaN where any value is
+
+
+# --- callbacks of stages --------------------------------------------------------------------------
 
 
 class CheckpointMarker(TrainerCallback):
@@ -177,6 +262,15 @@ class CheckpointMarker(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         mark_whole(run_folder(args) / f"checkpoint-{state.global_step}")
+
+
+class FiniteWeights(TrainerCallback):
+    """Looks at the weights after every step: before a checkpoint, the next rollouts and the final model."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        refuse_non_finite_weights(kwargs["model"], state.global_step, run_folder(args))
 
 
 class NoFinalCheckpoint(TrainerCallback):

@@ -2,8 +2,9 @@
 
 The objective, the rollouts and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss,
 advantages scaled by each prompt's standard deviation, one update per rollout), at a constant learning
-rate. Added here: the order of the prompts, the reward, one log row a step, and resuming. The
-generation of trajectories and of evaluation samples is in `glow.models.sampling`, not here.
+rate. Added here: the order of the prompts, the reward, one log row a step, resuming, and a word where
+nothing could be learnt (`glow.training.grpo_signal`). The generation of trajectories and of evaluation
+samples is in `glow.models.sampling`, not here.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
@@ -34,16 +32,19 @@ from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Asked, read_records
 from glow.files.same_run import run_identity
-from glow.models.load import load_tokenizer, stop_ids
-from glow.models.prompts import Message, prompt_messages
+from glow.models.load import load_network, load_tokenizer, prompt_ids, response_text, stop_ids
+from glow.models.prompts import prompt_messages
+from glow.models.templates import opens_thought, template_files
 from glow.training.callbacks import StepProgress, save_model
 from glow.training.checkpoints import (
     CheckpointMarker,
+    FiniteWeights,
     NoFinalCheckpoint,
     resume_point,
     save_steps,
 )
-from glow.verifier.verify import Verifier
+from glow.training.grpo_signal import no_signal
+from glow.verifier.verify import Item, Verifier
 
 LOG_KEYS = {
     "reward": "reward",
@@ -61,7 +62,9 @@ are in tokens, and `unanimous_ratio` is the share of prompts whose rollouts all 
 they teach nothing."""
 
 
-def train(problems: Path, model: Path, output: Path, settings: GrpoSettings) -> None:
+def train(
+    problems: Path, model: Path, output: Path, settings: GrpoSettings, *, trust_remote_code: bool = False
+) -> None:
     """Train `model` on the prompts of `problems`; write model/ and log.jsonl to `output`.
 
     A killed run resumes from its last checkpoint and, with the transformers rollouts, ends in the same
@@ -70,36 +73,40 @@ def train(problems: Path, model: Path, output: Path, settings: GrpoSettings) -> 
 
     Args:
         problems: JSON Lines of problems; a step draws `settings.grpo.prompts` different ones.
+        trust_remote_code: whether code in the model's directory may run.
 
     Raises:
-        UserError: too few problems or a malformed one, no model, no vLLM, or rollouts that do not
-            divide among processes and parts.
+        UserError: too few problems or a malformed one, no model, a prompt that its chat template refuses, no
+            vLLM, rollouts that do not divide among processes and parts, or weights that are not finite.
     """
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, seed, noted = settings.grpo, settings.seed, settings.model_dump(mode="json")
     rows = _read_problems(problems, grpo.prompts)
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
+    dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
     checkpoints = output / "checkpoints"
-    arguments = _arguments(checkpoints, grpo, stop_ids(tokenizer, model), seed)
+    arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
+    inputs = [problems, model, *template_files(settings.prompt)]
     # Without the number of steps: the rate is constant, and the prompts of a longer run begin with these.
     leave_out = ("grpo.steps", "grpo.checkpoints", "grpo.gradient_checkpointing")
-    resume_from = resume_point(checkpoints, run_identity(noted, [problems, model], leave_out), grpo.steps)
-    with Verifier(settings.verification) as verifier:
-        trainer = _trainer(model, tokenizer, arguments, _dataset(rows, settings), verifier)
+    resume_from = resume_point(checkpoints, run_identity(noted, inputs, leave_out), grpo.steps)
+    # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
+    policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
+    with Verifier(settings.verification, thought=settings.prompt.thought) as verifier:
+        reward = CorrectnessReward(verifier, tokenizer, stops)
+        trainer = _trainer(policy, tokenizer, arguments, dataset, reward)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
         write_jsonl(output / "log.jsonl", log)
-        manifest.write(
-            output,
-            noted,
-            [problems, model],
-            {"problems": len(rows), "resumed_from": resume_from.name if resume_from else None},
-            device=str(trainer.accelerator.device),
-        )
+        missing, resumed = no_signal(log), resume_from and resume_from.name
+        facts = {"problems": len(rows), "resumed_from": resumed, "no_signal": missing}
+        manifest.write(output, noted, inputs, facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
+        for words in missing:
+            print(f"WARNING: {output}: {words}", file=sys.stderr)
         print(f"{output}: {_summary(log)}, {time.monotonic() - started:.0f} s")
 
 
@@ -131,18 +138,20 @@ def prompt_order(problems: int, grpo: Grpo, seed: int) -> list[int]:
     return order[: grpo.steps * grpo.prompts]
 
 
-def _dataset(rows: Sequence[Asked], settings: GrpoSettings) -> Dataset:
-    """One row a prompt of the run, in order: the conversation, and the answer for the reward."""
+def _dataset(rows: Sequence[Asked], settings: GrpoSettings, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """One row a prompt of the run, in order: the conversation, and the rest for the reward.
+
+    Raises:
+        UserError: the chat template refuses the conversation.
+    """
+    prompts = [prompt_messages(row["question"], settings.prompt) for row in rows]
+    prompt_ids(tokenizer, prompts[0])  # or it is refused here
+    opened = [opens_thought(tokenizer, prompt, settings.prompt.thought) for prompt in prompts]
+    # As JSON: a column has one type, and only some golds have a type or choices.
+    golds = [json.dumps({"answer": row["answer"]} | gold_facts(row)) for row in rows]
+    columns: dict[str, list[Any]] = {"prompt": prompts, "gold": golds, "thought_open": opened}
     order = prompt_order(len(rows), settings.grpo, settings.seed)
-    return Dataset.from_dict(
-        {
-            "prompt": [prompt_messages(rows[index]["question"], settings.prompt) for index in order],
-            # As JSON: a column has one type, and only some golds have a type or choices.
-            "gold": [
-                json.dumps({"answer": rows[index]["answer"]} | gold_facts(rows[index])) for index in order
-            ],
-        }
-    )
+    return Dataset.from_dict({name: [values[index] for index in order] for name, values in columns.items()})
 
 
 # --- reward -------------------------------------------------------------------------------------
@@ -151,26 +160,29 @@ def _dataset(rows: Sequence[Asked], settings: GrpoSettings) -> Dataset:
 class CorrectnessReward:
     """TRL reward function: 1 for a completion that the verifier finds correct, else 0.
 
-    A completion that does not end in a stop token was cut off; its verdict is `truncated`, never correct.
+    A completion that does not end in a stop token, an empty one too, was cut off; its verdict is `truncated`,
+    never correct. It is read from its tokens: the text that TRL makes of them lacks what is a special token.
     """
 
     __name__ = "correctness"
 
-    def __init__(self, verifier: Verifier, stops: Sequence[int]) -> None:
+    def __init__(self, verifier: Verifier, tokenizer: PreTrainedTokenizerBase, stops: Sequence[int]) -> None:
         self.verifier = verifier
+        self.tokenizer = tokenizer
         self.stops = frozenset(stops)
 
     def __call__(
-        self,
-        completions: list[list[Message]],
-        completion_ids: list[list[int]],
-        gold: list[str],
-        **_: Any,
+        self, completion_ids: list[list[int]], gold: list[str], thought_open: list[bool], **_: Any
     ) -> list[float | None]:
-        """Rewards, one a completion; `gold` is the column of that name, repeated for each rollout."""
+        """Rewards, one a completion; the others are columns of the data set, repeated for each rollout."""
         items = [
-            (turns[0]["content"], gold_of(json.loads(row)), "stop" if ids[-1] in self.stops else "length")
-            for turns, ids, row in zip(completions, completion_ids, gold, strict=True)
+            Item(
+                response_text(self.tokenizer, ids, self.verifier.thought),
+                gold_of(json.loads(row)),
+                "stop" if self.stops.intersection(ids[-1:]) else "length",
+                opened,
+            )
+            for ids, row, opened in zip(completion_ids, gold, thought_open, strict=True)
         ]
         return [float(judgement.verdict == "correct") for judgement in self.verifier.judge(items)]
 
@@ -179,29 +191,29 @@ class CorrectnessReward:
 
 
 def _trainer(
-    model: Path,
+    policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     arguments: GRPOConfig,
     dataset: Dataset,
-    verifier: Verifier,
+    reward: CorrectnessReward,
 ) -> GRPOTrainer:
-    # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
-    policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
-    policy.generation_config.eos_token_id = stops = stop_ids(tokenizer, model)
+    policy.generation_config.eos_token_id = sorted(reward.stops)
     trainer = GRPOTrainer(
         model=policy,
-        reward_funcs=CorrectnessReward(verifier, stops),
+        reward_funcs=reward,
         args=arguments,
         train_dataset=dataset,
         processing_class=tokenizer,
-        callbacks=[CheckpointMarker(), NoFinalCheckpoint(), StepProgress("GRPO", "reward")],
+        callbacks=[FiniteWeights(), CheckpointMarker(), NoFinalCheckpoint(), StepProgress("GRPO", "reward")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _arguments(checkpoints: Path, grpo: Grpo, stops: list[int], seed: int) -> GRPOConfig:
+def _arguments(
+    checkpoints: Path, grpo: Grpo, stops: list[int], seed: int, trust_remote_code: bool = False
+) -> GRPOConfig:
     every = save_steps(grpo.steps, grpo.checkpoints)
     return GRPOConfig(
         output_dir=str(checkpoints),
@@ -219,6 +231,7 @@ def _arguments(checkpoints: Path, grpo: Grpo, stops: list[int], seed: int) -> GR
         gradient_checkpointing=grpo.gradient_checkpointing,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        trust_remote_code=trust_remote_code,  # vLLM and the reference of kl read the directory again
         use_vllm=_vllm(grpo),
         vllm_mode="colocate",
         generation_kwargs={"stop_token_ids": stops} if grpo.vllm else None,

@@ -1,11 +1,13 @@
-"""What a GLOW run reports: the log's means over samples, and samples whose loss is not finite.
+"""What a GLOW run reports: the log's means over samples, losses that are not finite, samples not seen.
 
 Per-sample results of each micro-batch stay on the device until a log line is due, so that the host never
 waits for the device between log lines.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -13,10 +15,11 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from glow.errors import UserError
+from glow.training.checkpoints import way_on
 from glow.training.ledger import NO_SAMPLE, Page
 
 SHOWN = 5
-"""How many samples an error names."""
+"""How many samples an error or a warning names."""
 
 CONSTANT_SPREAD = 0.01
 """Weights whose standard deviation is less than this share of their mean count as constant."""
@@ -47,14 +50,21 @@ class Monitor:
         sample_ids: names of the rows.
         bounds: the weights' clamp, or None.
         accelerator: of the trainer; every process must make the same calls.
+        directory: where the run keeps its checkpoints.
     """
 
     def __init__(
-        self, sample_ids: Sequence[str | int], bounds: Sequence[float] | None, accelerator: Accelerator
+        self,
+        sample_ids: Sequence[str | int],
+        bounds: Sequence[float] | None,
+        accelerator: Accelerator,
+        directory: Path,
     ) -> None:
         self.sample_ids = sample_ids
         self.low, self.high = bounds or (float("-inf"), float("inf"))
         self.accelerator = accelerator
+        self.directory = directory
+        self.has_warned = False
         self.results: list[Results] = []
 
     def drain(self) -> dict[str, float]:
@@ -127,12 +137,25 @@ class Monitor:
         bad = gather_object(mine)
         first = min(step for step, _ in bad)
         names = [name for step, name in bad if step == first]
-        shown = ", ".join(repr(name) for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         raise UserError(
-            f"the loss is not finite at optimiser step {first + 1}, for {len(names)} sample(s): {shown}. "
-            "Look at them; if nothing is wrong with them, lower the learning rate or train in float32. "
-            "Checkpoints written so far are from before it"
+            f"the loss is not finite at optimiser step {first + 1}, for {len(names)} sample(s): "
+            f"{_shown(names)}. Look at them. {way_on(self.directory)}"
         )
+
+    def warn_of_unseen(self, page: Page) -> None:
+        """Warn of samples that a finished epoch did not see, once a run."""
+        unseen = [self.sample_ids[row] for row in page.loss.isnan().nonzero().flatten().tolist()]
+        if unseen and not self.has_warned:
+            self.has_warned = True
+            warnings.warn(
+                f"epoch {page.epoch + 1} did not see {len(unseen)} of {len(page.loss)} samples: "
+                f"{_shown(unseen)}. dataloader_drop_last, a sampler or a callback left them out",
+                stacklevel=2,
+            )
+
+
+def _shown(names: Sequence[str | int]) -> str:
+    return ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def epoch_summary(page: Page) -> dict[str, float]:

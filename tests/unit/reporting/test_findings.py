@@ -62,6 +62,17 @@ def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail
 
 
+def test_grpo_without_signal_is_said(fabricated: World, tmp_path: Path) -> None:
+    class Silent(World):
+        def grpo_log(self, run: Run) -> list[dict]:
+            taught = run.name not in ("base", "glow")
+            return [row | {"unanimous_ratio": 0.5 if taught else 1.0} for row in super().grpo_log(run)]
+
+    detail = named(find(Silent(tmp_path).write().results), "GRPO").detail
+    assert detail.endswith(". From base, glow, GRPO had nothing to learn from in most steps of a run.")
+    assert "nothing to learn" not in named(find(fabricated.results), "GRPO").detail
+
+
 def test_in_domain_best(fabricated: World) -> None:
     best = named(find(fabricated.results), "In-domain")
     assert best.headline == "In-domain, the mean accuracy is highest for glow"

@@ -1,15 +1,26 @@
-"""Resume points: same run resumed, other runs' and torn ones deleted with a reason."""
+"""Resume points: same run resumed, other runs' and torn ones deleted, bad weights never among them."""
 
+import errno
+import math
+import os
 from pathlib import Path
+from typing import cast
 
 import pytest
-from transformers import TrainerControl, TrainerState, TrainingArguments
+import torch
+from accelerate import PartialState
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
+from glow.errors import UserError
 from glow.files.same_run import IDENTITY_FILE
+from glow.training.callbacks import save_model
 from glow.training.checkpoints import (
     MARKER_FILE,
     CheckpointMarker,
+    FiniteWeights,
     NoFinalCheckpoint,
+    mark_whole,
+    refuse_non_finite_weights,
     resume_point,
     save_steps,
 )
@@ -101,6 +112,108 @@ def test_marker_is_written_on_save(tmp_path: Path) -> None:
     checkpoint = _checkpoint(tmp_path, 8, whole=False)
     CheckpointMarker().on_save(arguments, TrainerState(global_step=8, max_steps=10), TrainerControl())
     assert (checkpoint / MARKER_FILE).is_file()
+
+
+def test_a_mark_is_written_when_all_that_it_marks_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = _checkpoint(tmp_path, 8, whole=False)
+    (checkpoint / "shards").mkdir()
+    (checkpoint / "shards" / "0.distcp").write_text("s")
+    parts = [tmp_path, checkpoint, *checkpoint.rglob("*")]
+    names = {path.stat().st_ino: path.name for path in parts}
+    done: list[str] = []
+    touch = Path.touch
+
+    def record_touch(path: Path) -> None:
+        touch(path)
+        names[path.stat().st_ino] = path.name
+        done.append(f"made {path.name}")
+
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(names[os.fstat(file).st_ino]))
+    monkeypatch.setattr(Path, "touch", record_touch)
+    mark_whole(checkpoint)
+    made = done.index("made complete")
+    assert set(done[:made]) == {path.name for path in parts}
+    assert done[made:] == ["made complete", "complete", "checkpoint-8"]
+
+
+def test_the_final_model_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Saving:
+        accelerator = PartialState()
+
+        def is_world_process_zero(self) -> bool:
+            return True
+
+        def save_model(self, folder: str) -> None:
+            Path(folder).mkdir()
+            for name in ("model.safetensors", "training_args.bin"):
+                (Path(folder) / name).write_text(name)
+
+    synced: list[set[str]] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append({path.name for path in tmp_path.iterdir()}))
+    save_model(cast("Trainer", Saving()), tmp_path / "model")
+    assert synced == [{".model.partial"}] * 3  # its file, itself, and the folder that holds it
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_syncs_no_folders_is_borne_and_a_broken_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    checkpoint = _checkpoint(tmp_path, 8, whole=False)
+    monkeypatch.setattr(os, "fsync", refuse)
+    if number == errno.EINVAL:
+        mark_whole(checkpoint)
+    else:
+        with pytest.raises(OSError, match="Input/output"):
+            mark_whole(checkpoint)
+    assert (checkpoint / MARKER_FILE).exists() == (number == errno.EINVAL)
+
+
+class Layer(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = torch.nn.Parameter(torch.ones(2), requires_grad=False)
+        self.empty = torch.nn.Parameter(torch.ones(0))
+        self.large = torch.nn.Parameter(torch.tensor([1e300, -1e300], dtype=torch.float64))
+        self.weight = torch.nn.Parameter(torch.ones(3, 5))
+        self.short = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+
+
+def test_finite_weights_pass_and_frozen_ones_are_not_ours_to_judge(tmp_path: Path) -> None:
+    layer = Layer()
+    layer.frozen.data[0] = math.nan
+    refuse_non_finite_weights(layer, 8, tmp_path)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_counted_with_a_way_on(tmp_path: Path, bad: float) -> None:
+    layer = Layer()
+    layer.weight.data[2, 4] = bad
+    found = "after optimiser step 8: 1 of 4 tensors, the first weight; they were not saved. "
+    with pytest.raises(UserError, match=f"{found}{tmp_path}: no whole checkpoint .* train anew with a lower"):
+        refuse_non_finite_weights(layer, 8, tmp_path)
+    layer.short.data[1] = bad
+    for step, whole in ((4, True), (6, True), (7, False)):
+        (_checkpoint(tmp_path, step, whole) / "rng_state.pth").touch()
+    (tmp_path / "checkpoint-6" / "rng_state.pth").unlink()  # weights alone: nothing to resume from
+    with pytest.raises(UserError, match=r": 2 of 4 tensors.*/checkpoint-4 \(step 4\) is from before it"):
+        refuse_non_finite_weights(layer, 8, tmp_path)
+
+
+def test_a_stage_looks_at_the_weights_after_every_step(tmp_path: Path) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    layer, state = Layer(), TrainerState(global_step=3, max_steps=10)
+    FiniteWeights().on_step_end(arguments, state, TrainerControl(), model=layer)
+    layer.weight.data[0] = math.nan
+    with pytest.raises(UserError, match="after optimiser step 3"):
+        FiniteWeights().on_step_end(arguments, state, TrainerControl(), model=layer)
 
 
 def test_a_stage_saves_no_checkpoint_at_its_end(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The GRPO stage: order of prompts, reward, log, and resuming to the last bit."""
+"""The GRPO stage: order of prompts, reward, signal, log, and resuming to the last bit."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,14 @@ from transformers import TrainerCallback
 from glow.config import Grpo, GrpoSettings, Prompt, Verification
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.models.load import load_tokenizer, stop_ids
 from glow.training import grpo as stage
 from glow.training.checkpoints import MARKER_FILE
 from glow.training.grpo import CorrectnessReward, prompt_order
-from glow.verifier.verify import Judgement, Verifier
+from glow.training.grpo_signal import no_signal
+from glow.verifier.thoughts import Thought
+from glow.verifier.verify import Item, Judgement, Verifier
 
-Item = tuple[str, str, str | None]
 PROBLEMS = 5
 SETTINGS = Grpo(
     steps=6,
@@ -36,8 +38,8 @@ SETTINGS = Grpo(
 class LetterVerifier:
     """Stands in for the verifier: a response with more than two e's is correct, cut off or not."""
 
-    def __init__(self, settings: Verification, workers: int = 1) -> None:
-        self.items: list[Item] = []
+    def __init__(self, settings: Verification, workers: int = 1, thought: Thought = ("<", ">")) -> None:
+        self.thought = thought
 
     def __enter__(self) -> Self:
         return self
@@ -49,8 +51,10 @@ class LetterVerifier:
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judgement]:
         for item in items:
-            self.items.append(item)
-            yield Judgement("correct" if item[0].count("e") > 2 else "wrong", None, "letters")
+            yield Judgement("correct" if self.is_right(item) else "wrong", None, "letters")
+
+    def is_right(self, item: Item) -> bool:
+        return item.response.count("e") > 2
 
 
 def _write_problems(path: Path) -> Path:
@@ -68,8 +72,8 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "Verifier", LetterVerifier)
 
 
-def _train(problems: Path, model: Path, output: Path, settings: Grpo = SETTINGS, seed: int = 3) -> None:
-    whole = GrpoSettings(prompt=Prompt(instruction="Go."), grpo=settings, seed=seed)
+def _train(problems: Path, model: Path, output: Path, settings: Grpo = SETTINGS, **prompt: Any) -> None:
+    whole = GrpoSettings(prompt=Prompt(instruction="Go.", **prompt), grpo=settings, seed=3)
     stage.train(problems, model, output, whole)
 
 
@@ -102,6 +106,29 @@ class KillAt(TrainerCallback):
             raise KeyboardInterrupt
 
 
+class BadUpdate(TrainerCallback):
+    """Makes the gradient of one step infinite, and so weights of that update NaN; the loss stays finite."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step:
+            next(kwargs["model"].parameters()).grad.fill_(torch.inf)
+
+
+def _with(callback: TrainerCallback, patch: pytest.MonkeyPatch) -> None:
+    """Have the stage's trainer call `callback` too, last of all."""
+    original = stage._trainer
+
+    def made(*arguments: Any) -> Any:
+        trainer = original(*arguments)
+        trainer.add_callback(callback)
+        return trainer
+
+    patch.setattr(stage, "_trainer", made)
+
+
 def _train_killed(
     problems: Path,
     model: Path,
@@ -110,15 +137,8 @@ def _train_killed(
     monkeypatch: pytest.MonkeyPatch,
     settings: Grpo = SETTINGS,
 ) -> None:
-    original = stage._trainer
-
-    def killed(*arguments: Any) -> Any:
-        trainer = original(*arguments)
-        trainer.add_callback(KillAt(step))
-        return trainer
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage, "_trainer", killed)
+        _with(KillAt(step), patch)
         _train(problems, model, output, settings)
 
 
@@ -134,20 +154,162 @@ def test_prompt_order_covers_each_pass_and_never_repeats_within_a_step() -> None
     assert prompt_order(5, longer, seed=0)[:14] == order
 
 
-def test_reward_is_one_for_correct_and_zero_for_anything_else() -> None:
-    stop = 2
-    responses = [r"So \boxed{5}", r"So \boxed{6}", "no answer", r"So \boxed{5}", r"So \boxed{1/2}"]
-    ids = [[7, stop], [7, stop], [7, stop], [7, 7], [7, stop]]
+def test_reward_is_one_for_correct_and_zero_for_anything_else(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    stop = stop_ids(tokenizer, tiny_model)[-1:]
+    asked: list[tuple[str, list[int], str, bool, float]] = [
+        (r"So \boxed{5}", stop, "5", False, 1),
+        (r"So \boxed{6}", stop, "5", False, 0),
+        ("no answer", stop, "5", False, 0),
+        (r"So \boxed{5}", [], "5", False, 0),  # cut off
+        (r"So \boxed{1/2}", stop, "0.5", False, 1),
+        ("", [], "5", False, 0),  # no token at all
+        ("", stop, "5", False, 0),
+        (r"<think> Try \boxed{5}.", stop, "5", False, 0),
+        (r"Try \boxed{5}.", stop, "5", True, 0),  # the prompt had opened the thought
+        (r"Try 6. </think> So \boxed{5}", stop, "5", True, 1),
+    ]
     with Verifier(Verification()) as verifier:
-        reward = CorrectnessReward(verifier, [stop])
+        reward = CorrectnessReward(verifier, tokenizer, stop)
         rewards = reward(
-            completions=[[{"role": "assistant", "content": response}] for response in responses],
-            completion_ids=ids,
-            gold=[json.dumps({"answer": answer}) for answer in ("5", "5", "5", "5", "0.5")],
+            completion_ids=[tokenizer(text)["input_ids"] + end for text, end, *_ in asked],
+            gold=[json.dumps({"answer": answer}) for _, _, answer, _, _ in asked],
+            thought_open=[opened for *_, opened, _ in asked],
+            completions=[],
             prompts=[],
             trainer_state=None,
         )
-    assert rewards == [1.0, 0.0, 0.0, 0.0, 1.0]
+    assert rewards == [expected for *_, expected in asked]
+
+
+OPENING = """\
+{%- for message in messages -%}{{- '<|im_start|>' + message['content'] + '<|im_end|>' -}}{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>' + '<think>\n' -}}{%- endif -%}"""
+"""Opens a thought before each response, as DeepSeek-R1's template does."""
+
+
+def test_the_reward_knows_that_the_prompt_opens_a_thought(
+    problems: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Item] = []
+
+    class Looking(LetterVerifier):
+        def is_right(self, item: Item) -> bool:
+            seen.append(item)
+            return False
+
+    monkeypatch.setattr(stage, "Verifier", Looking)
+    one = SETTINGS.model_copy(update={"steps": 1})
+    _train(problems, tiny_model, tmp_path / "own", one)
+    assert {item.thought_open for item in seen} == {False}
+    (tmp_path / "opening.jinja").write_text(OPENING)
+    for thought, opened in ((("<think>", "</think>"), True), (("[", "]"), False)):
+        seen.clear()
+        named = {"chat_template": str(tmp_path / "opening.jinja"), "thought": thought}
+        _train(problems, tiny_model, tmp_path / str(opened), one, **named)
+        assert {item.thought_open for item in seen} == {opened}
+    manifest = json.loads((tmp_path / "True" / "manifest.json").read_text())
+    assert str(tmp_path / "opening.jinja") in manifest["inputs"]
+
+
+def test_a_changed_template_file_is_another_run(
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    template = tmp_path / "opening.jinja"
+    for text in (OPENING, OPENING.replace("<think>", "")):
+        template.write_text(text)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            _with(KillAt(3), patch)
+            _train(problems, tiny_model, tmp_path / "run", chat_template=str(template))
+    assert "of another run (input 3 (opening.jinja) has changed); deleted" in capsys.readouterr().out
+
+
+LOG = [{"step": step, "reward": 0.5, "unanimous_ratio": 0.75, "clipped_ratio": 0.9} for step in range(1, 11)]
+"""Ten steps that all teach something."""
+
+
+@pytest.mark.parametrize(
+    ("nothing", "steps", "found"),
+    [
+        ({}, 10, []),
+        ({"unanimous_ratio": 1.0}, 4, []),
+        ({"unanimous_ratio": 1.0}, 5, ["in 5 of 10 steps the rollouts of each prompt all had the same"]),
+        ({"clipped_ratio": 1.0}, 10, ["in 10 of 10 steps no rollout ended within max_tokens"]),
+        (
+            {"reward": 0.0, "unanimous_ratio": 1.0},
+            9,
+            [
+                "in 9 of 10 steps no rollout was correct (reward 0)",
+                "in 9 of 10 steps the rollouts of each prompt all had the same reward",
+            ],
+        ),
+    ],
+)
+def test_what_most_steps_lacked_is_told_from_the_log(
+    nothing: dict[str, float], steps: int, found: list[str]
+) -> None:
+    words = no_signal([*({**row, **nothing} for row in LOG[:steps]), *LOG[steps:]])
+    assert len(words) == len(found)
+    assert all(word.startswith(start) for word, start in zip(words, found, strict=True))
+
+
+def test_a_run_without_signal_says_so_and_ends(
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Never(LetterVerifier):
+        def is_right(self, item: Item) -> bool:
+            return False
+
+    monkeypatch.setattr(stage, "Verifier", Never)
+    short = SETTINGS.model_copy(update={"max_tokens": 1, "steps": 2})
+    _train(problems, tiny_model, tmp_path / "run", short)
+    log = list(read_jsonl(tmp_path / "run" / "log.jsonl"))
+    told = json.loads((tmp_path / "run" / "manifest.json").read_text())["facts"]["no_signal"]
+    assert told == no_signal(log)
+    assert any("in 2 of 2 steps no rollout was correct" in words for words in told)
+    warned = [line for line in capfd.readouterr().err.splitlines() if line.startswith("WARNING")]
+    assert warned == [f"WARNING: {tmp_path / 'run'}: {words}" for words in told]
+
+
+def test_a_run_that_learns_is_not_said_to_lack_rewards(whole: Path) -> None:
+    told = json.loads((whole / "manifest.json").read_text())["facts"]["no_signal"]
+    # Its verifier, unlike ours, lets what is cut off pass.
+    assert [words for words in told if "no rollout ended within max_tokens" not in words] == []
+
+
+@pytest.mark.parametrize(("bad", "kept"), [(4, "checkpoint-2"), (5, "checkpoint-4"), (6, "checkpoint-4")])
+def test_a_bad_update_leaves_the_checkpoint_before_it_from_which_the_run_ends_in_the_same_bits(
+    bad: int,
+    kept: str,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints stand after steps 2 and 4; step 6 is the last."""
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        _with(BadUpdate(bad), patch)
+        with pytest.raises(UserError, match=f"not finite after optimiser step {bad}: .*/{kept} .step"):
+            _train(problems, tiny_model, run)
+    assert not (run / "model").exists()
+    assert {path.parent.name for path in run.glob("checkpoints/*/complete")} == {"checkpoint-2", kept}
+    assert not (run / "checkpoints" / "checkpoint-6").exists()
+    _train(problems, tiny_model, run)
+    assert json.loads((run / "manifest.json").read_text())["facts"]["resumed_from"] == kept
+    assert (run / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+    assert _same(_weights(run), _weights(whole))
 
 
 def test_run_leaves_a_trained_checkpoint_and_one_log_row_a_step(whole: Path, tiny_model: Path) -> None:
@@ -283,6 +445,11 @@ def test_accumulated_parts_give_the_same_step(
     assert row["reward"] == other["reward"]
     assert row["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
     assert row["loss"] == pytest.approx(other["loss"], abs=1e-6)
+
+
+def test_trust_in_a_models_code_reaches_what_reads_the_directory_again(tmp_path: Path) -> None:
+    assert not stage._arguments(tmp_path, SETTINGS, [2], seed=0).trust_remote_code
+    assert stage._arguments(tmp_path, SETTINGS, [2], seed=0, trust_remote_code=True).trust_remote_code
 
 
 def test_vllm_is_colocated_and_stops_where_the_verifier_expects(

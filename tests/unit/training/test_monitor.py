@@ -1,6 +1,8 @@
-"""The log's means, worked out by hand, and who is named when a loss is not finite."""
+"""The log's means, worked out by hand, and who is named when a loss is not finite or a sample not seen."""
 
 import math
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ def results(step: int, rows: list[int], loss: list[float], **others: list[float]
 
 
 def test_means_are_over_samples_and_tokens_without_repeats() -> None:
-    monitor = Monitor(["a", "b", "c"], [0.5, 2.0], Accelerator(cpu=True))
+    monitor = Monitor(["a", "b", "c"], [0.5, 2.0], Accelerator(cpu=True), Path("run"))
     monitor.results = [
         results(0, [0, 1], [1.0, 2.0], weight=[0.5, 2.0], gain=[0.25, NAN], tokens=[2.0, 6.0]),
         results(1, [2, NO_SAMPLE], [6.0, 9.0], weight=[0.5, 9.0], gain=[0.75, 9.0], tokens=[2.0, 9.0]),
@@ -39,8 +41,14 @@ def test_means_are_over_samples_and_tokens_without_repeats() -> None:
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
-def test_the_first_bad_step_names_its_samples_alone(bad: float) -> None:
-    monitor = Monitor(["a", "b", "c", "d"], None, Accelerator(cpu=True))
+def test_the_first_bad_step_names_its_samples_alone_and_the_newest_checkpoint(
+    bad: float, tmp_path: Path
+) -> None:
+    for step, files in ((2, ["complete", "rng_state.pth"]), (4, ["complete", "rng_state.pth"]), (5, [])):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        for name in files:
+            (tmp_path / f"checkpoint-{step}" / name).touch()
+    monitor = Monitor(["a", "b", "c", "d"], None, Accelerator(cpu=True), tmp_path)
     monitor.results = [
         results(4, [0, 1], [1.0, 1.0]),
         results(5, [2], [bad]),
@@ -48,12 +56,20 @@ def test_the_first_bad_step_names_its_samples_alone(bad: float) -> None:
         results(6, [0, 1], [NAN, NAN]),
     ]
     for look in (monitor.refuse_non_finite, monitor.drain):
-        with pytest.raises(UserError, match=r"at optimiser step 6, for 2 sample\(s\): 'c', 'd'\. Look"):
+        with pytest.raises(UserError, match=r"step 6, for 2 sample\(s\): 'c', 'd'\. Look at them\.") as error:
             look()
+        assert f"{tmp_path}/checkpoint-4 (step 4) is from before it: resume there" in str(error.value)
+
+
+def test_where_there_is_no_checkpoint_yet_none_is_claimed(tmp_path: Path) -> None:
+    monitor = Monitor(["a"], None, Accelerator(cpu=True), tmp_path)
+    monitor.results = [results(0, [0], [NAN])]
+    with pytest.raises(UserError, match=f"{tmp_path}: no whole checkpoint to resume from, so train anew"):
+        monitor.refuse_non_finite()
 
 
 def test_the_spread_of_nearly_equal_weights_keeps_its_digits() -> None:
-    monitor = Monitor(range(4), None, Accelerator(cpu=True))
+    monitor = Monitor(range(4), None, Accelerator(cpu=True), Path("run"))
     weight = torch.tensor([0.5, 0.5001, 0.4999, 0.5])
     monitor.results = [results(0, [0, 1, 2, 3], [1.0] * 4, weight=weight.tolist())]
     assert monitor.drain()["weight_std"] == pytest.approx(weight.double().std(correction=0).item(), rel=1e-6)
@@ -73,3 +89,19 @@ def test_an_epoch_is_summed_up_over_the_samples_it_saw() -> None:
         "epoch_weight_spread": 0.5,
         "unseen_samples": 1,
     }
+
+
+def test_samples_that_epochs_did_not_see_are_named_once_a_run() -> None:
+    monitor = Monitor(["a", "b", "c"], None, Accelerator(cpu=True), Path("run"))
+
+    def page(epoch: int, *losses: float) -> Page:
+        return Page(epoch, *(torch.tensor(losses) for _ in range(3)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitor.warn_of_unseen(page(0, 1.0, 2.0, 3.0))
+    with pytest.warns(UserWarning, match="epoch 2 did not see 2 of 3 samples: 'a', 'c'. dataloader"):
+        monitor.warn_of_unseen(page(1, NAN, 2.0, NAN))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitor.warn_of_unseen(page(2, NAN, 2.0, 3.0))
