@@ -241,6 +241,35 @@ def test_unseen_samples_are_counted_and_weigh_one_next_time(
     assert (later.loc[[not new for new in fresh], "weight"] != 1.0).all()
 
 
+class EndEpochAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_epoch_stop = state.global_step == self.step
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        pytest.param({}, [], id="all seen"),
+        pytest.param({"dataloader_drop_last": True}, ["epoch 1 did not see 6 of 38"], id="said once"),
+        pytest.param({"max_steps": 7}, [], id="cut by the run's end"),
+        pytest.param({"max_steps": 3, "dataloader_drop_last": True}, [], id="cut, none dropped yet"),
+        pytest.param({"callbacks": [EndEpochAt(8)]}, ["epoch 2 did not see 14 of 38"], id="left early"),
+    ],
+)
+def test_samples_that_a_finished_epoch_did_not_see_are_warned_of(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, settings: dict[str, Any], warned: list[str]
+) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        train(tiny_model, dataset, tmp_path, **settings)
+    found = [str(warning.message) for warning in said if "did not see" in str(warning.message)]
+    assert [text.partition(" samples: ")[0] for text in found] == warned
+    assert all(text.count("'t-") == 5 and ", ...." in text for text in found)
+
+
 def test_one_epoch_and_small_sets_are_warned_of(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="only one epoch.*plain SFT"):
         build(tiny_model, tmp_path, num_train_epochs=1).train()
@@ -338,22 +367,82 @@ def test_the_examples_of_the_pages_run(
 
 
 @pytest.mark.parametrize("mode", [{}, {"padding_free": True}])
-def test_samples_without_response_are_named_with_their_length(
-    tiny_model: Path, tmp_path: Path, mode: dict[str, Any]
-) -> None:
+def test_samples_without_response_are_named(tiny_model: Path, tmp_path: Path, mode: dict[str, Any]) -> None:
     rows = [{"input_ids": [1, 5, 6, 7], "labels": [-100, -100, 6, 7], "id": f"s{n}"} for n in range(3)]
     rows[1] |= {"labels": [5, -100, -100, -100]}  # nothing predicts the first token
-    with pytest.raises(UserError, match=r"1 sample\(s\) have no response tokens.*'s1' \(4 tokens"):
+    with pytest.raises(UserError, match=r"1 sample\(s\) have no response tokens.*'s1'\."):
         build(tiny_model, tmp_path, rows, **mode)
 
 
-def test_truncated_responses_are_named_with_their_length(
+def test_a_cut_that_leaves_no_response_is_refused(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:
+    with (
+        pytest.warns(UserWarning, match="38 of 38 samples .* longer than max_length 3: cut"),
+        pytest.raises(UserError, match=r"38 sample\(s\) have no response tokens.*'t-0', .*\.\.\."),
+    ):
+        make_trainer(tiny_model, dataset, tmp_path, max_length=3, too_long="cut")
+
+
+# What enters the loss
+
+
+def test_long_samples_are_left_out_as_if_they_had_not_been_given(
     tiny_model: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"38 sample\(s\).*max_length 3: 't-0' \(\d+ tokens, \d of them response\).*\.\.\."
+    given = list(dataset)
+    said = {"role": "assistant", "content": "1 " * 500}
+    long = {**given[7], "trajectory_id": "long", "completion": [said]}
+    rows = Dataset.from_list([*given[:5], long, *given[5:]])
+    with pytest.warns(UserWarning, match="1 of 39 samples .* longer than max_length 64: left out"):
+        trainer = make_trainer(tiny_model, rows, tmp_path / "a", max_length=64, too_long_limit=0.1)
+    alone = make_trainer(tiny_model, dataset, tmp_path / "b", max_length=64)
+    assert trainer.too_long == ["long"]
+    assert list(trainer.sample_ids) == list(alone.sample_ids)
+    assert trainer.identity() == alone.identity()
+    trainer.train()
+    alone.train()
+    assert trainer.history().equals(alone.history())
+
+
+def test_a_template_that_changes_a_response_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = (
+        "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\n' + m.content.split('</think>')[-1] }}"
+        "{{- '<|im_end|>\n' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' }}{%- endif -%}"
+    )
+    said = [{"role": "assistant", "content": "<think>We add.</think>The answer is 2"}]
+    turns = [{"prompt": [{"role": "user", "content": "1 plus 1"}], "completion": said, "id": "a"}]
+    with pytest.raises(UserError) as error:
+        build(tiny_model, tmp_path, turns * 1, processing_class=tokenizer)
+    assert str(error.value).splitlines() == [
+        "chat template of the model: 1 of 1 sample(s) would not be trained as they are:",
+        "  'a' would learn 'The answer is 2' in place of '<think>We add.</think>The answer is 2'",
+        "Settings of the prompt with which the first stays whole (in a script: tokenizer.chat_template): "
+        "chat_template: chatml; or chat_template: plain",
+    ]
+    build(tiny_model, tmp_path, turns)  # with the model's own template
+
+
+def test_messages_teach_user_turns_and_say_so(tiny_model: Path, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "1 plus 1"}, {"role": "assistant", "content": "2"}]
+    with pytest.warns(
+        UserWarning, match="all turns are learnt, the user's too: set assistant_only_loss=True"
     ):
-        make_trainer(tiny_model, dataset, tmp_path, max_length=3)
+        everything = build(tiny_model, tmp_path, [{"messages": turns}])
+    assert -100 not in everything.train_dataset[0]["labels"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = build(tiny_model, tmp_path, [{"messages": turns}], assistant_only_loss=True)
+    learnt = [label for label in answers.train_dataset[0]["labels"] if label != -100]
+    assert answers.processing_class.decode(learnt) == "2<|im_end|>"
+
+
+def test_two_beginnings_are_said(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.bos_token = "<|im_start|>"
+    rows = [{"prompt": f"<|im_start|>{begin} 1 plus 1", "completion": " 2"} for begin in ("<|im_start|>", "")]
+    with pytest.warns(UserWarning, match=re.escape("1 of 2 samples begin with <|im_start|> twice")):
+        build(tiny_model, tmp_path, rows, processing_class=tokenizer)
 
 
 def test_duplicate_and_missing_ids_are_refused(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ class Results:
         """The manifest of an evaluation or a training run, relative to R; it must be there."""
         return str(present_file(folder / "manifest.json").relative_to(self.root))
 
+    def facts(self, run: Run) -> dict[str, Any]:
+        """What the manifest of a training run notes of it."""
+        facts: dict[str, Any] = _read_json(present_file(self.training(run) / "manifest.json"))["facts"]
+        return facts
+
     def figure(self, name: str) -> Path:
         """A figure's SVG, which must be there."""
         return present_file(self.figures / f"{name}.svg", "`glow figures`")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from glow.files.records import VERDICTS
@@ -50,7 +51,20 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         size = round(sum(sizes) / len(sizes))
         share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
         rows.append(_data_row(domain, "selection", selection, size, share))
-    return [*rows, *_label_rows(domain, verdicts)]
+    return [*rows, *_too_long_rows(results, domain), *_label_rows(domain, verdicts)]
+
+
+def _too_long_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
+    """How many trajectories SFT left out or cut for their length: the arms with any, or a row that says 0."""
+    rows = []
+    for arm in results.experiment.arms:
+        facts = [results.facts(results.run("sft", domain, arm, seed)) for seed in results.experiment.seeds]
+        found = np.array([seed["too_long"]["found"] for seed in facts])
+        share = found / [seed["too_long"]["of"] for seed in facts]
+        if found.any():
+            item = f"{arm}: {'cut' if facts[0]['too_long']['done'] == 'cut' else 'left out'}"
+            rows.append(_data_row(domain, "too long", item, round(found.mean()), estimate(100 * share)))
+    return rows or [_data_row(domain, "too long", "all arms", 0)]
 
 
 def _by_problem(values: pd.Series, verdicts: pd.DataFrame) -> Estimate | None:

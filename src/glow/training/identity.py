@@ -26,8 +26,8 @@ CHANGES_NO_NUMBER = {
     ),
     "what they do to the data shows in its hash, and the trainer has packing": (
         "chat_template_path dataset_text_field dataset_kwargs dataset_num_proc eos_token pad_token "
-        "max_length truncation_mode completion_only_loss assistant_only_loss shuffle_dataset id_column "
-        "packing"
+        "max_length truncation_mode too_long too_long_limit completion_only_loss assistant_only_loss "
+        "shuffle_dataset id_column packing"
     ),
     "the objective's: it says itself what identifies it": "objective alpha beta clamp objective_settings",
     "the log, the hub, and what is left where": (

@@ -1,8 +1,10 @@
 """Checks before GlowTrainer trains: refuse or warn of settings and data that would mislead."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
@@ -10,7 +12,8 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from trl.data_utils import is_conversational, is_conversational_from_value
 
 from glow.errors import UserError
-from glow.training.samples import ROW
+from glow.training.monitor import SHOWN
+from glow.training.samples import ROW, tokenised_rows
 from glow.training.trainer_config import GlowConfig
 
 
@@ -85,6 +88,43 @@ def refuse_unreadable(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, text
         raise UserError(
             f"the training set has the columns {', '.join(sorted(columns - {ROW}))}; it needs prompt and "
             f"completion, messages, {text_column} or input_ids (see TRL's dataset formats)"
+        )
+
+
+def refuse_unanswered(response_tokens: np.ndarray, ids: Sequence[str | int]) -> None:
+    """Refuse samples without tokens to learn, which TRL would drop."""
+    empty = np.flatnonzero(response_tokens == 0).tolist()
+    if empty:
+        shown = ", ".join(repr(ids[place]) for place in empty[:SHOWN]) + (
+            ", ..." if len(empty) > SHOWN else ""
+        )
+        raise UserError(
+            f"{len(empty)} sample(s) have no response tokens (within max_length): {shown}. Leave them out, "
+            "or raise max_length"
+        )
+
+
+def warn_of_user_turns(args: GlowConfig, dataset: Dataset) -> None:
+    """Warn of conversations of which all turns are learnt, the user's too (TRL's default)."""
+    if {"messages", "conversations"} & set(dataset.column_names) and not args.assistant_only_loss:
+        warnings.warn(
+            "the training set has whole conversations (messages), and all turns are learnt, the user's too: "
+            "set assistant_only_loss=True to learn the assistant's alone, or give prompt and completion",
+            stacklevel=2,
+        )
+
+
+def warn_of_two_begins(prepared: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn of samples that begin with two tokens of a text's beginning: their own, and the tokenizer's."""
+    begin = tokenizer.bos_token_id
+    if begin is None:
+        return
+    twice = sum(input_ids[:2].tolist() == [begin, begin] for _, input_ids, _ in tokenised_rows(prepared))
+    if twice:
+        warnings.warn(
+            f"{twice} of {len(prepared)} samples begin with {tokenizer.bos_token} twice: the tokenizer adds "
+            "one to the text's own; remove it from the text",
+            stacklevel=2,
         )
 
 

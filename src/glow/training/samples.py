@@ -99,6 +99,21 @@ def _columns(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndar
         yield table[ROW].to_numpy(), ids.flatten().to_numpy(zero_copy_only=False), labels, lengths
 
 
+def tokenised_rows(dataset: Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The place in the set as given, input ids and labels of each sample of a tokenised set."""
+    for rows, input_ids, labels, lengths in _columns(dataset):
+        cuts = np.cumsum(lengths)[:-1]
+        samples = zip(rows.tolist(), np.split(input_ids, cuts), np.split(labels, cuts), strict=True)
+        yield from samples
+
+
+def renumbered(dataset: Dataset) -> tuple[Dataset, list[int]]:
+    """The set with its samples numbered from 0 in the order of their rows; and those rows."""
+    rows = sorted(dataset[ROW])
+    numbers = {row: number for number, row in enumerate(rows)}
+    return dataset.map(lambda example: {ROW: numbers[example[ROW]]}, desc="Numbering"), rows
+
+
 def pack(dataset: Dataset, length: int) -> Dataset:
     """Pack whole samples into rows of at most `length` tokens; ROW becomes a list with a number per sample.
 

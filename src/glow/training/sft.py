@@ -7,11 +7,13 @@ leaves the final model, the per-sample history and the training log.
 import math
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
+from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from glow.config import Prompt, Sft, SftSettings
 from glow.errors import UserError
@@ -20,13 +22,15 @@ from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
 from glow.files.same_run import run_identity
-from glow.models.load import load_tokenizer, require_model
+from glow.models.load import load_network, load_tokenizer, require_model
 from glow.models.prompts import prompt_messages
+from glow.models.templates import generation_prompt, template_files
 from glow.training.callbacks import StepProgress, quieten, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.objectives import choose
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig
+from glow.verifier.thoughts import is_open
 
 LOG_LINES = 50
 """How many lines of the training log a run writes, whatever its length."""
@@ -38,6 +42,8 @@ def fine_tune(
     model: Path,
     output: Path,
     settings: SftSettings,
+    *,
+    trust_remote_code: bool = False,
 ) -> None:
     """Train `model` on the trajectories of `data`; write model/, history.parquet, log.jsonl to `output`.
 
@@ -45,9 +51,11 @@ def fine_tune(
         data: JSON Lines of the arm's trajectories, in training order before shuffling.
         all_data: JSON Lines of all trajectories; their number sets the budget of optimiser steps
             when `settings.sft.budget` is "steps".
+        trust_remote_code: whether code in the model's directory may run.
 
     Raises:
-        UserError: no model, no trajectories, a response with no token within max_length, or duplicate ids.
+        UserError: no model, no trajectories, duplicate ids, a response that would not be trained as it is, or
+            too many that are longer than max_length.
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
     manifest = Manifest("sft")
@@ -58,26 +66,23 @@ def fine_tune(
     if not rows:
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)
-    steps = _optimiser_steps(len(rows), sum(1 for _ in read_jsonl(all_data)), settings.sft)
-    noted = settings.model_dump(mode="json") | {"objective": objective.identity, "steps": steps}
     checkpoints = output / "checkpoints"
-    trainer = _trainer(rows, model, checkpoints, settings, steps)
+    trainer = _trainer(rows, model, checkpoints, settings, trust_remote_code)
+    steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
+    _set_length(trainer.args, steps, settings.sft)
+    noted = settings.model_dump(mode="json") | {"objective": objective.identity, "steps": steps}
+    inputs = [data, model, *template_files(settings.prompt)]
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
-    stage = run_identity(noted, [data, model], leave_out=("sft.checkpoints", "sft.gradient_checkpointing"))
+    stage = run_identity(noted, inputs, leave_out=("sft.checkpoints", "sft.gradient_checkpointing"))
     resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         _save_history(trainer, rows, output)
-        manifest.write(
-            output,
-            noted,
-            [data, all_data, model],
-            {"samples": len(rows), "resumed_from": resume_from.name if resume_from else None},
-            device=str(trainer.accelerator.device),
-        )
+        facts = _facts(trainer, rows) | {"resumed_from": resume_from.name if resume_from else None}
+        manifest.write(output, noted, [all_data, *inputs], facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
-        print(f"{output}: {steps} steps on {len(rows)} trajectories, {objective}")
+        print(f"{output}: {steps} steps on {facts['samples']} trajectories, {objective}{_said(facts)}")
 
 
 def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
@@ -87,32 +92,39 @@ def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
     return sft.epochs * math.ceil(batches / sft.gradient_accumulation)
 
 
+def _set_length(args: GlowConfig, steps: int, sft: Sft) -> None:
+    """Give a run its length, which is known when its trajectories have been measured."""
+    every = save_steps(steps, sft.checkpoints)
+    args.max_steps = steps
+    args.warmup_steps = math.ceil(sft.warmup_ratio * steps)
+    args.save_strategy = "no" if every is None else "steps"
+    args.save_steps = every or steps
+    args.logging_steps = max(1, steps // LOG_LINES)
+
+
 def _trainer(
-    rows: list[Judged], model: Path, checkpoints: Path, settings: SftSettings, steps: int
+    rows: list[Judged], model: Path, checkpoints: Path, settings: SftSettings, trust_remote_code: bool
 ) -> GlowTrainer:
     objective, sft, seed = settings.objective, settings.sft, settings.seed
     quieten()
     set_seed(seed)
-    every = save_steps(steps, sft.checkpoints)
+    tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
     arguments = GlowConfig(
         output_dir=str(checkpoints),
         objective=objective.objective,
         objective_settings=objective.settings,
         id_column="trajectory_id",
-        max_steps=steps,
         per_device_train_batch_size=sft.batch_size,
         gradient_accumulation_steps=sft.gradient_accumulation,
         learning_rate=sft.learning_rate,
         lr_scheduler_type=sft.scheduler,
-        warmup_steps=math.ceil(sft.warmup_ratio * steps),
         max_length=sft.max_length,
+        too_long=sft.too_long,
+        too_long_limit=sft.too_long_limit,
         bf16=sft.precision == "bf16",
         gradient_checkpointing=sft.gradient_checkpointing,
         use_cpu=not torch.cuda.is_available(),
-        save_strategy="no" if every is None else "steps",
-        save_steps=every or steps,
         save_total_limit=2,
-        logging_steps=max(1, steps // LOG_LINES),
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
@@ -121,28 +133,79 @@ def _trainer(
     )
     trainer = GlowTrainer(
         # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
-        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        model=load_network(model, torch.float32, trust_remote_code=trust_remote_code),
         args=arguments,
-        train_dataset=_dataset(rows, settings.prompt),
-        processing_class=load_tokenizer(model),
+        train_dataset=_dataset(rows, settings.prompt, tokenizer),
+        processing_class=tokenizer,
         callbacks=[NoFinalCheckpoint(), StepProgress("SFT", "sample_loss")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _dataset(rows: list[Judged], prompt: Prompt) -> Dataset:
+# --- data ---------------------------------------------------------------------------------------
+
+
+def _dataset(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Prompt and completion as conversations, which TRL renders with the tokenizer's chat template."""
+    opening = _opening(rows, prompt, tokenizer)
     return Dataset.from_list(
         [
             {
                 "prompt": prompt_messages(row["question"], prompt),
-                "completion": [{"role": "assistant", "content": row["response"]}],
+                "completion": [
+                    {"role": "assistant", "content": _after_opening(row["response"], opening, prompt)}
+                ],
                 "trajectory_id": row["trajectory_id"],
             }
             for row in rows
         ]
     )
+
+
+def _opening(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The thought that the chat template opens before the model's turn; empty where it opens none.
+
+    Raises:
+        UserError: it opens one, and a response never closes it: what the model learns would be no answer.
+    """
+    end = generation_prompt(tokenizer, prompt_messages(rows[0]["question"], prompt))
+    if not is_open(end, prompt.thought):
+        return ""
+    unclosed = [row["trajectory_id"] for row in rows if prompt.thought[1] not in row["response"]]
+    if unclosed:
+        raise UserError(
+            f"the chat template opens a thought before the response ({end[-20:]!r}), and {len(unclosed)} of "
+            f"{len(rows)} responses have no {prompt.thought[1]}: {', '.join(unclosed[:3])}\n"
+            "Choose a template that opens none: prompt.chat_template (--chat-template) chatml or plain; some "
+            "have a switch for it (prompt.chat_template_kwargs enable_thinking: false)"
+        )
+    return end[end.rfind(prompt.thought[0]) :]
+
+
+def _after_opening(response: str, opening: str, prompt: Prompt) -> str:
+    """The response with the thought's beginning, which the prompt has and not every response repeats."""
+    return response if response.lstrip().startswith(prompt.thought[0]) else opening + response
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def _facts(trainer: GlowTrainer, rows: list[Judged]) -> dict[str, Any]:
+    """What the manifest notes of the data: how many were trained on, too long, or there twice."""
+    too_long = set(trainer.too_long)
+    verdicts = Counter(row["verdict"] for row in rows if row["trajectory_id"] in too_long)
+    return {
+        "samples": len(trainer.sample_ids),
+        "too_long": {"found": len(too_long), "of": len(rows), "done": trainer.args.too_long, **verdicts},
+        "exact_duplicates": len(rows) - len({(row["question"], row["response"]) for row in rows}),
+    }
+
+
+def _said(facts: dict[str, Any]) -> str:
+    found = facts["too_long"]
+    done = "left out" if found["done"] == "drop" else "cut"
+    return f"; {found['found']} too long and {done}" if found["found"] else ""
 
 
 def _save_history(trainer: GlowTrainer, rows: list[Judged], output: Path) -> None:

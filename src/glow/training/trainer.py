@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
@@ -30,13 +31,12 @@ from transformers import (
 from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
-from glow.errors import UserError
 from glow.files.same_run import Identity, run_identity, write_identity
-from glow.models.scoring import IGNORED
 from glow.training.checkpoints import (
     find_checkpoint,
     mark_whole,
     refuse_finished,
+    refuse_non_finite_weights,
     refuse_other_run,
     refuse_used,
     run_folder,
@@ -44,16 +44,21 @@ from glow.training.checkpoints import (
 from glow.training.head import use_chunked_head
 from glow.training.history import HISTORY, copy_history, read_history, write_page
 from glow.training.identity import given_settings, identifying
+from glow.training.labels import label_check, refuse_altered
 from glow.training.ledger import NO_SAMPLE, LossLedger, Page
+from glow.training.lengths import LengthLimit
 from glow.training.monitor import CONSTANT_SPREAD, Monitor, Results, epoch_summary
 from glow.training.objectives import ChosenObjective
 from glow.training.preflight import (
     draws_random_numbers,
     refuse_no_steps,
     refuse_sequence_parallelism,
+    refuse_unanswered,
     refuse_unreadable,
     refuse_unsupported,
     warn_of_short_runs,
+    warn_of_two_begins,
+    warn_of_user_turns,
 )
 from glow.training.samples import (
     PLACE,
@@ -62,6 +67,7 @@ from glow.training.samples import (
     document_mask,
     ids_digest,
     pack,
+    renumbered,
     sample_ids,
     survey,
 )
@@ -87,9 +93,14 @@ class GlowTrainer(SFTTrainer):
         train_dataset: a Dataset as for SFTTrainer, or a list of dictionaries. Samples have the ids of
             the column `args.id_column`, or are numbered from 0.
 
+    Attributes:
+        sample_ids: of the samples that it trains on, in their order.
+        too_long: ids of the samples that were longer than max_length, and were left out or cut.
+
     Raises:
-        UserError: two samples share an id; a sample has no response tokens (TRL would drop it
-            silently); or a setting under which samples cannot be told apart or weighted.
+        UserError: two samples share an id; a sample has no response tokens, or would not be trained as it is
+            (`glow.training.labels`); too many are longer than max_length; or a setting under which samples
+            cannot be told apart or weighted.
     """
 
     _tag_names = ["trl", "glow"]  # noqa: RUF012 (TRL's own attribute)
@@ -114,6 +125,7 @@ class GlowTrainer(SFTTrainer):
             train_dataset = Dataset.from_list(train_dataset)
         refuse_unsupported(args, train_dataset, processing_class, kwargs)
         self.sample_ids = sample_ids(train_dataset, args.id_column, DEFAULT_ID_COLUMN)
+        self.too_long: list[str | int] = []
         self._data_digest = ""
         super().__init__(
             model,
@@ -132,7 +144,9 @@ class GlowTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True
         self.data_collator = SampleCollator(self.data_collator)
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
-        self.monitor = Monitor(self.sample_ids, self._objective.bounds, self.accelerator)
+        self.monitor = Monitor(
+            self.sample_ids, self._objective.bounds, self.accelerator, run_folder(self.args)
+        )
         self.add_callback(_EpochKeeper(self))
 
     # Data: rows through preparation, packing and batching
@@ -146,48 +160,58 @@ class GlowTrainer(SFTTrainer):
         formatting_func: Any,
         dataset_name: str,
     ) -> Dataset:
-        """TRL's preparation; the training set, which alone has rows, is packed last, with its rows."""
+        """TRL's preparation; the training set, which alone has rows, is checked, and packed last, with its
+        rows."""
+        assert isinstance(args, GlowConfig)  # as_glow_config
+        uncut, limit = copy.copy(args), args.length_limit
+        uncut.max_length = None
         if ROW not in (dataset.column_names or ()):  # a stream does not know its columns
-            return super()._prepare_dataset(
-                dataset, processing_class, args, packing, formatting_func, dataset_name
+            if packing or not isinstance(dataset, Dataset):
+                return super()._prepare_dataset(
+                    dataset, processing_class, args, packing, formatting_func, dataset_name
+                )
+            whole = super()._prepare_dataset(
+                dataset, processing_class, uncut, False, formatting_func, dataset_name
             )
+            return limit.cut_evaluation(whole, dataset_name)
         if formatting_func is None:
             refuse_unreadable(dataset, processing_class, args.dataset_text_field)
-        prepare = (processing_class, args, False, formatting_func, dataset_name)
-        prepared = super()._prepare_dataset(dataset, *prepare)
+        whole = super()._prepare_dataset(
+            dataset, processing_class, uncut, False, formatting_func, dataset_name
+        )
+        if formatting_func is None:
+            self._check_labels(dataset, whole, args)
+        prepared = self._fitted(whole, limit)
         found = survey(prepared)
-        kept = set(found.rows[found.response_tokens > 0].tolist())
-        if len(kept) < len(dataset):
-            self._refuse_dropped([row for row in range(len(dataset)) if row not in kept], dataset, *prepare)
+        refuse_unanswered(found.response_tokens, [self.sample_ids[row] for row in found.rows])
         self._data_digest = found.digest + ids_digest(self.sample_ids)
         if not packing:
             return prepared
         assert args.max_length is not None  # refuse_unsupported
         return pack(prepared, args.max_length)
 
-    def _refuse_dropped(
-        self,
-        rows: list[int],
-        dataset: Dataset,
-        processing_class: Any,
-        args: SFTConfig,
-        packing: bool,
-        *rest: Any,
-    ) -> None:
-        """Name the samples without response tokens, with their whole lengths."""
-        untruncated = copy.copy(args)
-        untruncated.max_length = None
-        untruncated.shuffle_dataset = False
-        whole = super()._prepare_dataset(dataset.select(rows), processing_class, untruncated, packing, *rest)
-        lengths = [
-            f"{self.sample_ids[row]!r} ({len(sample['input_ids'])} tokens, "
-            f"{sum(label != IGNORED for label in sample['labels'])} of them response)"
-            for row, sample in zip(rows[:5], whole, strict=False)
-        ]
-        raise UserError(
-            f"{len(rows)} sample(s) have no response tokens within max_length {args.max_length}: "
-            f"{', '.join(lengths)}{', ...' if len(rows) > 5 else ''}. Raise max_length or leave them out"
-        )
+    def _check_labels(self, dataset: Dataset, whole: Dataset, args: GlowConfig) -> None:
+        """Refuse or warn of a tokenised set that teaches something else than what was said."""
+        warn_of_user_turns(args, dataset)
+        warn_of_two_begins(whole, self._tokenizer)
+        everything = not (self.completion_only_loss or args.assistant_only_loss)
+        check = label_check(self._tokenizer, self.chat_template, dataset[0], everything)
+        if check is not None:
+            refuse_altered(dataset, whole, check, self.sample_ids)
+
+    def _fitted(self, whole: Dataset, limit: LengthLimit) -> Dataset:
+        """The tokenised set without what is longer than max_length, or with that cut."""
+        longer = limit.longer(whole)
+        if not longer.any():
+            return whole
+        limit.refuse(whole, longer, self.sample_ids)
+        limit.say(longer)
+        self.too_long = [self.sample_ids[row] for row in np.asarray(whole[ROW])[longer]]
+        if limit.too_long == "cut":
+            return limit.cut(whole)
+        kept, rows = renumbered(whole.select(np.flatnonzero(~longer)))
+        self.sample_ids = [self.sample_ids[row] for row in rows]
+        return kept
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -303,6 +327,8 @@ class GlowTrainer(SFTTrainer):
         if self.is_world_process_zero():
             write_page(self._history_folder, page, self.sample_ids)
         self._warn_of_constant_weights(page, summary["epoch_weight_spread"])
+        if self.state.epoch >= page.epoch + 1 or not self.control.should_training_stop:  # not cut by the end
+            self.monitor.warn_of_unseen(page)
         self.log(summary)
 
     def _warn_of_constant_weights(self, page: Page, spread: float) -> None:
@@ -330,12 +356,15 @@ class GlowTrainer(SFTTrainer):
 
         Raises:
             UserError: no such checkpoint, a torn one, or one of another run (the difference is named);
-                or a new run in an output_dir with checkpoints, which it would mix with its own.
+                a new run in an output_dir with checkpoints, which it would mix with its own; or a loss, or
+                weights at a checkpoint or at the end, that are not finite.
         """
         folder = run_folder(self.args)
         checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
-        self.monitor = Monitor(self.sample_ids, self._objective.bounds, self.accelerator)
+        self.monitor = Monitor(
+            self.sample_ids, self._objective.bounds, self.accelerator, run_folder(self.args)
+        )
         if checkpoint is None:
             refuse_used(folder)
         else:
@@ -344,13 +373,19 @@ class GlowTrainer(SFTTrainer):
         self.accelerator.wait_for_everyone()  # all have looked before the first one writes
         if self.is_world_process_zero():
             copy_history(checkpoint and checkpoint / HISTORY, self._history_folder)
-        return super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
+        trained = super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
+        refuse_non_finite_weights(self.model, self.state.global_step, folder)
+        return trained
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """TRL's checkpoint with ledger and history, marked when whole; only then are older ones deleted."""
+        """TRL's checkpoint with ledger and history, marked when whole; only then are older ones deleted.
+
+        Nothing is written, and nothing deleted, where a loss or the weights are not finite.
+        """
         self.monitor.refuse_non_finite()
-        self.ledger.merge()
         trial_folder = Path(self._get_output_dir(trial))
+        refuse_non_finite_weights(self.model, self.state.global_step, trial_folder)
+        self.ledger.merge()
         folder = trial_folder / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from trl import SFTConfig
 from trl.trainer.utils import get_config_model_id
 
 from glow.errors import UserError
+from glow.training.lengths import LengthLimit
 from glow.training.objectives import OBJECTIVES, ChosenObjective, GlowSettings, choose
 
 DEFAULT_ID_COLUMN = "id"
@@ -52,6 +53,16 @@ class GlowConfig(SFTConfig):
         default=DEFAULT_ID_COLUMN,
         metadata={"help": "column with the samples' ids; None, or no column id: numbered from 0"},
     )
+    too_long: str = field(
+        default="drop",
+        metadata={
+            "help": "samples longer than max_length: refuse, drop or cut (as TRL does); drop leaves out at "
+            "most the share too_long_limit, and refuses more"
+        },
+    )
+    too_long_limit: float = field(
+        default=0.01, metadata={"help": "largest share of samples that too_long=drop may leave out"}
+    )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "leave a loss that is not finite out of the logged mean"}
     )
@@ -63,6 +74,7 @@ class GlowConfig(SFTConfig):
         self._complete_settings()
         if self.loss_type != "nll":
             raise ValueError(f"loss_type {self.loss_type!r} has no effect here: set objective instead")
+        _ = self.length_limit  # refuses values that are none
         if self.data_seed is None:
             self.data_seed = self.seed
 
@@ -94,6 +106,13 @@ class GlowConfig(SFTConfig):
         given = {name: value for name in _OWN_FIELDS if (value := getattr(self, name)) is not None}
         assert isinstance(self.objective_settings, dict)  # _complete_settings
         return choose(self.objective, self.objective_settings | given)
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """How long samples may be, and what happens to longer ones."""
+        return LengthLimit(
+            self.max_length, self.too_long, self.too_long_limit, self.truncation_mode == "keep_end"
+        )
 
     @property
     def device(self) -> torch.device:

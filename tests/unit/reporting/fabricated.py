@@ -141,6 +141,10 @@ class World:
         """Length of the response to a question."""
         return 30
 
+    def too_long(self, run: Run) -> dict:
+        """What the manifest of an SFT run notes of trajectories that are too long."""
+        return {"found": 0, "of": 10, "done": "drop"}
+
     # --- the tree -------------------------------------------------------------------------------
 
     def write(self) -> "World":
@@ -166,7 +170,7 @@ class World:
         folder.mkdir(parents=True)
         self.history(run).to_parquet(folder / "history.parquet", index=False)
         write_jsonl(folder / "log.jsonl", self.sft_log(run))
-        self.write_manifest(folder, "sft")
+        self.write_manifest(folder, "sft", facts={"too_long": self.too_long(run)})
 
     def write_evaluation(self, run: Run) -> None:
         suites, samples, entropy = {}, [], self.entropy(run)
@@ -190,14 +194,16 @@ class World:
         write_jsonl(folder / "samples.jsonl.gz", samples)
         self.write_manifest(folder, "evaluate")
 
-    def write_manifest(self, folder: Path, stage: str, seconds: int = 10, idle: int = 0) -> None:
+    def write_manifest(
+        self, folder: Path, stage: str, seconds: int = 10, idle: int = 0, facts: dict | None = None
+    ) -> None:
         """A manifest of a job of `seconds`, `idle` seconds after the one before it."""
         started = self._clock + timedelta(seconds=idle)
         self._clock = started + timedelta(seconds=seconds)
         write_json(
             folder / "manifest.json",
             {
-                "stage": stage, "settings": {}, "settings_sha256": "0", "inputs": {}, "facts": {},
+                "stage": stage, "settings": {}, "settings_sha256": "0", "inputs": {}, "facts": facts or {},
                 "git_commit": "c0ffee", "packages": {"torch": "2.13.0"}, "python": "3.11.2",
                 "device": "cpu", "host": "box", "started": started.isoformat(),
                 "finished": self._clock.isoformat(), "wall_s": float(seconds),

@@ -145,6 +145,34 @@ def test_grpo(fabricated: World) -> None:
         0.0725
     )
     assert rows["base"]["OOD problems"] == "20"
+    assert "Steps with signal, %" not in rows["base"]
+    assert "signal" not in markdown(grpo_table(fabricated.results))
+
+
+class Silent(World):
+    """GRPO from `all` has no signal in 18 of 20 steps with seed 1, from `glow` in 8 with both seeds."""
+
+    def grpo_log(self, run: Run) -> list[dict]:
+        silent = {("all", 1): 18, ("glow", 0): 8, ("glow", 1): 8}.get((run.name, run.seed), 0)
+        return [
+            row | {"unanimous_ratio": 1.0 if row["step"] <= silent else 0.5} for row in super().grpo_log(run)
+        ]
+
+
+def test_grpo_without_signal_is_marked(tmp_path: Path) -> None:
+    table = grpo_table(Silent(tmp_path).write().results)
+    signal = {name: row["Steps with signal, %"] for name, row in shown(table).items()}
+    # Of 20 steps, 20 and 2: 100 % and 10 %, which differ by 90.
+    assert signal == {
+        "base": "100.0 ± 0.0", "positive": "100.0 ± 0.0", "negative": "100.0 ± 0.0",
+        "all": "55.0 ± 45.0†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
+    }  # fmt: skip
+    assert frame(table, "initialisation").loc["all", "signal_mean"] == approx(55)
+    assert "† marks a start from which, in most steps of a run, GRPO had nothing to learn" in markdown(table)
+    assert r"45.0$\dagger$" in latex(table)
+    assert latex(table).isascii()
+    own = [f"grpo/arithmetic/all/seed-{seed}/manifest.json" for seed in (0, 1)]
+    assert table.sources["arithmetic/all"]["signal_mean"] == own
 
 
 def test_comparisons(fabricated: World) -> None:
@@ -250,6 +278,20 @@ def test_data(fabricated: World) -> None:
     assert pd.isna(rows.loc[("verdict", "timeout"), "length_mean"])
     assert rows.loc["selection"]["n"].to_dict() == {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
     assert set(rows.loc["verdict"]["length_unit"]) == {"tokens"}
+    assert rows.loc["too long"]["n"].to_dict() == {"all arms": 0}
+
+
+def test_trajectories_that_are_too_long_are_counted(tmp_path: Path) -> None:
+    class Long(World):
+        def too_long(self, run: Run) -> dict:
+            found = {"negative": 2 + 4 * run.seed, "all": 1}.get(run.name, 0)
+            return {"found": found, "of": 40, "done": "drop"}
+
+    rows = frame(data_table(Long(tmp_path).write().results), "group", "item").loc["too long"]
+    # 2 and 6 of 40: 5 % and 15 %, so 10 ± 5; and 1 of 40 twice.
+    assert rows["n"].to_dict() == {"negative: left out": 4, "all: left out": 1}
+    assert rows["share_mean"].tolist() == [approx(10), 2.5]
+    assert rows["share_se"].tolist() == [approx(5), 0]
 
 
 def test_agreement_with_labels(fabricated: World) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from glow.config import ObjectiveChoice, Sft, SftSettings
+from glow.config import ObjectiveChoice, Prompt, Sft, SftSettings
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.models.load import load_tokenizer
 from glow.training import sft as stage
 from glow.training.sft import _optimiser_steps, fine_tune
 
@@ -223,7 +225,102 @@ def test_a_directory_without_a_model_is_named(tmp_path: Path) -> None:
         run(trajectories(tmp_path / "data.jsonl", 4), tmp_path / "nothing", tmp_path / "run")
 
 
-def test_a_response_beyond_max_length_is_named(tiny_model: Path, tmp_path: Path) -> None:
-    short = SETTINGS.model_copy(update={"max_length": 3})
-    with pytest.raises(UserError, match="no response tokens within max_length 3"):
-        run(trajectories(tmp_path / "data.jsonl", 4), tiny_model, tmp_path / "run", sft=short)
+# What is too long, and what a chat template does to a response
+
+
+def with_long_ones(path: Path, count: int, long: int) -> Path:
+    """Trajectories of which the last `long` have a thousand words more."""
+    rows = list(read_jsonl(trajectories(path, count)))
+    for row in rows[count - long :]:
+        row["response"] = "so " * 1000 + row["response"]
+    write_jsonl(path, rows)
+    return path
+
+
+def test_more_than_one_in_a_hundred_too_long_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    data = with_long_ones(tmp_path / "data.jsonl", 10, 1)
+    with pytest.raises(
+        UserError, match=r"1 of 10 samples \(10.0%\) .* max_length 128.*'t-9' \(\d{4}\)"
+    ) as error:
+        run(data, tiny_model, tmp_path / "run")
+    assert not (tmp_path / "run/model").exists()
+    holds_all = re.search(r"Set max_length to (\d+)", str(error.value))
+    assert holds_all is not None
+    run(data, tiny_model, tmp_path / "run", sft=SETTINGS.model_copy(update={"max_length": int(holds_all[1])}))
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["facts"]["samples"] == 10
+
+
+@pytest.mark.parametrize(
+    ("too_long", "trained", "steps", "said"), [("drop", 8, 6, "left out"), ("cut", 10, 9, "cut")]
+)
+def test_too_long_ones_are_counted_by_verdict(
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    too_long: str,
+    trained: int,
+    steps: int,
+    said: str,
+) -> None:
+    changes = {"too_long": too_long, "too_long_limit": 0.2}
+    with pytest.warns(UserWarning, match=r"2 of 10 samples \(20.0%\) are longer than max_length 128"):
+        run(
+            with_long_ones(tmp_path / "data.jsonl", 10, 2),
+            tiny_model,
+            tmp_path / "run",
+            sft=SETTINGS.model_copy(update=changes),
+        )
+    facts = json.loads((tmp_path / "run/manifest.json").read_text())["facts"]
+    assert facts["samples"] == trained
+    # t-8 is right and t-9 wrong.
+    assert facts["too_long"] == {"found": 2, "of": 10, "done": too_long, "correct": 1, "wrong": 1}
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert f"{steps} steps on {trained} trajectories" in shown  # 3 epochs of ceil(trained / 4) batches
+    assert shown.endswith(f"; 2 too long and {said}")
+    assert set(pd.read_parquet(tmp_path / "run/history.parquet").groupby("epoch").size()) == {trained}
+
+
+def test_a_template_that_deletes_the_thought_is_refused_and_mended(tiny_model: Path, tmp_path: Path) -> None:
+    """DeepSeek-R1-Distill's template drops what stands before </think>; TRL's for training keeps it."""
+    rows = list(read_jsonl(trajectories(tmp_path / "data.jsonl", 4)))
+    for row in rows:
+        row["response"] = f"<think>\nWe add one.\n</think>\n\n{row['response']}"
+    write_jsonl(tmp_path / "data.jsonl", rows)
+
+    def tuned(output: str, template: str) -> None:
+        prompt = Prompt(chat_template=template)
+        settings = SftSettings(prompt=prompt, objective=GLOW, sft=SETTINGS, seed=0)
+        fine_tune(tmp_path / "data.jsonl", tmp_path / "data.jsonl", tiny_model, tmp_path / output, settings)
+
+    with pytest.raises(UserError) as error:
+        tuned("broken", "deepseek_r1_distill")
+    assert "chat template deepseek_r1_distill: 4 of 4 sample(s) would not be trained" in str(error.value)
+    assert "'t-0' would" in str(error.value)
+    tuned("mended", "chatml")
+    assert (tmp_path / "mended/model").is_dir()
+
+
+def test_a_thought_that_the_template_opens_is_trained_as_it_is_sampled(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """A response sampled after `<think>` does not repeat it: the prompt has it in training, too."""
+    opens = tmp_path / "opens.jinja"
+    opens.write_text(
+        "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
+        "{{- '<|im_end|>\\n' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif -%}"
+    )
+    prompt = Prompt(chat_template=str(opens))
+    tokenizer = load_tokenizer(tiny_model, prompt)
+    rows = list(read_jsonl(trajectories(tmp_path / "data.jsonl", 2)))
+    rows[0]["response"] = "We add.</think>" + rows[0]["response"]
+    rows[1]["response"] = "<think>\nWe add.</think>" + rows[1]["response"]
+    made = stage._dataset(rows, prompt, tokenizer)  # type: ignore[arg-type]  # the keys that it needs
+    said = [row["completion"][0]["content"] for row in made]
+    assert said == ["<think>\n" + rows[0]["response"], rows[1]["response"]]
+    settings = SftSettings(prompt=prompt, objective=GLOW, sft=SETTINGS, seed=0)
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    fine_tune(tmp_path / "data.jsonl", tmp_path / "data.jsonl", tiny_model, tmp_path / "run", settings)
+    write_jsonl(tmp_path / "data.jsonl", [row | {"response": "\\boxed{1}"} for row in rows])
+    with pytest.raises(UserError, match=r"opens a thought .* 2 of 2 responses have no </think>: t-0, t-1"):
+        fine_tune(tmp_path / "data.jsonl", tmp_path / "data.jsonl", tiny_model, tmp_path / "no", settings)
