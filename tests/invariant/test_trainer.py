@@ -1,7 +1,9 @@
 """GlowTrainer as its users meet it: what it takes, what it shows, and what it refuses."""
 
+import json
 import math
 import re
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -435,6 +437,41 @@ def test_messages_teach_user_turns_and_say_so(tiny_model: Path, tmp_path: Path) 
         answers = build(tiny_model, tmp_path, [{"messages": turns}], assistant_only_loss=True)
     learnt = [label for label in answers.train_dataset[0]["labels"] if label != -100]
     assert answers.processing_class.decode(learnt) == "2<|im_end|>"
+
+
+def test_turns_of_others_in_a_completion_are_said(tiny_model: Path, tmp_path: Path) -> None:
+    said = [("assistant", "one"), ("user", "and?"), ("assistant", "two")]
+    completion = [{"role": role, "content": text} for role, text in said]
+    rows = [{"prompt": [{"role": "user", "content": "1 plus 1"}], "completion": completion}]
+    with pytest.warns(UserWarning, match="turns of others in its completions, and all turns are learnt"):
+        build(tiny_model, tmp_path, rows)
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_set_of_nothing_but_long_samples_is_refused(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, packing: bool
+) -> None:
+    with pytest.raises(UserError, match=r"38 of 38 samples .* are longer than max_length 3, .* allows 1"):
+        make_trainer(
+            tiny_model,
+            dataset,
+            tmp_path,
+            max_length=3,
+            too_long_limit=1.0,
+            packing=packing,
+            pad_to_multiple_of=None,
+        )
+
+
+def test_a_folder_with_code_of_its_own_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """The trainer loads a model by its folder's name; neither its code nor a kernel of the hub is reached."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    for change in ({"auto_map": {"AutoConfig": "own.Own"}}, {"attn_implementation": "evil/kernel"}):
+        (folder / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(UserError, match=r"config\.json: "):
+            GlowTrainer(str(folder), GlowConfig(str(tmp_path / "out")), train_dataset=ROWS)
 
 
 def test_two_beginnings_are_said(tiny_model: Path, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ tokens to be learnt are decoded and compared with what was said, sample by sampl
 """
 
 import copy
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from glow.errors import UserError, abbreviated
 from glow.files.progress import progress_bar
 from glow.models.load import turn_end
 from glow.models.scoring import IGNORED
-from glow.models.templates import generation_prompt, render, template_name, use_template
+from glow.models.templates import generation_prompt, render, template_name, use_template, with_variables
 from glow.training.samples import tokenised_rows
 
 _BEFORE = 64
@@ -31,15 +33,14 @@ _BEFORE = 64
 _NAMED = 3
 """How many samples an error names."""
 
+_IN_THE_MIDDLE = "in the middle of its response"
+
 _PLAINER = ("chatml", "plain")
 """Chat templates that leave every response as it is."""
 
 
 def refuse_altered(
-    dataset: Dataset,
-    prepared: Dataset,
-    check: "LabelCheck",
-    ids: Sequence[str | int],
+    dataset: Dataset, prepared: Dataset, check: "LabelCheck", ids: Sequence[str | int]
 ) -> None:
     """Refuse a training set of which the model would learn something else than what was said.
 
@@ -54,7 +55,7 @@ def refuse_altered(
     faults: dict[int, str] = {}
     rows = tokenised_rows(prepared)
     for row, input_ids, labels in progress_bar("check labels", " rows", iterable=rows, total=len(prepared)):
-        fault = check.fault(said_turns(dataset[row]), input_ids, labels)
+        fault = check.fault(dataset[row], input_ids, labels)
         if fault is not None:
             faults[row] = fault
     if not faults:
@@ -63,7 +64,7 @@ def refuse_altered(
     shown = "\n".join(f"  {ids[row]!r} {faults[row]}" for row in sorted(faults)[:_NAMED])
     raise UserError(
         f"{check.template}: {len(faults)} of {len(dataset)} sample(s) would not be trained as they are:\n"
-        f"{shown}\n{_mend(dataset[first], check)}"
+        f"{shown}\n{_mend(dataset[first], faults[first], check)}"
     )
 
 
@@ -79,16 +80,27 @@ def label_check(
     if "input_ids" in example or not {"completion", "messages", "conversations"} & set(example):
         return None
     tokenizer = copy.copy(tokenizer)
-    tokenizer.chat_template = template or tokenizer.chat_template
+    own = tokenizer.chat_template
+    tokenizer.chat_template = template or (own.get("default") if isinstance(own, dict) else own)
     example = maybe_convert_to_chatml(dict(example))
     if not is_conversational(example):
-        return LabelCheck(tokenizer, frozenset({tokenizer.eos_token_id}), "", everything)
-    prompt_end = generation_prompt(tokenizer, example["prompt"]) if "prompt" in example else ""
-    return LabelCheck(tokenizer, _stops(tokenizer), prompt_end, everything)
+        return LabelCheck(tokenizer, frozenset({tokenizer.eos_token_id}), None, everything)
+    return LabelCheck(tokenizer, _stops(tokenizer), _prompt_end(tokenizer, example), everything)
 
 
 def _stops(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset({tokenizer.eos_token_id, turn_end(tokenizer)} - {None})
+
+
+def _prompt_end(tokenizer: PreTrainedTokenizerBase, example: dict[str, Any]) -> str:
+    """What the chat template puts before the model's first turn, with the variables of the row."""
+    if variables := example.get("chat_template_kwargs"):
+        tokenizer = copy.copy(tokenizer)
+        tokenizer.chat_template = with_variables(str(tokenizer.chat_template), variables)
+    messages = example.get("prompt") or list(
+        takewhile(lambda turn: turn["role"] != "assistant", example["messages"])
+    )
+    return generation_prompt(tokenizer, messages) if messages else ""
 
 
 @dataclass(frozen=True)
@@ -98,36 +110,49 @@ class LabelCheck:
     Attributes:
         tokenizer: the one that made the tokens.
         stops: the tokens that end a response.
-        prompt_end: what the chat template puts before the model's turn; "" where there is none.
+        prompt_end: what the chat template puts before the model's turn; None for plain text.
         everything: whether all tokens are learnt, those of other turns too.
     """
 
     tokenizer: PreTrainedTokenizerBase
     stops: frozenset[int]
-    prompt_end: str = ""
+    prompt_end: str | None = None
     everything: bool = False
 
     @property
     def template(self) -> str:
         """The chat template, as messages name it."""
-        if self.tokenizer.chat_template is None:
+        if self.prompt_end is None:
             return "the training set as plain text"
-        return f"chat template {template_name(self.tokenizer.chat_template) or 'of the model'}"
+        return f"chat template {template_name(str(self.tokenizer.chat_template)) or 'of the model'}"
 
-    def fault(self, turns: Sequence[str], input_ids: np.ndarray, labels: np.ndarray) -> str | None:
+    def fault(self, example: dict[str, Any], input_ids: np.ndarray, labels: np.ndarray) -> str | None:
         """Why a sample would not be trained as it is, in words; None where it would.
 
         Args:
-            turns: the texts that the model is to learn.
+            example: the row as given.
             input_ids, labels: of the sample, (tokens,).
         """
+        said = said_turns(example)
+        found = self._fault(said, input_ids, labels)
+        if found is None or self.prompt_end is None:
+            return found
+        own = _prompt_end(self.tokenizer, maybe_convert_to_chatml(dict(example)))
+        return (
+            found if own == self.prompt_end else replace(self, prompt_end=own)._fault(said, input_ids, labels)
+        )
+
+    def _fault(self, said: "Said", input_ids: np.ndarray, labels: np.ndarray) -> str | None:
         runs = list(_runs(labels))
-        if self.everything or len(runs) != len(turns):  # turns of others between them, or one is missing
-            return self._fault_in_all(turns, input_ids[labels != IGNORED])
-        found = (self._fault_of_turn(turn, input_ids, *run) for turn, run in zip(turns, runs, strict=True))
+        if self.everything or not said.is_bare or len(runs) != len(said.turns):
+            return self._fault_in_all(said, input_ids, labels)
+        found = (
+            self._fault_of_turn(turn, input_ids, *run) for turn, run in zip(said.turns, runs, strict=True)
+        )
         return next(filter(None, found), None)
 
     def _fault_of_turn(self, turn: str, input_ids: np.ndarray, start: int, end: int) -> str | None:
+        """Of a run of tokens that is one turn."""
         learnt = input_ids[start:end]
         length = self._without_end(learnt)
         if length == len(learnt):
@@ -135,39 +160,65 @@ class LabelCheck:
         learnt = learnt[:length]
         stopped = next((int(token) for token in learnt if token in self.stops), None)
         if stopped is not None:
-            return f"has the stop token {self._text([stopped])!r} in the middle of its response"
+            return f"has the stop token {self._text([stopped])!r} {_IN_THE_MIDDLE}"
         text, said = self._text(learnt), _plain(turn)
-        before = self._text(input_ids[max(0, start - _BEFORE) : start])
-        if text != said and not self._is_shared(text, said, before, learnt):
+        window = _BEFORE + len(self.prompt_end or "")
+        before = self._text(input_ids[max(0, start - window) : start])
+        if self.prompt_end is None:  # TRL leaves an end that the text brings
+            said = self._without_stops(said)
+        if text != said and not self._is_shared(turn, before, learnt):
             return f"would learn {_apart(text, said)} in place of {_apart(said, text)}"
-        if not before.endswith(_plain(self.prompt_end)):
+        asked = _plain(self.prompt_end or "")
+        if not before.endswith(asked):
             return (
-                f"would be trained after {abbreviated(before[-40:])} but asked after "
-                f"{abbreviated(_plain(self.prompt_end))}: begin its response with what the prompt ends with"
+                f"would be trained after {abbreviated(before[-40:])} but asked after {abbreviated(asked)}: "
+                "begin its response with what the prompt ends with"
             )
         return None
 
-    def _is_shared(self, text: str, said: str, before: str, learnt: np.ndarray) -> bool:
+    def _is_shared(self, turn: str, before: str, learnt: np.ndarray) -> bool:
         """Whether the response's first words stand in the prompt, or its first token begins there."""
+        text, said = self._text(learnt), _plain(turn)
         if said.endswith(text):
             return before.endswith(said[: len(said) - len(text)].strip())
-        excess = text.removesuffix(said)
-        return (
-            text.endswith(said)
-            and self._text(learnt[:1]) != excess
-            and self._text(learnt[:1]).startswith(excess)
-        )
+        first, whole = self._decoded(learnt[:1]), self._decoded(learnt).rstrip()
+        excess = whole.removesuffix(_composed(turn).rstrip())
+        return excess not in (whole, first) and first.startswith(excess)
 
-    def _fault_in_all(self, turns: Sequence[str], learnt: np.ndarray) -> str | None:
-        text, place = self._text(learnt), 0
-        for turn in map(_plain, turns):
-            found = text.find(turn, place)
-            if found < 0:
-                return f"would not learn {abbreviated(turn)}"
-            place = found + len(turn)
-        if self._without_end(learnt) == len(learnt):
+    def _fault_in_all(self, said: "Said", input_ids: np.ndarray, labels: np.ndarray) -> str | None:
+        """Of tokens with several turns: each is to be there, between the prompt's end and a stop token."""
+        learnt = np.flatnonzero(labels != IGNORED)
+        start = max(0, learnt[0] - _BEFORE - len(self.prompt_end or "")) if len(learnt) else 0
+        text, place = self._text(input_ids[start:]), 0
+        for turn in said.turns:
+            found = self._turn(turn, said.is_bare).search(text, place)
+            if found is None:
+                return f"would not learn {abbreviated(_plain(turn))} and then to stop"
+            place = found.end()
+        if self._without_end(input_ids[learnt]) == len(learnt):
             return f"would not learn to stop: it ends in {abbreviated(text[-50:])}"
         return None
+
+    def _turn(self, turn: str, is_bare: bool) -> re.Pattern[str]:
+        """A turn in the text of a sample; one with more than its text may have that around it."""
+        begin, said = _plain(self.prompt_end or ""), _plain(turn)
+        if not is_bare:
+            return re.compile(re.escape(said))
+        if self.prompt_end is None:
+            said = self._without_stops(said)
+        shared = next(n for n in range(len(begin) + 1) if said.startswith(begin[n:]))
+        rest = said[len(begin) - shared :].strip()  # where the prompt ends with the response's first words
+        texts, stops = ("|".join(map(re.escape, words)) for words in ((said, rest), self._stop_texts))
+        return re.compile(rf"{re.escape(begin)}\s*(?:{texts})\s*(?:{stops})")
+
+    @property
+    def _stop_texts(self) -> tuple[str, ...]:
+        return tuple(self._text([stop]) for stop in sorted(self.stops))
+
+    def _without_stops(self, text: str) -> str:
+        while text.endswith(self._stop_texts):
+            text = next(text.removesuffix(end) for end in self._stop_texts if text.endswith(end)).strip()
+        return text
 
     def _without_end(self, learnt: np.ndarray) -> int:
         """How many tokens stand before the stop tokens and the blanks at the end; all, if none stops."""
@@ -178,13 +229,20 @@ class LabelCheck:
         return end if stopped else len(learnt)
 
     def _text(self, ids: Sequence[int] | np.ndarray) -> str:
+        return self._decoded(ids).strip()
+
+    def _decoded(self, ids: Sequence[int] | np.ndarray) -> str:
         decoded = self.tokenizer.decode(np.asarray(ids).tolist(), clean_up_tokenization_spaces=False)
         assert isinstance(decoded, str)  # of one list of ids, not of several
-        return _plain(decoded)
+        return _composed(decoded)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip()
+    return _composed(text).strip()
 
 
 def _runs(labels: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -204,14 +262,28 @@ def _apart(text: str, other: str) -> str:
 # --- what was said ------------------------------------------------------------------------------
 
 
-def said_turns(example: dict[str, Any]) -> list[str]:
-    """The texts that the model is to learn of a row: its completion, or the assistant's turns."""
+@dataclass(frozen=True)
+class Said:
+    """What the model is to learn of a row.
+
+    Attributes:
+        turns: the texts of its turns.
+        is_bare: whether they are all; a turn may also call tools, or have its reasoning apart.
+    """
+
+    turns: list[str]
+    is_bare: bool = True
+
+
+def said_turns(example: dict[str, Any]) -> Said:
+    """What the model is to learn of a row: its completion, or the assistant's turns."""
     example = maybe_convert_to_chatml(dict(example))
     said = example.get("completion", example.get("messages"))
     if isinstance(said, str):
-        return [said]
-    turns = [turn["content"] for turn in said or () if turn["role"] == "assistant"]
-    return [turn for turn in map(_content, turns) if turn]
+        return Said([said])
+    turns = [turn for turn in said or () if turn["role"] == "assistant"]
+    more = {name for turn in turns for name, value in turn.items() if value} - {"role", "content"}
+    return Said([_content(turn.get("content")) for turn in turns], not more)
 
 
 def _content(content: Any) -> str:
@@ -224,13 +296,16 @@ def _content(content: Any) -> str:
 # --- mends ----------------------------------------------------------------------------------------
 
 
-def _mend(example: dict[str, Any], check: LabelCheck) -> str:
+def _mend(example: dict[str, Any], fault: str, check: LabelCheck) -> str:
     """What to do, with the settings under which the sample was tried and stays whole."""
-    if isinstance(example.get("completion", ""), str):
-        return "Look at the end token and at the special tokens in the text."
+    if _IN_THE_MIDDLE in fault:
+        return "Remove that token from the responses, or leave these rows out"
+    if check.prompt_end is None:
+        return "Look at the end token and at the special tokens in the text"
+    tried = mends(example, check.tokenizer) if "prompt" in example and said_turns(example).is_bare else []
     return (
         "Settings of the prompt with which the first stays whole (in a script: tokenizer.chat_template): "
-        f"{'; or '.join(mends(example, check.tokenizer)) or 'chat_template with a file of your own'}"
+        f"{'; or '.join(tried) or 'chat_template with a file of your own'}"
     )
 
 
@@ -266,8 +341,9 @@ def conversation_fault(example: dict[str, Any], tokenizer: PreTrainedTokenizerBa
     whole = _tokens(tokenizer, render(tokenizer, [*example["prompt"], *example["completion"]]))
     start = common_prefix_length(prompt.tolist(), whole.tolist())
     labels = np.where(np.arange(len(whole)) < start, IGNORED, whole)
-    check = LabelCheck(tokenizer, _stops(tokenizer), generation_prompt(tokenizer, example["prompt"]))
-    return check.fault(said_turns(example), whole, labels)
+    return LabelCheck(tokenizer, _stops(tokenizer), _prompt_end(tokenizer, example)).fault(
+        example, whole, labels
+    )
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> np.ndarray:

@@ -75,7 +75,8 @@ class LengthLimit:
         """
         share = longer.mean()
         allowed = {"refuse": 0.0, "drop": self.largest_share, "cut": 1.0}[self.too_long]
-        if share <= allowed:
+        nothing_left = self.too_long == "drop" and longer.all()
+        if share <= allowed and not nothing_left:
             return
         sizes = lengths(dataset)
         holds_most = np.quantile(sizes, 0.99, method="inverted_cdf")

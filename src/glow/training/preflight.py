@@ -106,10 +106,13 @@ def refuse_unanswered(response_tokens: np.ndarray, ids: Sequence[str | int]) -> 
 
 def warn_of_user_turns(args: GlowConfig, dataset: Dataset) -> None:
     """Warn of conversations of which all turns are learnt, the user's too (TRL's default)."""
-    if {"messages", "conversations"} & set(dataset.column_names) and not args.assistant_only_loss:
+    completion = dataset[0].get("completion")
+    has_others = isinstance(completion, list) and any(turn["role"] != "assistant" for turn in completion)
+    has_others = has_others or bool({"messages", "conversations"} & set(dataset.column_names))
+    if has_others and not args.assistant_only_loss:
         warnings.warn(
-            "the training set has whole conversations (messages), and all turns are learnt, the user's too: "
-            "set assistant_only_loss=True to learn the assistant's alone, or give prompt and completion",
+            "the training set has whole conversations (messages), or turns of others in its completions, "
+            "and all turns are learnt, the user's too: set assistant_only_loss=True to learn the assistant's",
             stacklevel=2,
         )
 

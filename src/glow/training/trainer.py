@@ -32,6 +32,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
 from glow.files.same_run import Identity, run_identity, write_identity
+from glow.models.foreign_code import refuse_foreign_code
 from glow.training.checkpoints import (
     find_checkpoint,
     mark_whole,
@@ -123,7 +124,11 @@ class GlowTrainer(SFTTrainer):
         args = as_glow_config(args, model)
         if isinstance(train_dataset, list):
             train_dataset = Dataset.from_list(train_dataset)
-        refuse_unsupported(args, train_dataset, processing_class, kwargs)
+        refuse_unsupported(
+            args, train_dataset, getattr(processing_class, "tokenizer", processing_class), kwargs
+        )
+        if isinstance(model, str) and Path(model).is_dir():
+            refuse_foreign_code(Path(model), args.trust_remote_code)
         self.sample_ids = sample_ids(train_dataset, args.id_column, DEFAULT_ID_COLUMN)
         self.too_long: list[str | int] = []
         self._data_digest = ""
@@ -165,20 +170,15 @@ class GlowTrainer(SFTTrainer):
         assert isinstance(args, GlowConfig)  # as_glow_config
         uncut, limit = copy.copy(args), args.length_limit
         uncut.max_length = None
+        rest = (formatting_func, dataset_name)
         if ROW not in (dataset.column_names or ()):  # a stream does not know its columns
             if packing or not isinstance(dataset, Dataset):
-                return super()._prepare_dataset(
-                    dataset, processing_class, args, packing, formatting_func, dataset_name
-                )
-            whole = super()._prepare_dataset(
-                dataset, processing_class, uncut, False, formatting_func, dataset_name
-            )
+                return super()._prepare_dataset(dataset, processing_class, args, packing, *rest)
+            whole = super()._prepare_dataset(dataset, processing_class, uncut, False, *rest)
             return limit.cut_evaluation(whole, dataset_name)
         if formatting_func is None:
             refuse_unreadable(dataset, processing_class, args.dataset_text_field)
-        whole = super()._prepare_dataset(
-            dataset, processing_class, uncut, False, formatting_func, dataset_name
-        )
+        whole = super()._prepare_dataset(dataset, processing_class, uncut, False, *rest)
         if formatting_func is None:
             self._check_labels(dataset, whole, args)
         prepared = self._fitted(whole, limit)

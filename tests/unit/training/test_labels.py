@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerBase
 
 from glow.config import Prompt
 from glow.errors import UserError
 from glow.models.build import learn_merges, qwen2_tokenizer
 from glow.models.templates import named_template, shipped_templates, template_text
-from glow.training.labels import LabelCheck, conversation_fault, mends, said_turns
+from glow.training.labels import LabelCheck, Said, conversation_fault, label_check, mends, said_turns
 from glow.training.sft import _dataset
 
 ANSWER = "We add 5 and 7.\n\nThe answer is \\boxed{12}."
@@ -159,7 +160,7 @@ def test_qwen3_adds_an_empty_thought_unless_thinking_is_off() -> None:
 # The check itself, on tokens written out by hand: a word is a token, and so is each mark
 
 
-VOCABULARY = ["<end>", "<user>", "we", " add", " twelve", "\n", "<eos>", "twelve", "ask we"]
+VOCABULARY = ["<end>", "<user>", "we", " add", " twelve", "\n", "<eos>", "twelve", "ask we", "?\n"]
 
 
 class Words:
@@ -176,7 +177,8 @@ def fault(turns: list[str], words: list[str], learnt: list[int], **settings: Any
     ids = np.array([VOCABULARY.index(word) for word in words])
     labels = np.where(np.isin(np.arange(len(ids)), learnt), ids, -100)
     stops = frozenset({VOCABULARY.index("<end>"), VOCABULARY.index("<eos>")})
-    return LabelCheck(Words(), stops, **settings).fault(turns, ids, labels)  # type: ignore[arg-type]
+    check = LabelCheck(Words(), stops, **({"prompt_end": ""} | settings))  # type: ignore[arg-type]
+    return check._fault(Said(turns), ids, labels)
 
 
 SAID = ["<user>", "we", " add", " twelve", "<end>", "\n"]
@@ -214,7 +216,18 @@ SAID = ["<user>", "we", " add", " twelve", "<end>", "\n"]
         (["add", "twelve"], ["<user>", "twelve", "<end>"], [1, 2], {}, "not learn 'add'"),
         (["we add twelve"], SAID, [0, 1, 2, 3, 4, 5], {"everything": True}, None),
         (["we add we"], SAID, [0, 1, 2, 3, 4, 5], {"everything": True}, "not learn 'we add we'"),
-        (["we add twelve"], SAID[:4], [0, 1, 2, 3], {"everything": True}, "not learn to stop"),
+        (["we add twelve"], SAID[:4], [0, 1, 2, 3], {"everything": True}, "and then to stop"),
+        (["we", "twelve"], ["we", "<user>", "twelve", "<end>"], [0, 1, 2, 3], {}, "not learn 'we' and"),
+        (["we"], ["<user>", "we", "<user>", "<end>"], [0, 1, 2, 3], {"everything": True}, "not learn 'we'"),
+        (
+            ["we", "twelve"],
+            ["<user>", "we", "we", "<end>", "<user>", "twelve", "<end>"],
+            [1, 2, 3, 4, 5, 6],
+            {"prompt_end": "<user>"},
+            "not learn 'we'",
+        ),  # said twice
+        (["\ntwelve"], ["ask we", "?\n", "twelve", "<eos>"], [1, 2, 3], {"prompt_end": None}, None),
+        (["twelve<eos>"], ["ask we", "twelve", "<eos>"], [1, 2], {"prompt_end": None}, None),
     ],
 )
 def test_what_is_learnt_is_what_was_said(
@@ -224,21 +237,68 @@ def test_what_is_learnt_is_what_was_said(
     assert found is None if expected is None else expected in str(found)
 
 
-def test_a_normalised_text_is_the_same_text() -> None:
-    """A tokenizer may put letters and accents together, as Qwen's does."""
+def test_a_text_may_be_composed_but_not_rewritten() -> None:
+    """A tokenizer may put letters and accents together, as Qwen's does, but not make 2 of a square."""
     made = tokenizer_for("qwen2_5")
-    decomposed = "cafe\u0301 \ufb01ve"
-    row = {"prompt": ASKED, "completion": [{"role": "assistant", "content": decomposed}]}
+    row = {"prompt": ASKED, "completion": [{"role": "assistant", "content": "cafe\u0301 x\u00b2"}]}
     assert conversation_fault(row, made) is None
+    made.backend_tokenizer.normalizer = normalizers.NFKC()
+    assert "would learn 'café x2' in place of 'café x²'" in str(conversation_fault(row, made))
+
+
+def test_the_end_of_the_prompt_may_differ_from_row_to_row() -> None:
+    made = tokenizer_for("qwen3")
+    row = {"prompt": ASKED, "completion": [{"role": "assistant", "content": ANSWER}]}
+    off = row | {"chat_template_kwargs": {"enable_thinking": False}}
+    begin, empty = "<|im_start|>assistant\n", "<think>\n\n</think>\n\n"
+    checks = [label_check(made, None, first, everything=False) for first in (row, off)]
+    assert [check.prompt_end for check in checks if check] == [begin, begin + empty]
+    tokens = np.array(made(f"{begin}{empty}{ANSWER}<|im_end|>")["input_ids"])
+    labels = np.where(np.arange(len(tokens)) < len(made(begin + empty)["input_ids"]), -100, tokens)
+    for check in filter(None, checks):  # where the first row's is not that of the row, its own is looked up
+        assert check.fault(off, tokens, labels) is None
+    assert checks[0] is not None
+    assert "but asked after" in str(checks[0].fault(row, tokens, labels))
+
+
+CALL = {"role": "assistant", "content": "Let me add.", "tool_calls": [{"function": {"name": "add"}}]}
+TURNS = [
+    {"role": "assistant", "content": "one"},
+    {"role": "user", "content": "and?"},
+    {"role": "assistant", "content": "two"},
+]
+
+
+@pytest.mark.parametrize(
+    ("template", "completion", "expected"),
+    [
+        ("chatml", TURNS, None),
+        ("qwen3", TURNS, "would not learn 'two' and then to stop"),  # an empty thought before the last
+        ("chatml", [TURNS[0] | {"content": ""}, *TURNS[1:]], None),
+        ("chatml", [CALL], None),  # what is said beside the call is there; the call itself is not looked at
+        (
+            "deepseek_r1_distill",
+            [CALL | {"content": "<think>so</think>"}],
+            "would not learn '<think>so</think>'",
+        ),
+    ],
+)
+def test_completions_of_several_turns_and_with_calls(
+    template: str, completion: list[dict[str, Any]], expected: str | None
+) -> None:
+    found = conversation_fault({"prompt": ASKED, "completion": completion}, tokenizer_for(template))
+    assert found is None if expected is None else expected in str(found)
 
 
 def test_texts_of_turns() -> None:
     said = {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
     asked = {"role": "user", "content": "?"}
-    assert said_turns({"messages": [asked, said, asked, said]}) == ["ab", "ab"]
-    assert said_turns({"prompt": "?", "completion": " 2"}) == [" 2"]
+    assert said_turns({"messages": [asked, said, asked, said]}) == Said(["ab", "ab"])
+    assert said_turns({"prompt": "?", "completion": " 2"}) == Said([" 2"])
     parts = [{"from": "user", "value": "?"}, {"from": "assistant", "value": "a"}]
-    assert said_turns({"conversations": parts}) == ["a"]
+    assert said_turns({"conversations": parts}) == Said(["a"])
+    called = {"role": "assistant", "content": None, "tool_calls": [{"name": "add"}], "reasoning": None}
+    assert said_turns({"completion": [called]}) == Said([""], is_bare=False)
 
 
 if __name__ == "__main__":
