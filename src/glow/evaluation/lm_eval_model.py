@@ -26,7 +26,7 @@ from lm_eval.models.utils import postprocess_generated_text
 
 from glow.config import Decoding, Prompt
 from glow.config.options import validated
-from glow.errors import UserError
+from glow.errors import UserError, abbreviated
 from glow.evaluation.model_under_test import ModelUnderTest
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.load import require_model
@@ -62,7 +62,7 @@ class GlowModel(LM):
         tested: the model itself.
 
     Raises:
-        UserError: there is no model at `path`, or an argument is unknown or out of bounds.
+        UserError: there is no model at `path`, or an argument is unknown, out of bounds or of another kind.
     """
 
     def __init__(
@@ -76,7 +76,12 @@ class GlowModel(LM):
     ) -> None:
         super().__init__()
         given = {name: others.pop(name) for name in _OF_THE_PROMPT & others.keys()}
-        trust_remote_code = bool(others.pop("trust_remote_code", False))
+        trust_remote_code = others.pop("trust_remote_code", False)
+        if not isinstance(trust_remote_code, bool):  # lm-eval reads only true and false, in any case, as such
+            raise UserError(
+                f"--model_args: trust_remote_code is {abbreviated(trust_remote_code, 40)}; "
+                "it must be true or false, without quotation marks"
+            )
         others = {name: value for name, value in others.items() if name not in _NOT_OURS}
         if others or not path or not str(seed).isdigit():
             wrong = (

@@ -4,6 +4,7 @@ Every function here names the place of a mistake (file:line) and the option that
 stages pass to one another are in `glow.files.records`.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from glow.files.jsonl import Record, read_numbered_jsonl
 from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
 
 FINISH_KEYS = ("finish_reason", "truncated")
-"""Keys that say why a response ended, where no other is mapped: the first that a row has."""
+"""Keys that say why a response ended, where no other is mapped."""
 
 _ENDINGS: dict[FinishReason | None, str] = {
     "stop": "stop stopped stop_sequence stop_token stop_word stop_str word eos eos_token end end_turn "
@@ -140,17 +141,19 @@ def finish_reason(row: Row, key: str | None, remedy: str) -> FinishReason | None
 
     Args:
         key: holds the reason as the model's interface gave it or, where its name says "trunc", whether the
-            response was cut off. None: one of `FINISH_KEYS`, if the row has it.
+            response was cut off. None: those of `FINISH_KEYS` that the row has; if one of them says that the
+            response is not whole, it is not.
 
     Raises:
         UserError: it holds something that does not say whether the response is whole.
     """
     if key is None:
-        key = next((name for name in FINISH_KEYS if row.record.get(name) is not None), FINISH_KEYS[0])
+        reasons = [reason for name in FINISH_KEYS if (reason := finish_reason(row, name, remedy))]
+        return next((reason for reason in reasons if reason != "stop"), reasons[0] if reasons else None)
     value = row.record.get(key)
-    if value in (None, ""):
+    if value in (None, "") or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if "trunc" in key.lower() and isinstance(value, int) and value in (0, 1):
+    if "trunc" in key.lower() and isinstance(value, int | float) and value in (0, 1):
         return "length" if value else "stop"
     said = value.get("type") if isinstance(value, dict) else value  # SGLang: {"type": "length", "length": 64}
     word = re.sub(r"[\W_]", "", said).lower().removeprefix("finishreason") if isinstance(said, str) else None

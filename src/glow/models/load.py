@@ -49,16 +49,25 @@ def load_network(model: Path, dtype: torch.dtype, *, trust_remote_code: bool = F
         trust_remote_code: whether code in the directory may run.
 
     Raises:
-        UserError: the directory has no such model, or it needs code that may not run.
+        UserError: the directory has no such model, no weights in safetensors, or needs code that may not run.
     """
     require_model(model)
     refuse_foreign_code(model, trust_remote_code)
+    if not list(model.glob("*.safetensors")):
+        raise UserError(
+            f"{model}: no safetensors weights (pickled weights are not read); convert them, or give "
+            "another model"
+        )
     transformers_logging.disable_progress_bar()
     try:
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, local_files_only=True, trust_remote_code=trust_remote_code
+            model,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # transformers checks little of what it reads: any error comes of odd files
         raise _no_model(model, error) from error
     return network
 
@@ -93,7 +102,7 @@ def load_tokenizer(
         tokenizer = AutoTokenizer.from_pretrained(
             model, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # as above; and the package tokenizers raises nothing but plain Exceptions
         raise _no_model(model, error) from error
     try:
         use_template(tokenizer, prompt)
@@ -108,7 +117,7 @@ def load_tokenizer(
 
 
 def _no_model(model: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
     return UserError(f"{model}: cannot be read as a causal language model: {reason[:300]}")
 
 
@@ -163,13 +172,32 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Path) -> list[int]:
     They are the tokenizer's end of sequence, those of the model's generation_config.json, and the
     special token that the chat template puts after a model's turn: base models such as Qwen2.5's
     name only <|endoftext|> as their end, but learn to end with the template's <|im_end|>.
+
+    Raises:
+        UserError: generation_config.json is no JSON object, or its eos_token_id is no token.
     """
     stops = {tokenizer.eos_token_id, _after_turn(tokenizer)}
     settings = model / "generation_config.json"
     if settings.is_file():
-        named = json.loads(settings.read_text(encoding="utf-8")).get("eos_token_id")
-        stops.update(named if isinstance(named, list) else [named])
+        stops.update(_named_stops(settings))
     return sorted(stop for stop in stops if stop is not None)
+
+
+def _named_stops(settings: Path) -> list[int]:
+    try:
+        document = json.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{settings}: cannot be read ({error}); mend or remove it") from None
+    if not isinstance(document, dict):
+        raise UserError(f"{settings}: must be a JSON object; mend or remove it")
+    named = document.get("eos_token_id")
+    stops = named if isinstance(named, list) else [] if named is None else [named]
+    if not all(isinstance(stop, int) for stop in stops):
+        raise UserError(
+            f"{settings}: eos_token_id is {abbreviated(named)}; it must be a token's number, or a list of "
+            "these"
+        )
+    return stops
 
 
 def _after_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -13,6 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from glow.config import Prompt
 from glow.errors import UserError
 from glow.models.chat_template import CHAT_TEMPLATE, TURN_END
@@ -166,10 +168,19 @@ def use_template(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> None:
 def render(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], add_generation_prompt: bool = False
 ) -> str:
-    """The text that the chat template makes of a conversation."""
-    text = tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-    )
+    """The text that the chat template makes of a conversation.
+
+    Raises:
+        TemplateError: the template refuses the conversation, or fails on it.
+    """
+    try:
+        text = tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    except TemplateError:
+        raise
+    except Exception as error:  # a template computes, so it may raise anything
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
     assert isinstance(text, str)  # of one conversation, not tokenised
     return text
 

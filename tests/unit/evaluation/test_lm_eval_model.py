@@ -382,6 +382,15 @@ def test_the_command_line(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.
             ["--tasks", "glow_gym", "--model_args", '{"path": "{}", "chat_template_kwargs": {"tools": 1}}'],
             "--model_args chat_template_kwargs: 'tools' cannot be set",
         ),
+        *(
+            (["--tasks", "glow_gym", "--model_args", words], "--model_args: trust_remote_code is .* or false")
+            for words in (
+                "path={},trust_remote_code=no", "path={},trust_remote_code=off",
+                "path={},trust_remote_code=1", "path={},trust_remote_code=",
+                '{"path": "{}", "trust_remote_code": "false"}',
+                '{"path": "{}", "trust_remote_code": null}',
+            )
+        ),
     ],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(

@@ -1,5 +1,6 @@
 """Rows that users bring: every mistake is named with its place and how to fix it."""
 
+import math
 from pathlib import Path
 
 import pyarrow
@@ -161,7 +162,15 @@ def test_finish_reasons(value: object, read: str | None) -> None:
         ({"truncated": None}, None),
         ({"truncated": 1}, "length"),
         ({"finish_reason": None, "truncated": True}, "length"),
-        ({"finish_reason": "stop", "truncated": True}, "stop"),
+        ({"finish_reason": "stop", "truncated": True}, "length"),
+        ({"finish_reason": "abort", "truncated": False}, "interrupted"),
+        ({"finish_reason": "abort", "truncated": True}, "interrupted"),
+        ({"finish_reason": "length", "truncated": False}, "length"),
+        ({"finish_reason": "stop", "truncated": None}, "stop"),
+        ({"truncated": 1.0}, "length"),
+        ({"truncated": 0.0}, "stop"),
+        ({"truncated": math.nan}, None),
+        ({"finish_reason": math.nan, "truncated": 0.0}, "stop"),
     ],
 )
 def test_without_a_mapped_key_two_names_are_known(record: dict[str, object], read: str | None) -> None:

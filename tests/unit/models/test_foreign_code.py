@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers.dynamic_module_utils
+from transformers import AutoModelForCausalLM
 
 from glow import cli
 from glow.errors import UserError
@@ -171,6 +172,84 @@ def test_a_kernel_of_the_hub_is_refused_always(
     with pytest.raises(UserError, match="names a kernel of the Hugging Face hub") as refused:
         load_network(model, torch.float32, trust_remote_code=is_trusted)
     assert len(str(refused.value).splitlines()) == 2
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The package `kernels`, as far as transformers knows; the kernels that it was asked for."""
+    asked: list[str] = []
+
+    def get_kernel(name: str, **others: Any) -> None:
+        asked.append(name)
+        raise FileNotFoundError(name)
+
+    for module in ("glow.models.foreign_code", "transformers.modeling_utils"):
+        monkeypatch.setattr(f"{module}.is_kernels_available", lambda: True)
+    monkeypatch.setattr("transformers.integrations.hub_kernels.is_kernels_available", lambda: True)
+    monkeypatch.setattr("transformers.integrations.hub_kernels.get_kernel", get_kernel)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attn_implementation": "flash_attention_2"},
+        {"_attn_implementation": "flash_attention_3"},
+        {"attn_implementation": "paged|flash_attention_2"},
+        {"attn_implementation": {"": "flash_attention_4"}},
+    ],
+)
+def test_no_kernel_is_fetched_for_flash_attention(
+    settings: dict[str, Any], model: Path, kernels: list[str]
+) -> None:
+    configured(model, "config.json", **settings)
+    with pytest.raises(UserError, match="with the package `kernels` installed") as refused:
+        load_network(model, torch.float32)
+    assert len(str(refused.value).splitlines()) == 2
+    assert kernels == []
+    with pytest.raises(ImportError, match="FlashAttention"):  # what is refused does ask for one
+        AutoModelForCausalLM.from_pretrained(model, local_files_only=True)
+    assert len(kernels) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"experts_implementation": "sonicmoe"},
+        {"text_config": {"experts_implementation": "deepgemm"}},
+        {"quantization_config": {"quant_method": "mxfp4"}},
+        {"text_config": {"quantization_config": {"quant_method": "fp8"}}},
+        {"model_type": "rwkv"},
+    ],
+)
+def test_nor_for_experts_or_quantized_weights(
+    settings: dict[str, Any], model: Path, kernels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(model, "config.json", **settings)
+    with pytest.raises(UserError, match="with the package `kernels` installed") as refused:
+        refuse_foreign_code(model, True)
+    assert len(str(refused.value).splitlines()) == 2
+    monkeypatch.setattr("glow.models.foreign_code.is_kernels_available", lambda: False)
+    refuse_foreign_code(model, False)
+
+
+def test_with_that_package_an_ordinary_model_is_loaded(model: Path, kernels: list[str]) -> None:
+    configured(model, "config.json", attn_implementation="sdpa", experts_implementation="eager")
+    load_network(model, torch.float32)
+    assert kernels == []
+
+
+def test_a_folder_named_like_a_configuration_is_named(model: Path) -> None:
+    (model / "x_config.json").mkdir()
+    with pytest.raises(UserError, match=r"x_config.json: cannot be read: Is a directory; mend or remove it"):
+        refuse_foreign_code(model, False)
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_a_configuration_that_is_nested_too_deeply_is_named(depth: int, model: Path) -> None:
+    (model / "x_config.json").write_text("[" * depth + '"text"' + "]" * depth)
+    with pytest.raises(UserError, match=r"x_config.json: nested too deeply to be read; mend or remove it"):
+        refuse_foreign_code(model, False)
 
 
 def test_an_implementation_of_transformers_own_is_none_of_that(model: Path) -> None:
