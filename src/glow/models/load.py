@@ -51,13 +51,8 @@ def load_network(model: Path, dtype: torch.dtype, *, trust_remote_code: bool = F
     Raises:
         UserError: the directory has no such model, no weights in safetensors, or needs code that may not run.
     """
-    require_model(model)
+    require_safetensors(model)
     refuse_foreign_code(model, trust_remote_code)
-    if not list(model.glob("*.safetensors")):
-        raise UserError(
-            f"{model}: no safetensors weights (pickled weights are not read); convert them, or give "
-            "another model"
-        )
     transformers_logging.disable_progress_bar()
     try:
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -81,6 +76,20 @@ def require_model(model: Path) -> None:
     if not (model / "config.json").is_file():
         raise UserError(
             f"{model}: no model here (no config.json); give a directory of a Hugging Face checkpoint"
+        )
+
+
+def require_safetensors(model: Path) -> None:
+    """Refuse a path that is not a model directory, or whose weights are pickled.
+
+    Raises:
+        UserError: there is no config.json, or no file of safetensors.
+    """
+    require_model(model)
+    if not list(model.glob("*.safetensors")):
+        raise UserError(
+            f"{model}: no safetensors weights (pickled weights are not read); convert them, or give "
+            "another model"
         )
 
 

@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 from glow.config import Decoding, Prompt
 from glow.errors import UserError
-from glow.models.load import context_size, load_tokenizer, stop_ids
+from glow.models.load import context_size, load_tokenizer, require_safetensors, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, key_hash
 
 _PROMPT_ROOM = 8192
@@ -27,6 +27,7 @@ class VllmEngine(Sampler):
     """vLLM, on any hardware that it supports. It makes its own batches: `batch_size` is unused."""
 
     def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
+        require_safetensors(model)
         tokenizer = load_tokenizer(model, prompt, trust_remote_code=trust_remote_code)
         os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report to its makers
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)

@@ -22,7 +22,7 @@ from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
 from glow.files.same_run import run_identity
-from glow.models.load import load_network, load_tokenizer, require_model
+from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model
 from glow.models.prompts import prompt_messages
 from glow.models.templates import generation_prompt, template_files
 from glow.training.callbacks import StepProgress, quieten, save_model
@@ -167,9 +167,12 @@ def _opening(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerB
     """The thought that the chat template opens before the model's turn; empty where it opens none.
 
     Raises:
-        UserError: it opens one, and a response never closes it: what the model learns would be no answer.
+        UserError: the template refuses the prompt; or it opens a thought, and a response never closes it:
+            what the model learns would be no answer.
     """
-    end = generation_prompt(tokenizer, prompt_messages(rows[0]["question"], prompt))
+    asked = prompt_messages(rows[0]["question"], prompt)
+    prompt_ids(tokenizer, asked)  # or it is refused here
+    end = generation_prompt(tokenizer, asked)
     if not is_open(end, prompt.thought):
         return ""
     unclosed = [row["trajectory_id"] for row in rows if prompt.thought[1] not in row["response"]]

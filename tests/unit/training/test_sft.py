@@ -300,6 +300,15 @@ def test_a_template_that_deletes_the_thought_is_refused_and_mended(tiny_model: P
     assert (tmp_path / "mended/model").is_dir()
 
 
+def test_a_template_that_fails_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    fails = tmp_path / "fails.jinja"
+    fails.write_text("{{ messages[0]['content'] + 1 }}")
+    settings = SftSettings(prompt=Prompt(chat_template=str(fails)), objective=GLOW, sft=SETTINGS, seed=0)
+    data = trajectories(tmp_path / "data.jsonl", 2)
+    with pytest.raises(UserError, match="chat template refuses the prompt: TypeError"):
+        fine_tune(data, data, tiny_model, tmp_path / "run", settings)
+
+
 def test_a_thought_that_the_template_opens_is_trained_as_it_is_sampled(
     tiny_model: Path, tmp_path: Path
 ) -> None:
