@@ -406,7 +406,7 @@ def test_mistakes_on_the_command_line(
 
 @pytest.mark.parametrize("word", ["no", "off", "false", "", 1, None])
 def test_trust_is_true_or_false(tiny_model: Path, word: object) -> None:
-    with pytest.raises(UserError, match="trust_remote_code is .*; it must be true or false"):
+    with pytest.raises(UserError, match=r"trust_remote_code is .*; it must be true or false"):
         GlowModel(str(tiny_model), trust_remote_code=word)
     GlowModel(str(tiny_model), trust_remote_code=False)
 
