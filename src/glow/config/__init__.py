@@ -24,11 +24,21 @@ from glow.config.stages import (
     SftSettings,
     VerdictSettings,
 )
-from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
+from glow.config.training import (
+    DEFAULT_ARMS,
+    DEFAULT_OBJECTIVES,
+    DONE_TO_LONG,
+    Arm,
+    Grpo,
+    ObjectiveChoice,
+    Sft,
+    TooLong,
+)
 
 __all__ = [
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
+    "DONE_TO_LONG",
     "Arm",
     "ArmSettings",
     "Contamination",
@@ -58,6 +68,7 @@ __all__ = [
     "SftSettings",
     "Suite",
     "SuiteFormat",
+    "TooLong",
     "VerdictSettings",
     "Verification",
     "load",

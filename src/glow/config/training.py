@@ -30,6 +30,13 @@ class Arm(Section):
     objective: str
 
 
+TooLong = Literal["refuse", "drop", "cut"]
+"""What is done with samples that are longer than max_length."""
+
+DONE_TO_LONG = {"drop": "left out", "cut": "cut"}
+"""The same in words, once it is done."""
+
+
 class Sft(Section):
     """Supervised fine-tuning, by TRL's SFTTrainer."""
 
@@ -45,7 +52,7 @@ class Sft(Section):
     scheduler: str = Field("cosine", description="learning-rate schedule (transformers' names)")
     warmup_ratio: float = Field(0.1, description="share of steps that warm up", ge=0, le=1)
     max_length: int = Field(32000, description="longest prompt and response together, in tokens", gt=0)
-    too_long: Literal["refuse", "drop", "cut"] = Field(
+    too_long: TooLong = Field(
         "drop",
         description="trajectories longer than max_length: refuse: stop; drop: leave out, at most the share "
         "too_long_limit of them, and stop if there are more; cut: train on what fits",

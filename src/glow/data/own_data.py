@@ -19,6 +19,7 @@ from glow.files.progress import progress_bar
 from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
 from glow.files.user_rows import (
     Row,
+    UnseenKeys,
     answer_type,
     empty_files,
     finish_reason,
@@ -167,15 +168,15 @@ def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]
     """(place, trajectory) of every row."""
     samples: Counter[str] = Counter()
     own_ids: dict[str, str] = {}
-    unseen = {name: key for name in _OPTIONAL if (key := getattr(fields, name)) is not None}
+    mapped = {name: key for name in _OPTIONAL if (key := getattr(fields, name)) is not None}
+    unseen = UnseenKeys({key: _remedy(name) for name, key in mapped.items()})
     for path in files:
         for row in progress_bar(path.name, " rows", iterable=read_rows(path)):
             if fields.id is not None:
                 _refuse_second(row, fields.id, own_ids)
-            unseen = {name: key for name, key in unseen.items() if key not in row.record}
+            unseen.look_at(row)
             yield row.place, _trajectory(row, fields, _stem(path), samples)
-    for name, key in unseen.items():
-        raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {_remedy(name)}")
+    unseen.refuse(files)
 
 
 _OPTIONAL = ("choices", "answer_type", "finish_reason")

@@ -10,7 +10,16 @@ from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import ANSWER_PLACES, VERDICTS
-from glow.files.user_rows import Row, answer_type, empty_files, finish_reason, read_rows, text, thought_open
+from glow.files.user_rows import (
+    Row,
+    UnseenKeys,
+    answer_type,
+    empty_files,
+    finish_reason,
+    read_rows,
+    text,
+    thought_open,
+)
 from glow.verifier.equality import Gold
 from glow.verifier.verify import Item, Judgement, Verifier
 
@@ -78,7 +87,7 @@ def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
 def _rows(inputs: list[Path], finish_key: str | None) -> Iterator[Row]:
     """The rows of all files; trajectories that share an id are refused, and a key that none has."""
     seen: dict[str, str] = {}
-    is_key_missing = finish_key is not None
+    unseen = UnseenKeys({finish_key: "map it with --finish-reason-field"} if finish_key is not None else {})
     for path in inputs:
         for row in read_rows(path):
             if (identity := row.record.get("trajectory_id")) is not None:
@@ -88,13 +97,9 @@ def _rows(inputs: list[Path], finish_key: str | None) -> Iterator[Row]:
                         "every trajectory needs its own"
                     )
                 seen[identity] = row.place
-            is_key_missing = is_key_missing and finish_key not in row.record
+            unseen.look_at(row)
             yield row
-    if is_key_missing:
-        raise UserError(
-            f"{', '.join(map(str, inputs))}: no row has the key {finish_key!r}; map it with "
-            "--finish-reason-field"
-        )
+    unseen.refuse(inputs)
 
 
 class _Tally:

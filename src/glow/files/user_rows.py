@@ -6,7 +6,7 @@ stages pass to one another are in `glow.files.records`.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +68,22 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                 yield Row(f"{path}:{number}", record)
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from None
+
+
+class UnseenKeys:
+    """Keys of which each must be in some row, though not in every one; each with its remedy."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._unseen = dict(keys)
+
+    def look_at(self, row: Row) -> None:
+        """Take note of the keys of one more row."""
+        self._unseen = {key: remedy for key, remedy in self._unseen.items() if key not in row.record}
+
+    def refuse(self, files: Iterable[Path]) -> None:
+        """Refuse the files whose rows were looked at if none has a key."""
+        for key, remedy in self._unseen.items():
+            raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {remedy}")
 
 
 def empty_files(files: Sequence[Path]) -> list[Path]:

@@ -4,7 +4,7 @@ Nothing here uses a network, no pickle is read, and no code of a model runs unle
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +116,9 @@ def load_tokenizer(
     try:
         use_template(tokenizer, prompt)
         render(tokenizer, [{"role": "user", "content": "a question"}])
-    except TemplateSyntaxError as error:
-        raise UserError(f"{model}: chat template: line {error.lineno}: {error.message}") from error
-    except TemplateError:
-        pass  # a template may refuse this conversation and take another
+    except TemplateError as error:
+        if isinstance(error, TemplateSyntaxError):  # otherwise it may take other conversations
+            raise UserError(f"{model}: chat template: line {error.lineno}: {error.message}") from error
     except UserError as error:
         raise UserError(f"{model}: {error}") from None
     return tokenizer
@@ -155,11 +154,15 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], 
     return tokenizer(text + begun, add_special_tokens=False)["input_ids"]
 
 
-def response_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], thought: Thought) -> str:
-    """The text of a response, without special tokens but those that the marks of a thought consist of."""
-    kept = {token for mark in thought for token in tokenizer(mark, add_special_tokens=False)["input_ids"]}
-    special = _special(tokenizer)
-    shown = [token for token in ids if token in kept or token not in special]
+def hidden_tokens(tokenizer: PreTrainedTokenizerBase, thought: Thought) -> frozenset[int]:
+    """The special tokens that are no text of a response: all but those of which a thought's marks consist."""
+    marks = {token for mark in thought for token in tokenizer(mark, add_special_tokens=False)["input_ids"]}
+    return frozenset(_special(tokenizer) - marks)
+
+
+def response_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], hidden: Collection[int]) -> str:
+    """The text of a response without its hidden tokens (`hidden_tokens`)."""
+    shown = [token for token in ids if token not in hidden]
     text = tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)  # of one list of ids, not of several
     return text

@@ -27,7 +27,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from glow.config import Decoding
 from glow.files.progress import progress_bar
 from glow.files.records import FinishReason
-from glow.models.load import prompt_ids, response_text
+from glow.models.load import hidden_tokens, prompt_ids, response_text
 from glow.models.prompts import Message
 from glow.models.templates import opens_thought
 from glow.verifier.thoughts import Thought
@@ -162,6 +162,7 @@ class Sampler(ABC):
     ) -> None:
         self.tokenizer = tokenizer
         self._thought = thought
+        self._hidden = hidden_tokens(tokenizer, thought)
         self._temperature = decoding.temperature
         self._top_p = decoding.top_p
         self._max_tokens = decoding.max_tokens
@@ -183,7 +184,7 @@ class Sampler(ABC):
         completions: dict[int, Completion] = {}
 
         def finish(index: int, ids: list[int], reason: FinishReason) -> None:
-            text = response_text(self.tokenizer, ids, self._thought)
+            text = response_text(self.tokenizer, ids, self._hidden)
             prompt, thought_open = rendered[index]
             completions[index] = Completion(text, ids, len(prompt), reason, thought_open)
             if on_done is not None:

@@ -143,16 +143,20 @@ def _literal(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def own_template(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """The tokenizer's chat template: of several, its default."""
+    own = tokenizer.chat_template
+    return own.get("default") if isinstance(own, dict) else own
+
+
 def use_template(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> None:
     """Give the tokenizer the chat template and the variables that the prompt asks for.
 
     Raises:
         UserError: there is no such template, or the tokenizer has none and the prompt names none.
     """
-    own = tokenizer.chat_template
-    text = own.get("default") if isinstance(own, dict) else own
-    if prompt.chat_template is not None:
-        text = named_template(prompt.chat_template, tokenizer)
+    named = prompt.chat_template
+    text = own_template(tokenizer) if named is None else named_template(named, tokenizer)
     if text is None:
         raise UserError(
             "its tokenizer has no chat template\nChoose one: prompt.chat_template (--chat-template) chatml, "
@@ -196,4 +200,6 @@ def opens_thought(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], thought: Thought
 ) -> bool:
     """Whether what begins the model's turn leaves a thought open; marks in the messages are only quoted."""
+    if not is_open(render(tokenizer, messages, add_generation_prompt=True), thought):
+        return False  # nor is it then open in the end alone
     return is_open(generation_prompt(tokenizer, messages), thought)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from glow.config import DONE_TO_LONG
 from glow.files.records import VERDICTS
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import caption
@@ -62,7 +63,7 @@ def _too_long_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         found = np.array([seed["too_long"]["found"] for seed in facts])
         share = found / [seed["too_long"]["of"] for seed in facts]
         if found.any():
-            item = f"{arm}: {'cut' if facts[0]['too_long']['done'] == 'cut' else 'left out'}"
+            item = f"{arm}: {DONE_TO_LONG[facts[0]['too_long']['done']]}"
             rows.append(_data_row(domain, "too long", item, round(found.mean()), estimate(100 * share)))
     return rows or [_data_row(domain, "too long", "all arms", 0)]
 

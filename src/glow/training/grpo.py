@@ -32,7 +32,14 @@ from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Asked, read_records
 from glow.files.same_run import run_identity
-from glow.models.load import load_network, load_tokenizer, prompt_ids, response_text, stop_ids
+from glow.models.load import (
+    hidden_tokens,
+    load_network,
+    load_tokenizer,
+    prompt_ids,
+    response_text,
+    stop_ids,
+)
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
 from glow.training.callbacks import StepProgress, save_model
@@ -169,6 +176,7 @@ class CorrectnessReward:
     def __init__(self, verifier: Verifier, tokenizer: PreTrainedTokenizerBase, stops: Sequence[int]) -> None:
         self.verifier = verifier
         self.tokenizer = tokenizer
+        self.hidden = hidden_tokens(tokenizer, verifier.thought)
         self.stops = frozenset(stops)
 
     def __call__(
@@ -177,7 +185,7 @@ class CorrectnessReward:
         """Rewards, one a completion; the others are columns of the data set, repeated for each rollout."""
         items = [
             Item(
-                response_text(self.tokenizer, ids, self.verifier.thought),
+                response_text(self.tokenizer, ids, self.hidden),
                 gold_of(json.loads(row)),
                 "stop" if self.stops.intersection(ids[-1:]) else "length",
                 opened,

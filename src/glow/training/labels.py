@@ -24,7 +24,14 @@ from glow.errors import UserError, abbreviated
 from glow.files.progress import progress_bar
 from glow.models.load import turn_end
 from glow.models.scoring import IGNORED
-from glow.models.templates import generation_prompt, render, template_name, use_template, with_variables
+from glow.models.templates import (
+    generation_prompt,
+    own_template,
+    render,
+    template_name,
+    use_template,
+    with_variables,
+)
 from glow.training.samples import tokenised_rows
 
 _BEFORE = 64
@@ -80,8 +87,7 @@ def label_check(
     if "input_ids" in example or not {"completion", "messages", "conversations"} & set(example):
         return None
     tokenizer = copy.copy(tokenizer)
-    own = tokenizer.chat_template
-    tokenizer.chat_template = template or (own.get("default") if isinstance(own, dict) else own)
+    tokenizer.chat_template = template or own_template(tokenizer)
     example = maybe_convert_to_chatml(dict(example))
     if not is_conversational(example):
         return LabelCheck(tokenizer, frozenset({tokenizer.eos_token_id}), None, everything)

@@ -6,17 +6,15 @@ A response that is cut has neither its answer nor its end, and trains as if it w
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from datasets import Dataset
 
+from glow.config import DONE_TO_LONG, Sft, TooLong
 from glow.errors import UserError
 from glow.models.scoring import IGNORED
 from glow.training.samples import ROW
-
-TooLong = Literal["refuse", "drop", "cut"]
-"""What is done with samples that are too long."""
 
 _NAMED = 3
 """How many samples an error names."""
@@ -34,8 +32,8 @@ class LengthLimit:
     """
 
     tokens: int | None
-    too_long: str = "drop"
-    largest_share: float = 0.01
+    too_long: str = Sft().too_long
+    largest_share: float = Sft().too_long_limit
     keep_end: bool = False
 
     def __post_init__(self) -> None:
@@ -92,10 +90,10 @@ class LengthLimit:
 
     def say(self, longer: np.ndarray) -> None:
         """Warn of rows that are too long."""
-        done = {"refuse": "refused", "drop": "left out", "cut": "cut, and train without their end"}
+        loss = ", and train without their end" if self.too_long == "cut" else ""
         warnings.warn(
             f"{longer.sum()} of {len(longer)} samples ({longer.mean():.1%}) are longer than max_length "
-            f"{self.tokens}: {done[self.too_long]}",
+            f"{self.tokens}: {DONE_TO_LONG[self.too_long]}{loss}",
             stacklevel=2,
         )
 

@@ -17,9 +17,7 @@ from torch import Tensor
 from glow.errors import UserError
 from glow.training.checkpoints import way_on
 from glow.training.ledger import NO_SAMPLE, Page
-
-SHOWN = 5
-"""How many samples an error or a warning names."""
+from glow.training.samples import shown_ids
 
 CONSTANT_SPREAD = 0.01
 """Weights whose standard deviation is less than this share of their mean count as constant."""
@@ -139,7 +137,7 @@ class Monitor:
         names = [name for step, name in bad if step == first]
         raise UserError(
             f"the loss is not finite at optimiser step {first + 1}, for {len(names)} sample(s): "
-            f"{_shown(names)}. Look at them. {way_on(self.directory)}"
+            f"{shown_ids(names)}. Look at them. {way_on(self.directory)}"
         )
 
     def warn_of_unseen(self, page: Page) -> None:
@@ -149,13 +147,9 @@ class Monitor:
             self.has_warned = True
             warnings.warn(
                 f"epoch {page.epoch + 1} did not see {len(unseen)} of {len(page.loss)} samples: "
-                f"{_shown(unseen)}. dataloader_drop_last, a sampler or a callback left them out",
+                f"{shown_ids(unseen)}. dataloader_drop_last, a sampler or a callback left them out",
                 stacklevel=2,
             )
-
-
-def _shown(names: Sequence[str | int]) -> str:
-    return ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def epoch_summary(page: Page) -> dict[str, float]:

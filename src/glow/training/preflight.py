@@ -12,8 +12,7 @@ from transformers.trainer_pt_utils import AcceleratorConfig
 from trl.data_utils import is_conversational, is_conversational_from_value
 
 from glow.errors import UserError
-from glow.training.monitor import SHOWN
-from glow.training.samples import ROW, tokenised_rows
+from glow.training.samples import ROW, shown_ids, tokenised_rows
 from glow.training.trainer_config import GlowConfig
 
 
@@ -93,14 +92,11 @@ def refuse_unreadable(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, text
 
 def refuse_unanswered(response_tokens: np.ndarray, ids: Sequence[str | int]) -> None:
     """Refuse samples without tokens to learn, which TRL would drop."""
-    empty = np.flatnonzero(response_tokens == 0).tolist()
+    empty = [ids[place] for place in np.flatnonzero(response_tokens == 0).tolist()]
     if empty:
-        shown = ", ".join(repr(ids[place]) for place in empty[:SHOWN]) + (
-            ", ..." if len(empty) > SHOWN else ""
-        )
         raise UserError(
-            f"{len(empty)} sample(s) have no response tokens (within max_length): {shown}. Leave them out, "
-            "or raise max_length"
+            f"{len(empty)} sample(s) have no response tokens (within max_length): {shown_ids(empty)}. Leave "
+            "them out, or raise max_length"
         )
 
 

@@ -22,6 +22,9 @@ from glow.models.scoring import IGNORED
 ROW = "sample_row"
 """Column with a sample's position in the training set; in a batch, (samples,) int64."""
 
+_SHOWN = 5
+"""How many samples a message names."""
+
 PLACE = "sample_place"
 """In a batch: which of its examples (a row, or a pack of several samples) each sample is in, (samples,)."""
 
@@ -52,6 +55,11 @@ def sample_ids(dataset: Dataset, column: str | None, default_column: str) -> Seq
             "each needs its own; id_column=None numbers them"
         )
     return ids
+
+
+def shown_ids(ids: Sequence[str | int]) -> str:
+    """The first few ids, as messages name them."""
+    return ", ".join(map(repr, ids[:_SHOWN])) + (", ..." if len(ids) > _SHOWN else "")
 
 
 def ids_digest(ids: Sequence[str | int]) -> str:

@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
-from glow.config import Prompt, Sft, SftSettings
+from glow.config import DONE_TO_LONG, Prompt, Sft, SftSettings
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
@@ -207,8 +207,7 @@ def _facts(trainer: GlowTrainer, rows: list[Judged]) -> dict[str, Any]:
 
 def _said(facts: dict[str, Any]) -> str:
     found = facts["too_long"]
-    done = "left out" if found["done"] == "drop" else "cut"
-    return f"; {found['found']} too long and {done}" if found["found"] else ""
+    return f"; {found['found']} too long and {DONE_TO_LONG[found['done']]}" if found["found"] else ""
 
 
 def _save_history(trainer: GlowTrainer, rows: list[Judged], output: Path) -> None:

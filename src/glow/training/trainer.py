@@ -148,11 +148,15 @@ class GlowTrainer(SFTTrainer):
         # Trainer then leaves the division by accumulation steps to compute_loss, for any model.
         self.model_accepts_loss_kwargs = True
         self.data_collator = SampleCollator(self.data_collator)
+        self._begin_records()
+        self.add_callback(_EpochKeeper(self))
+
+    def _begin_records(self) -> None:
+        """Begin a run's ledger and monitor."""
         self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
         self.monitor = Monitor(
             self.sample_ids, self._objective.bounds, self.accelerator, run_folder(self.args)
         )
-        self.add_callback(_EpochKeeper(self))
 
     # Data: rows through preparation, packing and batching
 
@@ -361,10 +365,7 @@ class GlowTrainer(SFTTrainer):
         """
         folder = run_folder(self.args)
         checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
-        self.ledger = LossLedger(len(self.sample_ids), self.accelerator.device)
-        self.monitor = Monitor(
-            self.sample_ids, self._objective.bounds, self.accelerator, run_folder(self.args)
-        )
+        self._begin_records()
         if checkpoint is None:
             refuse_used(folder)
         else:

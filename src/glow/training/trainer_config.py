@@ -54,14 +54,15 @@ class GlowConfig(SFTConfig):
         metadata={"help": "column with the samples' ids; None, or no column id: numbered from 0"},
     )
     too_long: str = field(
-        default="drop",
+        default=LengthLimit.too_long,
         metadata={
             "help": "samples longer than max_length: refuse, drop or cut (as TRL does); drop leaves out at "
             "most the share too_long_limit, and refuses more"
         },
     )
     too_long_limit: float = field(
-        default=0.01, metadata={"help": "largest share of samples that too_long=drop may leave out"}
+        default=LengthLimit.largest_share,
+        metadata={"help": "largest share of samples that too_long=drop may leave out"},
     )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "leave a loss that is not finite out of the logged mean"}

@@ -243,17 +243,20 @@ def test_the_text_of_a_response_has_the_special_tokens_of_the_marks(tiny_model: 
     said = "<|channel|>analysis<|message|>Hm.<|end|><|im_start|>assistant<|channel|>final<|message|>Two."
     ids = tokenizer(said, add_special_tokens=False)["input_ids"]
     marks = ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>")
-    assert load.response_text(tokenizer, ids, marks) == (
+    assert load.response_text(tokenizer, ids, load.hidden_tokens(tokenizer, marks)) == (
         "<|channel|>analysis<|message|>Hm.assistant<|channel|>final<|message|>Two."
     )
-    assert load.response_text(tokenizer, ids, MARKS) == "analysisHm.assistantfinalTwo."
+    assert (
+        load.response_text(tokenizer, ids, load.hidden_tokens(tokenizer, MARKS))
+        == "analysisHm.assistantfinalTwo."
+    )
 
 
 @given(ids=st.lists(st.integers(0, 299), max_size=40))
 def test_with_ordinary_marks_the_text_is_what_transformers_decodes(ids: list[int], tiny_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     decoded = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    assert load.response_text(tokenizer, ids, MARKS) == decoded
+    assert load.response_text(tokenizer, ids, load.hidden_tokens(tokenizer, MARKS)) == decoded
 
 
 # --- prompts --------------------------------------------------------------------------------------
