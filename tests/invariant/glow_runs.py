@@ -163,3 +163,22 @@ def relative_difference(actual: dict[str, torch.Tensor], expected: dict[str, tor
         for name in expected
     ]
     return math.sqrt(sum(d.item() for d, _ in squares) / sum(e.item() for _, e in squares))
+
+
+ROWS = [{"prompt": f"{n} plus 1", "completion": f" {n + 1}"} for n in range(12)]
+
+
+def build(model: Path, folder: Path, rows: Any = ROWS, **settings: Any) -> GlowTrainer:
+    """A trainer on plain text, by the public names alone."""
+    keywords = {
+        key: settings.pop(key) for key in ("peft_config", "eval_dataset", "callbacks") if key in settings
+    }
+    tokenizer = settings.pop("processing_class", None) or AutoTokenizer.from_pretrained(model)
+    arguments = settings_with(**{"id_column": "id", "output_dir": str(folder), **settings})
+    return GlowTrainer(
+        AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        args=GlowConfig(**arguments),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        **keywords,
+    )
