@@ -23,7 +23,7 @@ rule grpo:
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         flags=(
-            options(experiment.prompt, experiment.verification, experiment.grpo, study.trust("base"))
+            options(experiment.prompt, experiment.found_by, experiment.grpo, study.trust("base"))
             if experiment.grpo
             else ""
         ),

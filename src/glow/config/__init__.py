@@ -3,6 +3,7 @@
 from glow.config.data import (
     Contamination,
     Domain,
+    Extraction,
     Fields,
     OwnTrajectories,
     Problems,
@@ -47,6 +48,7 @@ __all__ = [
     "Evaluation",
     "EvaluationSettings",
     "Experiment",
+    "Extraction",
     "Fields",
     "GenerateSettings",
     "Grpo",

@@ -1,5 +1,6 @@
 """Settings of training data: problems, trajectories, verdicts, selections, contamination."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,10 @@ from glow.config.models import Decoding
 from glow.config.section import Section, distinct_families, existing
 
 SelectionName = Literal["positive", "negative", "mixed", "all"]
+Leniency = Literal["allow", "refuse"]
+"""What becomes of an answer that is right only if something is overlooked (`records.LENIENCIES`)."""
+ExtractionMode = Literal["strict", "lenient", "pattern", "last_number"]
+"""Where the answer of a response is found (`glow.verifier.answers`)."""
 
 
 class Problems(Section):
@@ -72,6 +77,11 @@ class Fields(Section):
     choices: str | None = Field(
         None, description="key of the list of choices, where the answer is a letter or index"
     )
+    stated: str | None = Field(
+        None,
+        description="key of the answer that the response states, where it was extracted already: the "
+        "response is then not searched for it",
+    )
 
     @field_validator("answer", "response")
     @classmethod
@@ -105,13 +115,53 @@ class Sampling(Decoding):
     seed: int = Field(0, description="seed; each sample's own derives from (seed, problem, index)", ge=0)
 
 
-class Verification(Section):
+class Extraction(Section):
+    """Where the answer of a response is found."""
+
+    extraction: ExtractionMode = Field(
+        "strict",
+        description="strict: only \\boxed{}; lenient: also 'The answer is ...' and the like; pattern: "
+        "extraction_pattern; last_number: the last number",
+    )
+    extraction_pattern: str | None = Field(
+        None,
+        description="with extraction pattern: a regular expression (of Python) with one group, which is the "
+        "answer; the last match in the last 10,000 characters counts",
+        validate_default=True,
+    )
+
+    @field_validator("extraction_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        return with_one_group(pattern, info)
+
+
+def with_one_group(pattern: str | None, info: ValidationInfo) -> str | None:
+    """The pattern, if it has one group and the field before it, `extraction`, asks for it; for validators."""
+    if "extraction" in info.data and (info.data["extraction"] == "pattern") != (pattern is not None):
+        raise ValueError("extraction: pattern and extraction_pattern go together; give both or neither")
+    if pattern is None:
+        return None
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(
+            f"{pattern!r} has {groups} groups; it needs one, around the answer (write others as (?:...))"
+        )
+    return pattern
+
+
+class Verification(Extraction):
     """How a response is judged."""
 
-    extraction: Literal["strict", "lenient"] = Field(
-        "strict", description="strict: only \\boxed{}; lenient: also 'The answer is ...' and the like"
-    )
     timeout_s: float = Field(3.0, description="deadline of one verdict, in seconds", gt=0)
+    leniency: Leniency = Field(
+        "allow",
+        description="answers that are right only if something is overlooked, such as a per cent sign or the "
+        "half of the day: allow: they are correct; refuse: wrong",
+    )
 
 
 class Selection(Section):

@@ -9,12 +9,23 @@ GPUs a stage gets: that is for rule resources and profiles.
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from glow.config.data import Contamination, Domain, OwnTrajectories, Sampling, Selection, Verification
+from glow.config.data import (
+    Contamination,
+    Domain,
+    Extraction,
+    ExtractionMode,
+    Leniency,
+    OwnTrajectories,
+    Sampling,
+    Selection,
+    Verification,
+    with_one_group,
+)
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.section import Section, existing, existing_folder, message, unknown
@@ -29,7 +40,9 @@ class Experiment(Section):
 
     name: str = Field(description="results go to results/<name>", pattern=r"^[A-Za-z0-9_.-]+$")
     seeds: list[int] = Field(description="replicates: data draw, order and sampling", min_length=1)
-    extraction: Literal["strict", "lenient"] = "strict"
+    extraction: ExtractionMode = "strict"
+    extraction_pattern: str | None = Field(None, validate_default=True)
+    leniency: Leniency = "allow"
     verdict_timeout_s: float = Field(3.0, gt=0)
     student: Model
     teacher: Model | None = None
@@ -58,6 +71,11 @@ class Experiment(Section):
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError("seeds must be distinct and not negative")
         return seeds
+
+    @field_validator("extraction_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        return with_one_group(pattern, info)
 
     @field_validator("reported")
     @classmethod
@@ -133,8 +151,15 @@ class Experiment(Section):
 
     @property
     def verification(self) -> Verification:
-        """How responses are judged, in every stage."""
-        return Verification(extraction=self.extraction, timeout_s=self.verdict_timeout_s)
+        """How trajectories and evaluations are judged."""
+        return Verification(
+            **self.found_by.model_dump(), timeout_s=self.verdict_timeout_s, leniency=self.leniency
+        )
+
+    @property
+    def found_by(self) -> Extraction:
+        """Where the answers of responses are found, in every stage."""
+        return Extraction(extraction=self.extraction, extraction_pattern=self.extraction_pattern)
 
 
 def read_document(path: Path, *overlays: Path) -> tuple[Any, str]:

@@ -6,7 +6,7 @@ its command (`glow.config.options`). A stage that takes one section only uses th
 
 from pydantic import Field
 
-from glow.config.data import Fields, Sampling, Selection, Verification
+from glow.config.data import Extraction, Fields, Sampling, Selection, Verification
 from glow.config.evaluation import Evaluation
 from glow.config.models import Prompt, Thought
 from glow.config.section import Section
@@ -34,6 +34,11 @@ class VerdictSettings(Section):
     verification: Verification = Verification()
     response_field: str = Field("response", description="key of the response")
     answer_field: str = Field("answer", description="key of the gold answer")
+    stated_field: str | None = Field(
+        None,
+        description="key of the answer that a response states, where it was extracted already (default: "
+        "stated, in rows that have it)",
+    )
     finish_reason_field: str | None = Field(
         None,
         description="key that says why a response ended (default: finish_reason or truncated, in rows that "
@@ -70,9 +75,18 @@ class GrpoSettings(Section):
     """One run of GRPO."""
 
     prompt: Prompt = Prompt()
-    verification: Verification = Verification()
+    extraction: Extraction = Extraction()
     grpo: Grpo
     seed: int = Field(description="seed of order and rollouts", ge=0)
+
+    @property
+    def verification(self) -> Verification:
+        """How a rollout is judged."""
+        return Verification(
+            **self.extraction.model_dump(),
+            timeout_s=self.grpo.verdict_timeout_s,
+            leniency=self.grpo.leniency,
+        )
 
 
 class EvaluationSettings(Section):

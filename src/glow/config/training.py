@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from glow.config.data import SelectionName
+from glow.config.data import Leniency, SelectionName
 from glow.config.section import Section
 
 
@@ -78,6 +78,14 @@ class Grpo(Section):
     temperature: float = Field(1.0, description="rollout temperature", gt=0)
     max_tokens: int = Field(description="longest rollout in tokens", gt=0)
     kl: float = Field(0.0, description="weight of the KL penalty to the initialisation", ge=0)
+    leniency: Leniency = Field(
+        "refuse",
+        description="rollouts whose answer is right only if something is overlooked, such as a per cent sign "
+        "or the half of the day: refuse: no reward; allow: as for any right one",
+    )
+    verdict_timeout_s: float = Field(
+        1.0, description="deadline of the verdict on one rollout, in seconds", gt=0
+    )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="training precision")
     gradient_checkpointing: bool = Field(True, description="recompute activations")
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")

@@ -5,6 +5,7 @@ the order of the input, and leaving one out does not reorder the others. How an 
 decided here (`glow.training.weighting`).
 """
 
+from collections import Counter
 from pathlib import Path
 
 from glow.config import ArmSettings, Selection
@@ -29,10 +30,14 @@ def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
     """
     manifest = Manifest("arms")
     selection, seed = settings.selection, settings.seed
-    rows = _positives_and_negatives(verdicts)
+    judged = _read(verdicts)
+    rows = [row for row in judged if row["verdict"] in (POSITIVE, NEGATIVE)]
     positives = _seeded_order([row for row in rows if row["verdict"] == POSITIVE], seed, "draw")
     negatives = _seeded_order([row for row in rows if row["verdict"] == NEGATIVE], seed, "draw")
-    size = _common_size(len(positives), len(negatives), selection, verdicts)
+    try:
+        size = _common_size(len(positives), len(negatives), selection)
+    except ValueError as error:
+        raise UserError(f"{verdicts}: {error}{_undecided(judged)}") from None
     arms = {
         "positive": positives[:size],
         "negative": negatives[:size],
@@ -53,11 +58,10 @@ def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
     print(f"{output}: {sizes} (from {len(positives)} correct, {len(negatives)} wrong)")
 
 
-def _positives_and_negatives(verdicts: Path) -> list[Judged]:
-    """The correct and the wrong trajectories."""
+def _read(verdicts: Path) -> list[Judged]:
     rows = [row for _, row in read_records(verdicts, Judged, ("verdict", "trajectory_id"))]
     refuse_duplicates(rows, "trajectory_id", verdicts)
-    return [row for row in rows if row["verdict"] in (POSITIVE, NEGATIVE)]
+    return rows
 
 
 def _seeded_order(rows: list[Judged], seed: int, purpose: str) -> list[Judged]:
@@ -65,21 +69,46 @@ def _seeded_order(rows: list[Judged], seed: int, purpose: str) -> list[Judged]:
     return keyed_order(rows, lambda row: row["trajectory_id"], purpose, seed)
 
 
-def _common_size(positives: int, negatives: int, selection: Selection, verdicts: Path) -> int:
-    """The size of positive, negative and mixed; even, so that mixed has two equal halves."""
-    found = f"{verdicts}: found {positives} correct and {negatives} wrong trajectories"
+def _common_size(positives: int, negatives: int, selection: Selection) -> int:
+    """The size of positive, negative and mixed; even, so that mixed has two equal halves.
+
+    Raises:
+        ValueError: there are too few of one kind.
+    """
+    found = f"found {positives} correct and {negatives} wrong trajectories"
     if selection.size == "auto":
         size = min(positives, negatives) // 2 * 2
         if size == 0:
-            raise UserError(
+            raise ValueError(
                 f"{found}, but each arm needs at least 2 of its kind; sample or import more, "
                 "or look at the verdicts and their reasons"
             )
         return size
     size = selection.size // 2 * 2
     if size > min(positives, negatives) or size == 0:
-        raise UserError(
+        raise ValueError(
             f"{found}, but selection.size {selection.size} needs {max(2, size)} of each; "
             "sample or import more, or set selection.size to auto"
         )
     return size
+
+
+_ENDINGS, _ENDING = 3, 80
+"""How many endings of unparsed responses a message shows, and their characters."""
+
+
+def _undecided(rows: list[Judged]) -> str:
+    """Lines that say which shares of rows have other verdicts, and how responses without an answer end."""
+    others = Counter(row["verdict"] for row in rows if row["verdict"] not in (POSITIVE, NEGATIVE))
+    if not others:
+        return ""
+    shares = ", ".join(f"{count / len(rows):.1%} {verdict}" for verdict, count in others.most_common())
+    endings = [row.get("response", "")[-_ENDING:] for row in rows if row["verdict"] == "unparsed"][:_ENDINGS]
+    if not endings:
+        return f"\n  of {len(rows)} trajectories are {shares}"
+    return (
+        f"\n  of {len(rows)} trajectories are {shares}; unparsed ones end in\n    "
+        + "\n    ".join(map(repr, endings))
+        + "\n  try another `extraction` (lenient, last_number, or pattern with extraction_pattern), or name "
+        "the key that holds the answer as trajectories.fields.stated"
+    )

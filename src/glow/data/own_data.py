@@ -25,6 +25,7 @@ from glow.files.user_rows import (
     finish_reason,
     label,
     read_rows,
+    stated,
     text,
     thought_open,
 )
@@ -179,7 +180,7 @@ def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]
     unseen.refuse(files)
 
 
-_OPTIONAL = ("choices", "answer_type", "finish_reason")
+_OPTIONAL = ("choices", "answer_type", "finish_reason", "stated")
 """Fields whose key a row may lack, but not all rows."""
 
 
@@ -216,6 +217,8 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> T
     }
     if thought_open(row):
         trajectory["thought_open"] = True
+    if fields.stated is not None:
+        trajectory["stated"] = stated(row, fields.stated, _remedy("stated", "another key")) or ""
     return trajectory
 
 

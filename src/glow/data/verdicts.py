@@ -1,7 +1,7 @@
 """The verdicts stage: judge files of responses row by row, and compare the verdicts with a label column."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from glow.config import VerdictSettings
@@ -9,7 +9,7 @@ from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
-from glow.files.records import ANSWER_PLACES, VERDICTS
+from glow.files.records import ANSWER_PLACES, FOUND_IN, LENIENCIES, VERDICTS
 from glow.files.user_rows import (
     Row,
     UnseenKeys,
@@ -17,6 +17,7 @@ from glow.files.user_rows import (
     empty_files,
     finish_reason,
     read_rows,
+    stated,
     text,
     thought_open,
 )
@@ -27,10 +28,11 @@ from glow.verifier.verify import Item, Judgement, Verifier
 def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *, workers: int) -> None:
     """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
 
-    Why a row's response ended is used where the row says it (`user_rows.finish_reason`), and so is its
-    `thought_open`. Its boolean `label`, if it has one, is compared with the verdict. Where
-    `settings.answer_type_field` is given, that key holds the type of a row's gold answer (absent or null:
-    inferred); for type choice, `choices` may hold the texts of the choices.
+    `leniency` is added too where anything was overlooked. Why a row's response ended is used where the row
+    says it (`user_rows.finish_reason`), and so are its `thought_open` and its `stated`. Its boolean `label`,
+    if it has one, is compared with the verdict. Where `settings.answer_type_field` is given, that key holds
+    the type of a row's gold answer (absent or null: inferred); for type choice, `choices` may hold the texts
+    of the choices.
 
     Raises:
         UserError: there are no rows, one lacks the response or the answer, names an unknown type or finish
@@ -54,7 +56,7 @@ def _judge_rows(
     waiting: deque[Record] = deque()
 
     def items() -> Iterator[Item]:
-        for row in _rows(inputs, settings.finish_reason_field):
+        for row in _rows(inputs, settings):
             response = text(row, settings.response_field, "map it with --response-field", may_be_empty=True)
             answer = text(row, settings.answer_field, "map it with --answer-field", may_be_empty=True)
             waiting.append(row.record)
@@ -62,7 +64,8 @@ def _judge_rows(
             ended = finish_reason(
                 row, settings.finish_reason_field, "map another key with --finish-reason-field"
             )
-            yield Item(response, gold, ended, thought_open(row))
+            given = stated(row, settings.stated_field, "map another key with --stated-field")
+            yield Item(response, gold, ended, thought_open(row), given)
 
     for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
         row = waiting.popleft()
@@ -72,6 +75,7 @@ def _judge_rows(
             "extracted": judgement.extracted,
             "extracted_from": judgement.extracted_from,
             "reason": judgement.reason,
+            **({"leniency": judgement.leniency} if judgement.leniency else {}),
         }
 
 
@@ -84,10 +88,14 @@ def _gold(row: Row, answer: str, type_field: str | None) -> Gold:
     return Gold(answer, kind, tuple(map(str, choices)))
 
 
-def _rows(inputs: list[Path], finish_key: str | None) -> Iterator[Row]:
+def _rows(inputs: list[Path], settings: VerdictSettings) -> Iterator[Row]:
     """The rows of all files; trajectories that share an id are refused, and a key that none has."""
     seen: dict[str, str] = {}
-    unseen = UnseenKeys({finish_key: "map it with --finish-reason-field"} if finish_key is not None else {})
+    mapped = {
+        settings.finish_reason_field: "map it with --finish-reason-field",
+        settings.stated_field: "map it with --stated-field",
+    }
+    unseen = UnseenKeys({key: remedy for key, remedy in mapped.items() if key is not None})
     for path in inputs:
         for row in read_rows(path):
             if (identity := row.record.get("trajectory_id")) is not None:
@@ -108,12 +116,15 @@ class _Tally:
     def __init__(self) -> None:
         self.verdicts: Counter[str] = Counter()
         self.places: Counter[str] = Counter()
+        self.leniencies: Counter[str] = Counter()
         self.labelled: Counter[tuple[bool, str]] = Counter()
 
     def add(self, judgement: Judgement, label: object) -> None:
         self.verdicts[judgement.verdict] += 1
         if judgement.extracted_from is not None:
             self.places[judgement.extracted_from] += 1
+        if judgement.leniency is not None:
+            self.leniencies[judgement.leniency] += 1
         if isinstance(label, bool):
             self.labelled[label, judgement.verdict] += 1
 
@@ -122,6 +133,7 @@ class _Tally:
             "rows": self.verdicts.total(),
             "verdicts": {verdict: self.verdicts[verdict] for verdict in VERDICTS},
             "extracted_from": {place: self.places[place] for place in ANSWER_PLACES},
+            "leniencies": {leniency: self.leniencies[leniency] for leniency in LENIENCIES},
         }
         return facts | ({"label": self.agreement()} if self.labelled else {})
 
@@ -138,12 +150,15 @@ class _Tally:
         }
 
     def summary(self) -> str:
-        counts = ", ".join(
-            f"{self.verdicts[verdict]} {verdict}" for verdict in VERDICTS if self.verdicts[verdict]
-        )
+        counts = _counts({verdict: self.verdicts[verdict] for verdict in VERDICTS if self.verdicts[verdict]})
         line = f"{self.verdicts.total()} rows: {counts or 'none'}"
-        if self.places["phrase"]:
-            line += f"; {self.places['phrase']} answers read from phrases, not boxes"
+        line += "".join(
+            f"; {self.places[place]} answers read from {FOUND_IN[place]}, not boxes"
+            for place in ANSWER_PLACES
+            if place != "box" and self.places[place]
+        )
+        if self.leniencies:
+            line += f"; in {self.leniencies.total()} something was overlooked ({_counts(self.leniencies)})"
         if not self.labelled:
             return line
         found = self.agreement()
@@ -153,3 +168,7 @@ class _Tally:
             f"{share:.2%} as labelled ({found['label_true_verdict_wrong']} labelled true judged wrong, "
             f"{found['label_false_verdict_correct']} labelled false judged correct)"
         )
+
+
+def _counts(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counted.items())

@@ -34,7 +34,7 @@ from glow.suites.files import read_suite
 from glow.suites.scorers import require_scorers
 from glow.suites.task_hooks import judge_boxed
 from glow.suites.tasks import FOLDER
-from glow.verifier.verify import Verifier
+from glow.verifier.verify import Verifier, own_cores
 
 
 def evaluate(
@@ -66,7 +66,7 @@ def evaluate(
         prompt=settings.prompt,
         trust_remote_code=trust_remote_code,
     )
-    with Verifier(settings.verification, thought=settings.prompt.thought) as verifier:
+    with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         tasks = _tasks(suites, settings, verifier)
         answers = _answers(lm, tasks)
         if evaluation.samples > 1:

@@ -34,6 +34,7 @@ class QuestionResult:
         samples: how many responses it got.
         correct: share of them that are right.
         truncated, unparsed, unjudged: shares with that verdict (unjudged: timeout or error).
+        lenient: share of them in whose answer something is overlooked (`records.Leniency`).
         pass_at, maj_at: k -> estimate, for the k of `sample_counts`; empty for a question that
             was not answered by sampling (multiple choice by likelihood). `maj_at` is empty too where a
             scorer judges whole responses (IFEval): there is no answer to vote on.
@@ -49,6 +50,7 @@ class QuestionResult:
     truncated: float
     unparsed: float
     unjudged: float
+    lenient: float
     pass_at: dict[int, float]
     maj_at: dict[int, float]
     tokens: float | None
@@ -162,6 +164,7 @@ def _question(suite: str, problem_id: str, rows: list[ScoredRow], archive: Path)
         truncated=verdicts["truncated"] / n,
         unparsed=verdicts["unparsed"] / n,
         unjudged=(verdicts["timeout"] + verdicts["error"]) / n,
+        lenient=sum(row.get("leniency") is not None for row in rows) / n,
         pass_at={k: pass_at_k(n, sum(correct), k) for k in ks},
         maj_at={k: maj_at_k(votes, correct, k) for k in votable_ks},
         tokens=sum(lengths) / n if lengths else None,
@@ -203,8 +206,9 @@ def archive_scores(rows: Iterable[ScoredRow], archive: Path) -> dict[str, Any]:
     """What scores.json holds, from the rows of samples.jsonl.gz.
 
     `suites`: for each its format, `n` questions, `samples` in all, `accuracy`, `pass_at` and `maj_at`
-    (k -> mean over questions), the shares of responses that are `truncated`, `unparsed` or `unjudged` and of
-    answers read `from_phrases` (lenient extraction), `mean_tokens` and `median_tokens` of its responses.
+    (k -> mean over questions), the shares of responses that are `truncated`, `unparsed` or `unjudged`, of
+    those in whose answer something is overlooked (`lenient`) and of answers read `from_phrases` (lenient
+    extraction), `mean_tokens` and `median_tokens` of its responses.
     `entropy`: the token-weighted mean policy entropy in nats over all scored responses, with their number
     and that of their tokens; None where none was scored.
     """
@@ -236,6 +240,7 @@ def _suite(found: list[QuestionResult], rows: list[ScoredRow]) -> Record:
         "truncated": mean(question.truncated for question in found),
         "unparsed": mean(question.unparsed for question in found),
         "unjudged": mean(question.unjudged for question in found),
+        "lenient": mean(question.lenient for question in found),
         "from_phrases": sum(row.get("extracted_from") == "phrase" for row in rows) / len(rows),
         "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
         "median_tokens": median(lengths) if lengths else None,

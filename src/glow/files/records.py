@@ -27,9 +27,17 @@ AnswerType = Literal[
 """The kinds of a gold answer."""
 ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
 
-AnswerPlace = Literal["box", "phrase"]
-"""Where a response states its answer."""
+AnswerPlace = Literal["box", "phrase", "pattern", "field", "last_number"]
+"""Where the answer of a response was found: in it, or in a field of its row."""
 ANSWER_PLACES: tuple[AnswerPlace, ...] = get_args(AnswerPlace)
+FOUND_IN: dict[AnswerPlace, str] = {
+    "box": "boxes", "phrase": "phrases", "pattern": "the pattern", "field": "a field of the rows",
+    "last_number": "the last number",
+}  # fmt: skip
+"""The same in words."""
+Leniency = Literal["percent sign", "half of the day", "base left out", "decimal comma", "not worked out"]
+"""What was overlooked in an answer that is right for some: an exam would not accept it (docs/verdicts.md)."""
+LENIENCIES: tuple[Leniency, ...] = get_args(Leniency)
 
 SuiteFormat = Literal["boxed", "choice"]
 """How a question is answered: in a box that the model writes, or by the likeliest of its choices."""
@@ -78,6 +86,7 @@ class Trajectory(Asked):
     """A response to a problem, sampled or imported; counts and finish reason are null where unknown.
 
     `thought_open`: the prompt had opened a thought, which the response goes on with (absent: it had not).
+    `stated`: the answer that the response states, as the users' rows have it (absent: it is to be extracted).
     """
 
     trajectory_id: str
@@ -89,18 +98,23 @@ class Trajectory(Asked):
     sample_index: int
     finish_reason: FinishReason | None
     thought_open: NotRequired[bool]
+    stated: NotRequired[str]
     prompt_tokens: int | None
     response_tokens: int | None
     label: NotRequired[bool | None]
 
 
 class Judged(Trajectory):
-    """A trajectory with its verdict, the answer as extracted, where that stood, and the reason."""
+    """A trajectory with its verdict, the answer as extracted, where that stood, and the reason.
+
+    `leniency`: what was overlooked, in rows where anything was.
+    """
 
     verdict: Verdict
     extracted: str | None
     extracted_from: AnswerPlace | None
     reason: str
+    leniency: NotRequired[Leniency]
 
 
 class Attempt(Asked):
@@ -122,6 +136,7 @@ class Sample(Attempt):
     extracted: str | None
     reason: str
     correct: bool
+    leniency: NotRequired[Leniency]
     response: NotRequired[str]
     extracted_from: NotRequired[AnswerPlace | None]
     finish_reason: NotRequired[FinishReason | None]
@@ -141,6 +156,7 @@ class ScoredRow(TypedDict):
     format: SuiteFormat
     verdict: Verdict
     scorer: NotRequired[str | None]
+    leniency: NotRequired[Leniency]
     extracted_from: NotRequired[AnswerPlace | None]
     finish_reason: NotRequired[FinishReason | None]
     response_tokens: NotRequired[int | None]

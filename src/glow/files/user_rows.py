@@ -17,6 +17,9 @@ from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
 FINISH_KEYS = ("finish_reason", "truncated")
 """Keys that say why a response ended, where no other is mapped."""
 
+STATED_KEY = "stated"
+"""The key that holds the answer which a response states, in rows that have one, where no other is mapped."""
+
 _ENDINGS: dict[FinishReason | None, str] = {
     "stop": "stop stopped stop_sequence stop_token stop_word stop_str word eos eos_token end end_turn "
     "endoftext finish finished complete completed done normal",
@@ -116,6 +119,21 @@ def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise UserError(f"{row.place}: {key!r} contains half of a surrogate pair (\\udXXX); fix the row")
     return value
+
+
+def stated(row: Row, key: str | None, remedy: str) -> str | None:
+    """The answer that a response states, under `key` (None: `STATED_KEY`); None in rows without that key.
+
+    Raises:
+        UserError: it is neither text nor a number nor null.
+    """
+    key = STATED_KEY if key is None else key
+    if key not in row.record:
+        return None
+    value = row.record[key]
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # pandas' null
+        return ""
+    return text(row, key, remedy, may_be_empty=True)
 
 
 def label(row: Row, key: str, remedy: str) -> bool | None:

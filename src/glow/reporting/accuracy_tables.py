@@ -129,10 +129,15 @@ def _comparison_cells(comparison: measures.Comparison) -> dict[str, Cell]:
 # --- samples --------------------------------------------------------------------------------------
 
 RATES = {"truncated": "Truncated %", "unparsed": "Unparsed %", "unjudged": "Not judged %"}
+LENIENT = {"lenient": "Lenient %"}
+LENIENT_NOTE = (
+    "Lenient are responses whose answer is right only if something is overlooked (docs/verdicts.md), such as "
+    "a per cent sign; the setting `leniency` says whether they count as right."
+)
 
 
 def samples_table(results: Results) -> Table:
-    """Blocks of arms, one a scope or sampled suite: pass@k, maj@k, length, failed verdicts."""
+    """Blocks of arms, one a scope or sampled suite: pass@k, maj@k, length, failed and lenient verdicts."""
     experiment = results.experiment
     ks = sample_counts(experiment.evaluation.samples)
     shares = {f"pass@{k}": f"pass@{k}" for k in ks} | {f"maj@{k}": f"maj@{k}" for k in ks if k > 1}
@@ -146,7 +151,11 @@ def samples_table(results: Results) -> Table:
     ]
     words = frozenset({"domain", "over", "arm"})
     columns |= shares | {"tokens": "Tokens"} | RATES
-    return Table("samples", caption("tables", "samples", experiment), columns, rows, words)
+    shown = caption("tables", "samples", experiment)
+    if any(results.questions(run)["lenient"].any() for run in results.models):
+        columns |= LENIENT
+        shown = replace(shown, read=f"{shown.read} {LENIENT_NOTE}")
+    return Table("samples", shown, columns, rows, words)
 
 
 def _samples_blocks(experiment: Experiment, domain: str) -> list[str]:
@@ -165,7 +174,7 @@ def _samples_row(
         return None
     rates = {
         key: measures.mean(results, "sft", domain, arm, column, measures.Quantity(key, among="tokens"))
-        for key in (*shares, *RATES)
+        for key in (*shares, *RATES, *LENIENT)
     }
     return {
         "domain": text_cell(domain),

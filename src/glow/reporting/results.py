@@ -246,9 +246,9 @@ class Results:
         return frame.assign(name=run.name, seed=run.seed)
 
     def verdicts(self, domain: str) -> pd.DataFrame:
-        """One row per trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters, and
-        label (True, False, or None for no label)."""
-        keys = ("problem_id", "verdict", "response_tokens", "label")
+        """One row per trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters,
+        label (True, False, or None for no label), extracted_from and leniency (None for none)."""
+        keys = ("problem_id", "verdict", "response_tokens", "label", "extracted_from", "leniency")
         rows = [
             (*(row.get(key) for key in keys), len(row["response"]))
             for row in read_jsonl(self.verdicts_file(domain))
@@ -269,7 +269,9 @@ class Results:
 SCORE_FILES = ("scores.json", "samples.jsonl.gz")
 RUN_COLUMNS = ["kind", "domain", "name", "seed"]
 KEYS = ["suite", "problem_id"]
-QUESTION_COLUMNS = ("correct", "truncated", "unparsed", "unjudged", "tokens", "entropy", "entropy_tokens")
+QUESTION_COLUMNS = (
+    "correct", "truncated", "unparsed", "unjudged", "lenient", "tokens", "entropy", "entropy_tokens",
+)  # fmt: skip
 
 
 def _question_row(question: QuestionResult) -> dict[str, Any]:

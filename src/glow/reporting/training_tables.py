@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glow.config import DONE_TO_LONG
-from glow.files.records import VERDICTS
+from glow.files.records import ANSWER_PLACES, FOUND_IN, LENIENCIES, VERDICTS
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell
@@ -25,7 +25,18 @@ def data_table(results: Results) -> Table:
     }  # fmt: skip
     rows = [row for domain in experiment.domain_names for row in _data_rows(results, domain)]
     words = frozenset({"domain", "group", "item", "length_unit"})
-    return Table("data", caption("tables", "data", experiment), columns, rows, words)
+    shown = caption("tables", "data", experiment)
+    notes = [note for group, note in NOTES.items() if any(row["group"].text == group for row in rows)]
+    return Table("data", replace(shown, read=" ".join([shown.read, *notes])), columns, rows, words)
+
+
+PLACES, OVERLOOKED = "answer from", "overlooked"
+NOTES = {
+    PLACES: "Rows `answer from` say where the answers of responses were found.",
+    OVERLOOKED: "Rows `overlooked` count answers that equal the gold answer only if that is overlooked "
+    "(docs/verdicts.md); `leniency` says whether they count as correct.",
+}
+"""What is said of groups of rows that not every study has."""
 
 
 def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
@@ -52,7 +63,30 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         size = round(sum(sizes) / len(sizes))
         share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
         rows.append(_data_row(domain, "selection", selection, size, share))
-    return [*rows, *_too_long_rows(results, domain), *_label_rows(domain, verdicts)]
+    counted = [*_place_rows(domain, verdicts), *_leniency_rows(domain, verdicts)]
+    return [*rows, *counted, *_too_long_rows(results, domain), *_label_rows(domain, verdicts)]
+
+
+def _place_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+    """Where answers were found; no rows where all were in boxes."""
+    found = {FOUND_IN[place]: verdicts["extracted_from"] == place for place in ANSWER_PLACES}
+    if not any(own.any() for item, own in found.items() if item != FOUND_IN["box"]):
+        return []
+    return [
+        _data_row(domain, PLACES, item, int(own.sum()), _by_problem(100 * own, verdicts))
+        for item, own in found.items()
+        if own.any()
+    ]
+
+
+def _leniency_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+    """What was overlooked in answers; no rows for what never was."""
+    found = {leniency: verdicts["leniency"] == leniency for leniency in LENIENCIES}
+    return [
+        _data_row(domain, OVERLOOKED, item, int(own.sum()), _by_problem(100 * own, verdicts))
+        for item, own in found.items()
+        if own.any()
+    ]
 
 
 def _too_long_rows(results: Results, domain: str) -> list[dict[str, Cell]]:

@@ -55,7 +55,7 @@ def judge_samples(problem: Problem, samples: Sequence[Answered], verifier: Verif
 
 def _judge_gym(problem: Problem, sample: Answered, verifier: Verifier) -> Judgement:
     response, finish_reason, thought_open = sample
-    found = answers.stated(response, verifier.settings.extraction, verifier.thought, thought_open)
+    found = answers.stated(response, verifier.settings, verifier.thought, thought_open)
     if finish_reason in CUT_OFF:
         return Judgement("truncated", found.answer, CUT_OFF[finish_reason], found.place)
     if found.answer is None:

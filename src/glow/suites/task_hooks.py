@@ -136,6 +136,7 @@ def judge_boxed(
                 "extracted": judgement.extracted,
                 "extracted_from": judgement.extracted_from,
                 "reason": judgement.reason,
+                **({"leniency": judgement.leniency} if judgement.leniency else {}),
             }
             for judgement in judgements
         ],

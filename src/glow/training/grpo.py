@@ -51,7 +51,7 @@ from glow.training.checkpoints import (
     save_steps,
 )
 from glow.training.grpo_signal import no_signal
-from glow.verifier.verify import Item, Verifier
+from glow.verifier.verify import Item, Verifier, own_cores
 
 LOG_KEYS = {
     "reward": "reward",
@@ -100,7 +100,7 @@ def train(
     resume_from = resume_point(checkpoints, run_identity(noted, inputs, leave_out), grpo.steps)
     # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
     policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
-    with Verifier(settings.verification, thought=settings.prompt.thought) as verifier:
+    with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, dataset, reward)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -169,6 +169,8 @@ class CorrectnessReward:
 
     A completion that does not end in a stop token, an empty one too, was cut off; its verdict is `truncated`,
     never correct. It is read from its tokens: the text that TRL makes of them lacks what is a special token.
+    A batch is judged on all cores of this process. However hard its answers, it takes little more than the
+    deadline of one times their number, divided by the cores.
     """
 
     __name__ = "correctness"

@@ -1,18 +1,18 @@
-"""The answer that a response states behind its thoughts, and where it was found.
+r"""The answer that a response states behind its thoughts, and where it was found.
 
-Pure string work, linear in the response, safe for any text. Whether the answer is right is not asked
-here (`glow.verifier.equality`, `glow.verifier.compare`).
+What boxes and phrases state is in `glow.verifier.boxes` and `glow.verifier.phrases`. Pure string work, safe
+for any text. Whether the answer is right is asked elsewhere (`glow.verifier.equality` and `compare`).
 """
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
+from glow.config import Extraction as Settings
 from glow.files.records import AnswerPlace
+from glow.verifier.boxes import after_last_box, boxed
 from glow.verifier.equality import bracket_sequence
+from glow.verifier.phrases import phrased
 from glow.verifier.thoughts import Thought, answer_part
-
-Mode = Literal["strict", "lenient"]
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,16 @@ class Extraction:
 
 UNFINISHED = "the thought is never closed: the response is unfinished"
 """Why a response that ends within a thought states no answer."""
+SEARCHED = 10_000
+"""Characters at the end of a response in which a pattern of one's own and the last number are looked for."""
 
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\S", re.DOTALL)
-_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
-# Every pattern that meets a whole response is bounded where it could backtrack: a response may be hostile.
-_PHRASE = re.compile(
-    r"(?:\banswer(?:[ ]to[ ][^.\n]{1,80}?)?[ ]{0,2}\*{0,2}[ ]{0,2}(?:\bis\b|:|=)"
-    r"|\banswer[ ]{0,2}\*{0,2}[ ]{0,2}\n"
-    r"|^\#{4}(?=\s))"
-    r"(?:[\s:*]|\b(?:therefore|thus|then|hence|simply|indeed)\b,?)*",
-    re.IGNORECASE | re.MULTILINE,
-)
-_MATHS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$([^$\n]+)\$", re.DOTALL)
-_INLINE_MATHS = re.compile(r"\$([^$\n]+)\$")
-_ANSWER_END = re.compile(r"[.!]?\s*(?:$|\n)|[.,;!](?:\s|$)|\s*\*\*|\s(?:because|since)\b")
-_PUNCTUATION = " .,:;!?*_`'\"-…"
-_SENTENCE_END = re.compile(r"\.(?=\s|\*|$)|\n|,?\s(?:because|since)\b")
+_NUMBER = re.compile(r"(?:(?<![\w)\]}])[-−]\$?)?(?:\d+(?:,\d+)*(?:\.\d+)?|\.\d+)")
+_LONGEST_ROW = 300
+"""Characters behind a box in which a row of brackets is looked for."""
 
 
 def stated(
-    response: str, mode: Mode, thought: Thought, thought_open: bool = False, *, brackets: bool = False
+    response: str, settings: Settings, thought: Thought, thought_open: bool = False, *, brackets: bool = False
 ) -> Extraction:
     """The answer that a response states behind its last thought; what it thinks before is not read.
 
@@ -59,88 +48,66 @@ def stated(
         return Extraction(None, reason=UNFINISHED)
     if response.strip() and not part.strip():
         return Extraction(None, reason="nothing follows the thought")
-    return extract_brackets(part, mode) if brackets else extract(part, mode)
+    if brackets and settings.extraction in ("strict", "lenient"):
+        return extract_brackets(part, settings)
+    return extract(part, settings)
 
 
-def extract(response: str, mode: Mode) -> Extraction:
+def extract(response: str, settings: Settings) -> Extraction:
     r"""The answer that `response`, without its thoughts, states.
 
-    strict: the content of its last `\boxed{}` (or `\fbox{}`); `\boxed 5` boxes the next token, as in
-    TeX. A last box that is empty or never closed is no answer, whatever came before it.
-    lenient: the same; in a response without any box, what follows the last "the answer is", "answer:"
-    or "####", up to the end of its sentence.
+    strict: what its last boxes state (`glow.verifier.boxes`). lenient: the same; in a response without any
+    box, or with none but placeholders, what its last phrase does (`glow.verifier.phrases`). pattern: the
+    group in the last match of the settings' pattern. last_number: the last number. The latter two read only
+    the last `SEARCHED` characters.
     """
     if not response.strip():
         return Extraction(None, reason="empty response")
-    if box := _last_match(_BOX, response):
-        return _box_content(response, box.end())
-    if mode == "strict":
-        return Extraction(None, reason=r"no \boxed{}")
-    if phrase := _last_match(_PHRASE, response, len(response) - _LONGEST_ANSWER):
-        return _phrase_answer(response[phrase.end() :])
-    return Extraction(None, reason=r"neither \boxed{} nor 'the answer is'")
+    if settings.extraction == "pattern":
+        return _last_group(response[-SEARCHED:], settings.extraction_pattern or "")
+    if settings.extraction == "last_number":
+        return _last_number(response[-SEARCHED:])
+    found = boxed(response)
+    if found.answer is not None:
+        return Extraction(found.answer, "box")
+    if settings.extraction == "strict" or not found.is_silent:
+        return Extraction(None, reason=found.reason)
+    answer, reason = phrased(response)
+    return Extraction(answer, "phrase" if answer else None, reason)
 
 
-def extract_brackets(response: str, mode: Mode) -> Extraction:
+def extract_brackets(response: str, settings: Settings) -> Extraction:
     r"""The row of brackets in the last box: `\boxed{] ) }}` states `] ) }`, though TeX would say `] )`.
 
     What closes such a box is ambiguous, so the longest reading is taken that is brackets and nothing
     else; without one, what `extract` says stands.
     """
-    box = _last_match(_BOX, response)
-    start = box.end() if box else len(response)
-    line = response[start : start + _LONGEST_ROW].split("\n", maxsplit=1)[0]
+    start = after_last_box(response)
+    line = response[start : start + _LONGEST_ROW].split("\n", maxsplit=1)[0] if start is not None else ""
     if line.startswith("{"):
         closings = [k for k, character in enumerate(line) if character == "}"]
         for end in reversed(closings):
             if bracket_sequence(line[1:end]) is not None:
                 return Extraction(line[1:end].strip(), "box")
-    return extract(response, mode)
+    return extract(response, settings)
 
 
-def _last_match(pattern: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
-    """The last match; a hostile response may hold millions, so the others are not kept."""
-    last = None
-    for found in pattern.finditer(text, max(0, start)):
-        last = found
-    return last
+def given(answer: str) -> Extraction:
+    """The answer that a field of the row holds."""
+    answer = answer.strip()
+    return Extraction(answer, "field") if answer else Extraction(None, reason="the field of the row is empty")
 
 
-_LONGEST_ANSWER = 1_000_000
-"""Characters behind a box in which its end is looked for, and before the end in which a phrase is."""
-_LONGEST_ROW = 300
-"""Characters behind a box in which a row of brackets is looked for."""
+def _last_group(text: str, pattern: str) -> Extraction:
+    matches = list(re.finditer(pattern, text))
+    if not matches:
+        return Extraction(None, reason="the pattern matches nothing")
+    answer = (matches[-1][1] or "").strip()
+    return (
+        Extraction(answer, "pattern") if answer else Extraction(None, reason="the pattern's group is empty")
+    )
 
 
-def _box_content(response: str, start: int) -> Extraction:
-    if not response.startswith("{", start):
-        token = _TOKEN.match(response, start)
-        return Extraction(token[0], "box") if token else Extraction(None, reason="the last box is empty")
-    end = _closing_brace(response, start)
-    if end is None:
-        return Extraction(None, reason="the last box is never closed")
-    content = response[start + 1 : end].strip()
-    return Extraction(content, "box") if content else Extraction(None, reason="the last box is empty")
-
-
-def _closing_brace(text: str, opening: int) -> int | None:
-    r"""Where the brace at `opening` closes; `\{` and `\}` are characters, not braces."""
-    depth = 0
-    for found in _BRACES.finditer(text, opening, opening + _LONGEST_ANSWER):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
-        if depth == 0:
-            return found.start()
-    return None
-
-
-def _phrase_answer(rest: str) -> Extraction:
-    maths = _MATHS.match(rest)
-    if maths and _ANSWER_END.match(rest, maths.end()):
-        answer = maths[maths.lastindex or 0].strip()
-    else:
-        end = _SENTENCE_END.search(rest)
-        sentence = rest[: end.start()] if end else rest
-        answer = _INLINE_MATHS.sub(r"\1", sentence).strip().strip("*").strip()
-    if not answer.strip(_PUNCTUATION):  # "The answer is ...": an ellipsis states nothing
-        return Extraction(None, reason="nothing after 'the answer is'")
-    return Extraction(answer, "phrase")
+def _last_number(text: str) -> Extraction:
+    numbers = _NUMBER.findall(text)
+    return Extraction(numbers[-1], "last_number") if numbers else Extraction(None, reason="no number")

@@ -8,7 +8,6 @@ this (threaded, torch-laden) process nor re-runs of its main module.
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from glow.files.records import Verdict
+from glow.files.records import Leniency, Verdict
 
 MEMORY = 2**30
 """Bytes that a worker may use beyond what it starts with."""
@@ -33,10 +32,11 @@ _START_S = 300.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict (correct, wrong, timeout or error), its reason, and the time that the comparison took."""
+    """A verdict (correct, wrong, timeout or error), its reason, what was overlooked, and the time it took."""
 
     verdict: Verdict
     reason: str
+    leniency: Leniency | None = None
     milliseconds: float = field(default=0.0, compare=False)
 
 
@@ -150,6 +150,8 @@ class _Worker:
                 return Outcome("correct", "equal (math-verify)")
             case "false\n":
                 return Outcome("wrong", "not equal (math-verify)")
+            case '"timeout"\n':
+                return Outcome("timeout", f"no verdict within {self._cpu_seconds:g} s")
             case None:
                 self.kill()
                 return Outcome("timeout", f"no verdict after {self._wall_seconds:g} s")
@@ -164,8 +166,6 @@ class _Worker:
 
     def _post_mortem(self) -> Outcome:
         code = self._process.wait()
-        if code == -signal.SIGPROF:
-            return Outcome("timeout", f"no verdict within {self._cpu_seconds:g} s")
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return Outcome("error", f"the process that compared it died ({how})")
 

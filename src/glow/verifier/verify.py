@@ -9,6 +9,7 @@ A verdict is a function of an `Item` and the settings alone: not of the number o
 workers, of the order of rows, or of how loaded the machine is.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +19,20 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from glow.config import Prompt, Verification
-from glow.files.records import AnswerPlace, Verdict
+from glow.files.records import AnswerPlace, Leniency, Verdict
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
-from glow.verifier.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, names_none, prepared
+from glow.verifier.equality import (
+    TOO_LONG,
+    Decision,
+    Gold,
+    decide,
+    infer_type,
+    is_bracket_row,
+    names_none,
+    prepared,
+)
 from glow.verifier.thoughts import Thought
 
 
@@ -31,13 +41,15 @@ class Item(NamedTuple):
 
     A gold answer as a plain string has its type inferred; a `Gold` may state type and choices. A finish
     reason is one of `records.FinishReason`, or None for unknown. `thought_open`: the prompt had opened a
-    thought, which the response goes on with.
+    thought, which the response goes on with. `stated`: the answer, where it was extracted already; the
+    response is then not searched for it.
     """
 
     response: str
     gold: str | Gold
     finish_reason: str | None = None
     thought_open: bool = False
+    stated: str | None = None
 
 
 CUT_OFF = {"length": "cut off at the token limit", "interrupted": "interrupted before its end"}
@@ -46,22 +58,30 @@ CUT_OFF = {"length": "cut off at the token limit", "interrupted": "interrupted b
 _THOUGHT = Prompt().thought
 _LOOKAHEAD = 1000
 """Items begun behind one that is still being compared."""
+_MOST_WORKERS = 32
+
+
+def own_cores() -> int:
+    """The processor cores that this process may use, shared with others of its run on this machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(len(os.sched_getaffinity(0)) // processes, _MOST_WORKERS))
 
 
 @dataclass(frozen=True)
 class Judgement:
     """A verdict (`records.VERDICTS`), the answer as extracted, and the reason.
 
-    extracted_from: where the answer stood: "box", or "phrase" (lenient extraction only); None without one.
-    answer_type: the gold's, given or inferred. milliseconds: wall-clock time that this verdict took (of a
-    pair compared before: what it took then); never compared nor written to files, which must be the same
-    on every run.
+    extracted_from: where the answer stood (`records.AnswerPlace`); None without one. leniency: what is
+    overlooked if the answer counts as right; the settings say whether it does. answer_type: the gold's, given
+    or inferred. milliseconds: wall-clock time that this verdict took (of a pair compared before: what it took
+    then); never compared nor written to files, which must be the same on every run.
     """
 
     verdict: Verdict
     extracted: str | None
     reason: str
     extracted_from: AnswerPlace | None = None
+    leniency: Leniency | None = None
     answer_type: str = field(default="expression", compare=False)
     milliseconds: float = field(default=0.0, compare=False)
 
@@ -136,18 +156,23 @@ class Verifier:
         return numbers
 
     def _same(self, stated: str, gold: Gold) -> bool:
-        decision = decide(stated, gold)
-        if decision is not None:
-            return decision.equal
-        pair = prepared(stated, gold.type), prepared(gold.answer, gold.type)
-        return self._comparer.compare(*pair).result().verdict == "correct"
+        found: Decision | Outcome | None = decide(stated, gold)
+        if found is None:
+            pair = prepared(stated, gold.type), prepared(gold.answer, gold.type)
+            found = self._comparer.compare(*pair).result()
+        equal = found.equal if isinstance(found, Decision) else found.verdict == "correct"
+        return equal and not self._refuses(found.leniency)
+
+    def _refuses(self, leniency: Leniency | None) -> bool:
+        return leniency is not None and self.settings.leniency == "refuse"
 
     def judge_one(self, response: str, answer: str | Gold, finish_reason: str | None = None) -> Judgement:
         """Judge one response against its gold answer."""
         return next(self.judge([(response, answer, finish_reason)]))
 
     def judge(
-        self, items: Iterable[tuple[str, str | Gold, str | None] | tuple[str, str | Gold, str | None, bool]]
+        self,
+        items: Iterable[Item | tuple[str, str | Gold, str | None] | tuple[str, str | Gold, str | None, bool]],
     ) -> Iterator[Judgement]:
         """Judge items, in their order: each an `Item`, or its fields as a tuple.
 
@@ -164,31 +189,33 @@ class Verifier:
     def _begin(self, item: Item) -> Judgement | _Comparison:
         started = time.perf_counter()
         try:
-            read = _read(item, self.settings.extraction, self.thought)
+            read = _read(item, self.settings, self.thought)
         except Exception as error:  # A fault of ours, met by one odd text, must not end a run over millions.
             failed = _Settled("error", f"reading it failed: {error!r:.200}")
             read = _Reading("expression", Extraction(None), failed)
         if isinstance(read.result, _Expressions):
             outcome = self._comparer.compare(*read.result)
             return _Comparison(read.found, read.kind, outcome, 1000 * (time.perf_counter() - started))
-        verdict, reason = read.result
         milliseconds = 1000 * (time.perf_counter() - started)
-        return Judgement(verdict, read.found.answer, reason, read.found.place, read.kind, milliseconds)
+        return self._judgement(read.found, read.result, read.kind, milliseconds)
 
     @staticmethod
     def _is_ready(begun: Judgement | _Comparison) -> bool:
         return isinstance(begun, Judgement) or begun.outcome.done()
 
-    @staticmethod
-    def _finish(begun: Judgement | _Comparison) -> Judgement:
+    def _finish(self, begun: Judgement | _Comparison) -> Judgement:
         if isinstance(begun, Judgement):
             return begun
         outcome = begun.outcome.result()
+        settled = _Settled(outcome.verdict, outcome.reason, outcome.leniency)
         milliseconds = begun.milliseconds + outcome.milliseconds
-        found = begun.found
-        return Judgement(
-            outcome.verdict, found.answer, outcome.reason, found.place, begun.answer_type, milliseconds
-        )
+        return self._judgement(begun.found, settled, begun.answer_type, milliseconds)
+
+    def _judgement(self, found: Extraction, settled: "_Settled", kind: str, milliseconds: float) -> Judgement:
+        verdict, reason, leniency = settled
+        if self._refuses(leniency):
+            verdict, reason = "wrong", f"{reason}, but refused: {leniency}"
+        return Judgement(verdict, found.answer, reason, found.place, leniency, kind, milliseconds)
 
 
 def _fault_of(gold: Gold) -> str | None:
@@ -203,6 +230,7 @@ class _Settled(NamedTuple):
 
     verdict: Verdict
     reason: str
+    leniency: Leniency | None = None
 
 
 class _Expressions(NamedTuple):
@@ -220,11 +248,14 @@ class _Reading(NamedTuple):
     result: _Settled | _Expressions
 
 
-def _read(item: Item, mode: answers.Mode, thought: Thought) -> _Reading:
+def _read(item: Item, settings: Verification, thought: Thought) -> _Reading:
     gold = item.gold if isinstance(item.gold, Gold) else Gold(item.gold)
     kind = gold.type or infer_type(gold.answer)
-    brackets = is_bracket_row(gold)
-    found = answers.stated(item.response, mode, thought, item.thought_open, brackets=brackets)
+    if item.stated is None:
+        brackets = is_bracket_row(gold)
+        found = answers.stated(item.response, settings, thought, item.thought_open, brackets=brackets)
+    else:
+        found = answers.given(item.stated)
     result = _verdict_by_rules(found, gold, item.finish_reason)
     if result is None:
         pair = _Expressions(prepared(found.answer or "", gold.type), prepared(gold.answer, gold.type))
@@ -245,4 +276,4 @@ def _verdict_by_rules(found: Extraction, gold: Gold, finish_reason: str | None) 
         return None
     if decision is TOO_LONG:
         return _Settled("error", decision.reason)
-    return _Settled("correct" if decision.equal else "wrong", decision.reason)
+    return _Settled("correct" if decision.equal else "wrong", decision.reason, decision.leniency)

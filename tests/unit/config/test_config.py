@@ -83,7 +83,23 @@ def test_defaults_are_the_studys() -> None:
     assert experiment.objectives["glow_released"].settings["clamp"] == [0.5, 5.0]
     assert experiment.domain_names == ["lists"]
     assert experiment.grpo_problems("lists") == 4
-    assert experiment.verification == config.Verification(extraction="strict", timeout_s=3.0)
+    assert experiment.verification == config.Verification(
+        extraction="strict", timeout_s=3.0, leniency="allow"
+    )
+
+
+def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
+    found = {"extraction": "pattern", "extraction_pattern": "is (.)"}
+    experiment = load(changed(**found, leniency="allow", verdict_timeout_s=5.0), "some.yaml")
+    assert experiment.verification == config.Verification(**found, timeout_s=5.0, leniency="allow")
+    assert experiment.grpo is not None
+    settings = config.GrpoSettings(extraction=experiment.found_by, grpo=experiment.grpo, seed=0)
+    assert settings.verification == config.Verification(**found, timeout_s=1.0, leniency="refuse")
+    own = changed(grpo__leniency="allow", grpo__verdict_timeout_s=0.5)
+    grpo = load(own, "some.yaml").grpo
+    assert grpo is not None
+    settings = config.GrpoSettings(grpo=grpo, seed=0)
+    assert settings.verification == config.Verification(timeout_s=0.5, leniency="allow")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +121,24 @@ def test_defaults_are_the_studys() -> None:
             "some.yaml: sft.precision: input should be 'fp32' or 'bf16', found 'fp8'",
         ),
         ({"seeds": [1, 1]}, "some.yaml: seeds: seeds must be distinct"),
+        ({"extraction": "field"}, "some.yaml: extraction: input should be 'strict', 'lenient', 'pattern' or"),
+        (
+            {"extraction": "pattern"},
+            "some.yaml: extraction_pattern: extraction: pattern and extraction_pattern go together; give bo",
+        ),
+        (
+            {"extraction_pattern": "(.)"},
+            "some.yaml: extraction_pattern: extraction: pattern and extraction_p",
+        ),
+        (
+            {"extraction": "pattern", "extraction_pattern": "("},
+            "some.yaml: extraction_pattern: '(' is no regular expression: missing ), unterminated subpattern",
+        ),
+        (
+            {"extraction": "pattern", "extraction_pattern": "(a)(b)"},
+            "some.yaml: extraction_pattern: '(a)(b)' has 2 groups; it needs one, around the answer",
+        ),
+        ({"leniency": "forbid"}, "some.yaml: leniency: input should be 'allow' or 'refuse', found 'forbid'"),
         ({"seeds": []}, "some.yaml: seeds: list should have at least 1 item"),
         ({"teacher": None}, "some.yaml: domains need a teacher and sampling"),
         ({"teacher": "scratch"}, "teacher: a model from scratch is untrained"),

@@ -119,6 +119,24 @@ def test_what_cannot_be_filled_is_refused(
     assert not (tmp_path / "arms").exists()
 
 
+def test_a_refusal_says_what_the_others_are_and_how_the_unparsed_end(tmp_path: Path) -> None:
+    rows = verdict_rows(correct=1, wrong=0, other=2)  # twice unparsed, truncated, timeout and error
+    rows[1]["response"] = "x" * 100 + "\nFINAL >> 42"
+    with pytest.raises(UserError) as caught:
+        draw(tmp_path, [*rows, *({**rows[1], "trajectory_id": f"t-{k}"} for k in range(9, 20))])
+    first, *others = str(caught.value).splitlines()
+    assert "found 1 correct and 0 wrong trajectories, but each arm needs at least 2 of its kind" in first
+    assert others == [
+        "  of 20 trajectories are 65.0% unparsed, 10.0% truncated, 10.0% timeout, 10.0% error; unparsed ones "
+        "end in",
+        "    '" + "x" * 68 + r"\nFINAL >> 42'",
+        "    'r5'",
+        "    '" + "x" * 68 + r"\nFINAL >> 42'",
+        "  try another `extraction` (lenient, last_number, or pattern with extraction_pattern), or name the "
+        "key that holds the answer as trajectories.fields.stated",
+    ]
+
+
 def test_two_rows_with_one_id_are_refused(tmp_path: Path) -> None:
     rows = verdict_rows(3, 3)
     with pytest.raises(UserError, match="share trajectory_id 't-0'"):

@@ -359,3 +359,19 @@ def test_what_is_no_type_and_no_choices_is_refused(
     own = [{"question": "Q?", "answer": "C", "response": "A", "options": ["red", "green"]}]
     with pytest.raises(UserError, match=message):
         bring(tmp_path, own, fields=fields)
+
+
+def test_the_answer_that_a_row_states_is_kept_for_its_verdict(tmp_path: Path) -> None:
+    own = [
+        {"question": "Q?", "answer": "5", "response": r"\boxed{6}", "pred": 5},
+        {"question": "Q?", "answer": "5", "response": r"\boxed{5}", "pred": None},
+        {"question": "Q?", "answer": "5", "response": r"\boxed{5} "},
+    ]
+    assert all("stated" not in row for row in bring(tmp_path, own)[0])
+    trajectories, _ = bring(tmp_path, own, fields={"stated": "pred"})
+    assert [row["stated"] for row in trajectories] == ["5", "", ""]
+    verify_files([tmp_path / "out.jsonl.gz"], tmp_path / "verdicts.jsonl", VerdictSettings(), workers=1)
+    judged = [(row["verdict"], row["extracted_from"]) for row in read_jsonl(tmp_path / "verdicts.jsonl")]
+    assert judged == [("correct", "field"), ("unparsed", None), ("unparsed", None)]
+    with pytest.raises(UserError, match=r"no row has the key 'predd'.*trajectories.fields.stated"):
+        bring(tmp_path, own, fields={"stated": "predd"})

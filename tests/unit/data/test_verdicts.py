@@ -10,6 +10,9 @@ from glow.config import Prompt, VerdictSettings, Verification
 from glow.data.verdicts import verify_files
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.files.records import ANSWER_PLACES, LENIENCIES
+from glow.verifier import verify
+from glow.verifier.equality import Decision
 
 ROWS = [
     {"trajectory_id": "t-1", "response": r"\boxed{5}", "answer": "5", "label": True, "kept": [1, "ü"]},
@@ -191,6 +194,50 @@ def test_answers_read_from_phrases_are_counted_apart(
         verify_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", settings, workers=1)
         assert [row["extracted_from"] for row in read_jsonl(tmp_path / "b.jsonl")] == places
         facts = json.loads((tmp_path / "b.jsonl.manifest.json").read_text())["facts"]
-        assert facts["extracted_from"] == {place: places.count(place) for place in ("box", "phrase")}
+        assert facts["extracted_from"] == {place: places.count(place) for place in ANSWER_PLACES}
     said = capsys.readouterr().out
     assert said.count("1 answers read from phrases, not boxes") == 1
+
+
+def test_an_answer_that_a_field_states_is_not_looked_for_in_the_response(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = {"response": r"\boxed{6}", "answer": "5"}
+    rows = [
+        right | {"stated": "5", "pred": 6},
+        right | {"stated": "6", "pred": 5},
+        right | {"stated": None, "pred": 5.0},
+        right | {"stated": "5", "pred": "", "finish_reason": "length"},
+        {"response": r"\boxed{5}", "answer": "5"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for key, verdicts, places in (
+        (None, ["correct", "wrong", "unparsed", "truncated", "correct"], "ff-fb"),
+        ("pred", ["wrong", "correct", "correct", "truncated", "correct"], "fff-b"),
+    ):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", stated_field=key)
+        written = list(read_jsonl(tmp_path / "b.jsonl"))
+        assert [row["verdict"] for row in written] == verdicts
+        assert "".join((row["extracted_from"] or "-")[0] for row in written) == places
+    assert "3 answers read from a field of the rows, not boxes" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no row has the key 'predd'; map it with --stated-field"):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", stated_field="predd")
+    write_jsonl(tmp_path / "a.jsonl", [right | {"stated": ["5"]}])
+    with pytest.raises(UserError, match=r"a.jsonl:1: 'stated' must be text, found list.*--stated-field"):
+        run_stage([tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
+
+
+def test_what_was_overlooked_is_counted_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "decide", lambda *_: Decision(True, "the same", "percent sign"))
+    write_jsonl(tmp_path / "a.jsonl", ROWS[:2] + ROWS[4:])
+    for policy, verdict in (("allow", "correct"), ("refuse", "wrong")):
+        settings = VerdictSettings(verification=Verification(leniency=policy))
+        verify_files([tmp_path / "a.jsonl"], tmp_path / "b.jsonl", settings, workers=1)
+        written = list(read_jsonl(tmp_path / "b.jsonl"))
+        assert [row["verdict"] for row in written] == [verdict, verdict, "truncated"]
+        assert [row.get("leniency", "none") for row in written] == ["percent sign", "percent sign", "none"]
+        facts = json.loads((tmp_path / "b.jsonl.manifest.json").read_text())["facts"]
+        assert facts["leniencies"] == dict.fromkeys(LENIENCIES, 0) | {"percent sign": 2}
+        assert "in 2 something was overlooked (2 percent sign)" in capsys.readouterr().out

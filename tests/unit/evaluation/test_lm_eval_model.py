@@ -31,6 +31,8 @@ from glow.suites.files import write_suite
 from glow.suites.task_hooks import SampledText, count_verdicts, judge_boxed, judge_choice, rows
 from glow.suites.task_problems import task_problems
 from glow.suites.tasks import FOLDER, read_task, task_names
+from glow.verifier import verify
+from glow.verifier.equality import Decision
 
 MMLU = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 
@@ -132,6 +134,15 @@ def test_a_verdict_through_lm_eval_is_the_verifiers() -> None:
     assert count_verdicts([judgements, judgements[:1]]) == {
         "correct": 2, "wrong": 1, "unparsed": 1, "truncated": 1,
     }  # fmt: skip
+
+
+def test_what_a_verdict_overlooks_is_noted_where_there_is_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    decisions = iter([Decision(True, "the same", "percent sign"), Decision(True, "the same")])
+    monkeypatch.setattr(verify, "decide", lambda *_: next(decisions))
+    document = {"row": json.dumps({"question": "Q", "answer": "42", "format": "boxed"})}
+    judgements = judge_boxed(document, [["\\boxed{42\\%}", "\\boxed{42}"]])["judgements"]
+    assert [judgement.get("leniency", "none") for judgement in judgements] == ["percent sign", "none"]
+    assert "leniency" not in judgements[1]
 
 
 def test_the_likeliest_choice_is_judged() -> None:

@@ -140,15 +140,18 @@ def test_scores_by_hand() -> None:
         "truncated": 0.25,
         "unparsed": 0.25,
         "unjudged": 0.0,
+        "lenient": 0.0,
         "from_phrases": 0.0,
         "mean_tokens": 6.0,  # the empty and the truncated response count
         "median_tokens": 6.0,
     }
     assert found["suites"]["pick"] == {
         "format": "choice", "n": 1, "samples": 1, "accuracy": 1.0, "pass_at": {}, "maj_at": {},
-        "truncated": 0.0, "unparsed": 0.0, "unjudged": 0.0, "from_phrases": 0.0, "mean_tokens": None,
-        "median_tokens": None,
+        "truncated": 0.0, "unparsed": 0.0, "unjudged": 0.0, "lenient": 0.0, "from_phrases": 0.0,
+        "mean_tokens": None, "median_tokens": None,
     }  # fmt: skip
+    lenient = [row | ({"leniency": "percent sign"} if row["verdict"] == "correct" else {}) for row in ROWS]
+    assert archive_scores(lenient, ARCHIVE)["suites"]["sums"]["lenient"] == 0.25
     # Tokens with their ends, where those were reached: 11 of 0.5, 1 of 0.2, 12 of 1.0
     assert found["entropy"] == {"mean": approx((5.5 + 0.2 + 12) / 24), "responses": 3, "tokens": 24}
 

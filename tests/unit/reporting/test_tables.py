@@ -294,6 +294,58 @@ def test_trajectories_that_are_too_long_are_counted(tmp_path: Path) -> None:
     assert rows["share_se"].tolist() == [approx(5), 0]
 
 
+def test_where_answers_were_found_and_what_was_overlooked_has_rows_only_where_anything_was(
+    fabricated: World, tmp_path: Path
+) -> None:
+    class Found(World):
+        def trajectories(self, domain: str) -> list[dict]:
+            places = ["box", "phrase", "phrase", "field", "box", "box", None, None]
+            lenient = {0: "percent sign", 1: "percent sign", 3: "not worked out"}
+            return [
+                row | {"extracted_from": place} | ({"leniency": lenient[k]} if k in lenient else {})
+                for k, (row, place) in enumerate(zip(super().trajectories(domain), places, strict=True))
+            ]
+
+    table = data_table(Found(tmp_path).write().results)
+    rows = frame(table, "group", "item")
+    found = rows.loc["answer from"]
+    assert found["n"].to_dict() == {"boxes": 3, "phrases": 2, "a field of the rows": 1}
+    assert found["share_mean"].tolist() == [37.5, 25, 12.5]
+    assert rows.loc["overlooked"]["n"].to_dict() == {"percent sign": 2, "not worked out": 1}
+    assert "`leniency` says whether they count" in table.caption.read
+    plain = data_table(fabricated.results)
+    assert {row["group"].text for row in plain.rows} == {
+        "trajectories",
+        "verdict",
+        "selection",
+        "too long",
+        "label",
+    }
+    assert "leniency" not in plain.caption.read
+
+
+def test_lenient_verdicts_have_a_column_only_where_there_are_any(fabricated: World, tmp_path: Path) -> None:
+    class Lenient(World):
+        def write_evaluation(self, run: Run) -> None:
+            super().write_evaluation(run)
+            path = self.results.evaluation(run) / "samples.jsonl.gz"
+            is_lenient = run.name == "glow"
+            marked = [
+                row | ({"leniency": "percent sign"} if is_lenient and row["problem_id"] == "p-0" else {})
+                for row in read_jsonl(path)
+            ]
+            write_jsonl(path, marked)
+
+    table = samples_table(Lenient(tmp_path, document(grpo=None)).write().results)
+    rows = frame(table, "over", "arm")
+    assert rows.loc[("lists (OOD)", "glow"), "lenient_mean"] == approx(10)  # one of ten problems
+    assert rows.loc[("lists (OOD)", "all"), "lenient_mean"] == 0
+    assert "Lenient are responses" in table.caption.read
+    plain = samples_table(fabricated.results)
+    assert "lenient" not in plain.columns
+    assert "Lenient" not in plain.caption.read
+
+
 def test_agreement_with_labels(fabricated: World) -> None:
     labels = frame(data_table(fabricated.results), "group", "item").loc["label"]
     assert labels["n"].to_dict() == {

@@ -182,6 +182,22 @@ def test_reward_is_one_for_correct_and_zero_for_anything_else(tiny_model: Path) 
     assert rewards == [expected for *_, expected in asked]
 
 
+def test_an_answer_that_is_right_only_leniently_gets_no_reward(
+    problems: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[Verification, int]] = []
+
+    class Noting(LetterVerifier):
+        def __init__(self, settings: Verification, workers: int = 1, thought: Thought = ("<", ">")) -> None:
+            super().__init__(settings, workers, thought)
+            made.append((settings, workers))
+
+    monkeypatch.setattr(stage, "Verifier", Noting)
+    monkeypatch.setattr(stage, "own_cores", lambda: 7)
+    _train(problems, tiny_model, tmp_path, SETTINGS.model_copy(update={"steps": 1}))
+    assert made == [(Verification(leniency="refuse", timeout_s=1.0), 7)]
+
+
 OPENING = """\
 {%- for message in messages -%}{{- '<|im_start|>' + message['content'] + '<|im_end|>' -}}{%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>' + '<think>\n' -}}{%- endif -%}"""
