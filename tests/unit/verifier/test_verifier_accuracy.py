@@ -6,7 +6,7 @@ The rows are not in the repository: what stands here are their ids, with the rea
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 # --- labels that two sources support --------------------------------------------------------------
 
+ADJUDICATED_APART = {
+    "vp-0f26ea0176458c": "56 % for the gold 0.56 = 56 %: it is the gold's own second spelling; both graders "
+    "behind the label choke on the chain",
+    "vp-cf39953ba947e4": "all real x for (-\\infty, \\infty): it is the same set",
+}
+
 
 def test_adjudicated_pairs(verifier: Verifier, shared_data: Path) -> None:
     pairs = read(shared_data / "verifier_pairs" / "verifier_pairs_dev_adjudicated.jsonl.gz")
@@ -41,7 +47,7 @@ def test_adjudicated_pairs(verifier: Verifier, shared_data: Path) -> None:
         if (judgement.verdict == "correct") != pair["correct"]
     }
     assert len(pairs) == 2592
-    assert apart == set()
+    assert apart == set(ADJUDICATED_APART)
 
 
 # --- the test suites of Math-Verify and NeMo-Skills -----------------------------------------------
@@ -83,7 +89,7 @@ def test_expected_verdicts(verifier: Verifier, shared_data: Path) -> None:
 
 # --- kinds ----------------------------------------------------------------------------------------
 
-# (stated, gold, equal); kinds that need math-verify, or what stands around it.
+# (stated, gold, equal)
 KINDS = {
     "numbers": [
         (r"1.5 \times 10^{3}", "1500", True), ("1e5", "100000", True), ("2 1/2", r"\frac{5}{2}", True),
@@ -191,8 +197,44 @@ def test_a_type_that_is_given_is_believed(
 ) -> None:
     found = verifier.judge_one(rf"\boxed{{{stated}}}", Gold(gold, kind))
     assert found.verdict == ("correct" if equal else "wrong")
-    assert "math-verify" in found.reason
     assert verifier.same(stated, gold, Gold("7", kind)) == equal
+
+
+# --- labelled cases of the forms that bug reports on graders are about ----------------------------
+
+CASES = Path(__file__).parents[3] / "benchmarks" / "verifier_cases" / "dev.jsonl"
+
+
+def error_rates(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """The shares of wrong answers that are accepted and of right ones that are not."""
+    accepted: dict[str, bool] = {}
+    for extraction in ("strict", "lenient"):
+        chosen = [row for row in rows if row["extraction"] == extraction]
+        golds = [Gold(row["answer"], choices=tuple(row.get("choices", ()))) for row in chosen]
+        with Verifier(Verification(extraction=extraction), workers=2) as verifier:
+            found = verifier.judge(
+                (row["response"], gold, None) for row, gold in zip(chosen, golds, strict=True)
+            )
+            accepted |= {row["id"]: one.verdict == "correct" for row, one in zip(chosen, found, strict=True)}
+    wrong = [accepted[row["id"]] for row in rows if row["expected"] == "wrong"]
+    right = [not accepted[row["id"]] for row in rows if row["expected"] == "correct"]
+    return sum(wrong) / len(wrong), sum(right) / len(right)
+
+
+def test_errors_on_the_cases_of_the_repository() -> None:
+    rows = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+    false_accepts, false_rejects = error_rates(rows)
+    assert false_accepts <= 0.01
+    assert false_rejects <= 0.05
+
+
+def test_errors_on_the_shared_cases(shared_data: Path) -> None:
+    path = shared_data / "verifier_cases" / "dev.jsonl.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent (not part of the repository)")
+    false_accepts, false_rejects = error_rates(read(path))
+    assert false_accepts <= 0.01
+    assert false_rejects <= 0.05
 
 
 # --- the page that shows them ---------------------------------------------------------------------

@@ -50,6 +50,19 @@ HOSTILE: dict[str, tuple[str, str, set[str]]] = {
     "right-to-left and zero width": ("\u202e\u200b5\ufeff", "6", NEVER | {"wrong"}),
     "a newline in an answer": ("x +\n 1", "1 + x", {"correct"}),
     "code": (f"__import__('os').environ.setdefault('{MARKER}','1')", "5", NEVER | {"wrong"}),
+    "many huge powers": ("+".join(f"{k}^{{{10**5 + k}}}" for k in range(2, 150)), "5", NEVER | {"wrong"}),
+    "factorials of factorials": ("(" * 40 + "9" + ")!" * 40, "5", NEVER | {"wrong"}),
+    "huge denominators": ("+".join(f"1/{'9' * 90}{k}" for k in range(20)), "5", NEVER | {"wrong"}),
+    "a letter to a huge power": ("x^{" + "9" * 1900 + "}", "x", NEVER | {"wrong"}),
+    "a long product of letters": ("a " * 999, "5", NEVER | {"wrong"}),
+    "a long product of factorials": ("5!" * 999, "5", NEVER | {"wrong"}),
+    "many signs of two": (r"\pm 1" * 400, "5", NEVER | {"wrong"}),
+    "many words behind a number": ("42 " + "apples " * 280, "43", NEVER | {"wrong"}),
+    "many units behind a number": ("42 " + r"\text{ m}" * 220, "43", NEVER | {"wrong"}),
+    **{
+        f"2,000 characters of {piece}": (piece * (2000 // len(piece)), "5", NEVER | {"wrong", "unparsed"})
+        for piece in ("-", "(", "!", "^", r"\pm", ",", r"\{", "=")
+    },
     "code in text": (rf"\text{{eval(open('{MARKER}','w'))}}", "5", NEVER | {"wrong"}),
 }
 NO_BOX = {
@@ -93,7 +106,8 @@ def test_hostile_answers_and_their_neighbours(verifier: Verifier) -> None:
     assert not Path(MARKER).exists()
     for worker in verifier._comparer._workers:
         if worker.alive:
-            assert psutil.Process(worker._process.pid).memory_info().rss < 1.5 * MEMORY
+            process = psutil.Process(worker._process.pid)
+            assert all(part.memory_info().rss < 1.5 * MEMORY for part in (process, *process.children()))
 
 
 def test_ten_megabytes_before_the_box(verifier: Verifier) -> None:

@@ -1,23 +1,26 @@
-r"""Equality of two answers as far as it can be seen without parsing them, by kinds.
+r"""Equality of two answers, by kinds.
 
-Each rule is one small function over two texts that decides or passes on, in the module of its kind; what all
-pass on goes to math-verify in a worker process (`glow.verifier.compare`). A kind of answer that math-verify
-gets wrong is handled by a rule here, before it. Pure string work, safe in any process: no text is executed or
-parsed as code.
+Choices, dates, words and rows of brackets are compared as text, each in the module of its kind. All else is
+read by a grammar (`glow.verifier.grammar`) and compared by what it says (`same`) and its values (`values`).
+What the grammar does not have goes to math-verify, in a worker process (`glow.verifier.compare`). Safe in any
+process: no text is executed, and every computation is bounded.
 """
 
 import re
-from functools import lru_cache
+from functools import partial
 
 from glow.files.records import AnswerType
+from glow.verifier.equality import choices
 from glow.verifier.equality.brackets import bracket_sequence, brackets, is_bracket_row
-from glow.verifier.equality.choices import by_choices, choice_letter, letters, names_none
-from glow.verifier.equality.dates import clock, dates, months, read_date, read_time, times
+from glow.verifier.equality.choices import letters
+from glow.verifier.equality.dates import clock, dates, months, times
 from glow.verifier.equality.gold import LONGEST, TOO_LONG, Decision, Gold, Rule
-from glow.verifier.equality.lists import bracketed, brackets_of_pairs, set_for_tuple, split_list
-from glow.verifier.equality.numbers import bases, decimal_commas, numbers, read_measure, without_unit
-from glow.verifier.equality.typography import normalise, respell, unmarked, unwrap
-from glow.verifier.equality.words import BOOLEAN, booleans, same_text, same_words, symbols, words, words_of
+from glow.verifier.equality.kinds import infer_type
+from glow.verifier.equality.same import same
+from glow.verifier.equality.words import booleans, same_text, same_words, symbols, words, words_of
+from glow.verifier.grammar import Readings, bare_digits, read
+from glow.verifier.grammar.characters import spell
+from glow.verifier.grammar.tree import Numeral
 
 __all__ = [
     "TOO_LONG", "Decision", "Gold", "bracket_sequence", "decide",
@@ -32,7 +35,7 @@ def decide(stated: str, gold: str | Gold) -> Decision | None:
         return _decide_long(stated, gold.answer)
     if (decision := _decide_at_once(stated, gold)) is not None:
         return decision
-    stated, answer = respell(stated), respell(gold.answer)
+    stated, answer = _without_denial(spell(stated)), spell(gold.answer)
     for rule in _OF_TYPE.get(gold.type, _RULES):
         if (decision := rule(stated, answer)) is not None:
             return decision
@@ -41,7 +44,7 @@ def decide(stated: str, gold: str | Gold) -> Decision | None:
 
 def _decide_at_once(stated: str, gold: Gold) -> Decision | None:
     """Most of real traffic, and what must be seen before anything is respelt."""
-    if gold.choices and (decision := by_choices(stated, gold)) is not None:
+    if gold.choices and (decision := choices.by_choices(stated, gold, _equal_by_grammar)) is not None:
         return decision
     if stated == gold.answer:
         return Decision(True, "same text")
@@ -67,123 +70,97 @@ def _decide_long(stated: str, gold: str) -> Decision:
     if _PLAIN_DIGITS.fullmatch(ours) and _PLAIN_DIGITS.fullmatch(theirs):
         return Decision(False, "different numbers")
     sets = [re.fullmatch(r"\\\{(.*)\\\}", text, re.DOTALL) for text in (ours, theirs)]
-    if sets[0] and sets[1] and set(split_list(sets[0][1])) == set(split_list(sets[1][1])):
+    if sets[0] and sets[1] and set(_members(sets[0][1])) == set(_members(sets[1][1])):
         return Decision(True, "same members")
     return TOO_LONG
 
 
-# --- kinds ----------------------------------------------------------------------------------------
+def _members(inside: str) -> list[str]:
+    """The parts between the commas that no bracket encloses."""
+    parts, depth, start = [], 0, 0
+    for position, character in enumerate(inside):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append(inside[start:position])
+            start = position + 1
+    return [*parts, inside[start:]]
 
-_MATRIX = re.compile(r"\\begin\s*\{[a-zA-Z]*(?:matrix|array)\*?\}")
-_RELATION = re.compile(r"[<>=]|\\(?:le|ge|leq|geq|ne|neq|lt|gt|in)(?![A-Za-z])")
-_INFINITE = re.compile(r"\\infty|\\cup(?![A-Za-z])")
-_IMAGINARY = re.compile(r"(?<![A-Za-z\\])i(?![A-Za-z])")
+
+_DENIAL = re.compile(
+    r"(?<=\S)\s?[,(]?\s?(?:\\text\s?\{\s?)?\(?\b(?:and|but)?\s?\bnot[ }]+"
+    r"(?:\\?\(?[A-J]\b|[-$\\]?\d|\\(?:frac|sqrt|pi)\b)[^,;]*$"
+)
 
 
-@lru_cache(maxsize=4096)
-def infer_type(gold: str) -> AnswerType:
-    r"""The kind of answer that `gold` looks to be.
+def _without_denial(spelt: str) -> str:
+    """An answer without what is denied behind it: `42, not 43`, `C (and not D)`."""
+    return _DENIAL.sub(lambda denied: "}" * max(0, denied[0].count("}") - denied[0].count("{")), spelt)
 
-    A bare comma list is a `set`: the golds of MATH so write all solutions, in no order. `(1,2)` is a
-    `tuple` (an open interval is compared alike); `[1,2)` and unions are intervals.
+
+# --- by the grammar -------------------------------------------------------------------------------
+
+
+def _by_grammar(stated: str, gold: str, order: bool | None = None) -> Decision | None:
+    """What the readings of two answers say; None where math-verify is to be asked.
+
+    Args:
+        order: whether the order of members counts, where the type of the gold says so.
     """
-    if len(gold) > LONGEST:
-        return "expression"
-    text = respell(gold)
-    bare = normalise(text)
-    kinds: tuple[tuple[bool, AnswerType], ...] = (
-        (bracket_sequence(gold) is not None, "brackets"),
-        (BOOLEAN.fullmatch(unmarked(text)) is not None, "boolean"),
-        (choice_letter(text) in set("ABCDEFGHIJ"), "choice"),
-        (read_date(text) is not None, "date"),
-        (read_measure(text) is not None, "number"),
-        (read_time(text) is not None, "time"),
-        (_MATRIX.search(text) is not None, "matrix"),
-        (words_of(text) is not None, "text"),
-        (_is_interval(bare), "interval"),
-        (_RELATION.search(bare) is not None, "relation"),
-        (bare[:1] in "([" and bracketed(bare) is not None, "tuple"),
-        (bare.startswith(r"\{") or len(split_list(bare)) > 1 or r"\pm" in bare, "set"),
-        (_IMAGINARY.search(bare) is not None, "complex"),
-    )
-    return next((kind for holds, kind in kinds if holds), "expression")
-
-
-def _is_interval(bare: str) -> bool:
-    if _RELATION.search(bare):
-        return False
-    pair = bracketed(bare)
-    mixed = pair is not None and len(pair.members) == 2 and (pair.opening, pair.closing) != ("(", ")")
-    return _INFINITE.search(bare) is not None or (mixed and bare[:1] in "([")
-
-
-# --- members --------------------------------------------------------------------------------------
-
-
-def _sequences(stated: str, gold: str) -> Decision | None:
-    """For answers known to be lists or tuples: member by member, whatever brackets enclose them."""
-    ours, theirs = _members(stated), _members(gold)
-    if len(ours) != len(theirs):
-        return Decision(False, "different lengths")
-    decisions = [decide(own, right) for own, right in zip(ours, theirs, strict=True)]
-    if any(decision is not None and not decision.equal for decision in decisions):
-        return Decision(False, "different members, place by place")
-    return Decision(True, "same members, in order") if None not in decisions else None
-
-
-def _sets(stated: str, gold: str) -> Decision | None:
-    """For answers known to be sets: each member has its like on the other side."""
-    ours, theirs = (dict.fromkeys(_members(text)) for text in (stated, gold))
-    own = [(member, right) for member in ours if member not in theirs for right in theirs]
-    right = [(member, right) for right in theirs if right not in ours for member in ours]
-    if len(own) + len(right) > _MOST_PAIRS:
+    ours, theirs = read(stated, decimal_commas=True), read(gold)
+    if _GROUPED.fullmatch(gold):  # a number, and no list
+        theirs = theirs._replace(statements=theirs.statements[:1])
+    undecided, reason = False, "different answers"
+    for own in ours.statements:
+        for right in theirs.statements:
+            found = same(own, right, order)
+            if found.equal:
+                return Decision(True, found.reason, found.leniency)
+            undecided = undecided or found.equal is None
+            reason = found.reason
+    if _is_numeral(ours, gold) or _is_numeral(theirs, stated):
+        return Decision(True, "same digits, base left out", "base left out")
+    if _DECIMAL_COMMA.fullmatch(gold):
+        decision = _by_grammar(stated, gold.replace(",", "."), order)
+        return decision._replace(leniency="decimal comma") if decision and decision.equal else decision
+    if not ours.statements and not ours.beyond:
+        return Decision(False, "it cannot be read whole")
+    if undecided or ours.beyond or theirs.beyond:
         return None
-    alike = [*_matches(own, 0).values(), *_matches(right, 1).values()]
-    if False in alike:
-        return Decision(False, "different members")
-    return Decision(True, "same members") if None not in alike else None
+    return Decision(False, reason) if theirs.statements or words_of(gold) else None
 
 
-_MOST_PAIRS = 1000
-"""Pairs of members, one of each side, that are compared."""
+def _is_numeral(readings: Readings, digits: str) -> bool:
+    """Whether an answer is a numeral of a base with the digits that the other one has without it: `A5`."""
+    found = readings.statements[:1]
+    return bool(found) and isinstance(found[0], Numeral) and found[0].digits == bare_digits(digits)
 
 
-def _matches(pairs: list[tuple[str, str]], side: int) -> dict[str, bool | None]:
-    """Whether the member on that side of the pairs equals one of those on the other; None if undecided."""
-    alike: dict[str, bool | None] = {}
-    for pair in pairs:
-        decision = decide(*pair)
-        known = alike.setdefault(pair[side], False)
-        if decision is None:
-            alike[pair[side]] = known or None
-        elif decision.equal:
-            alike[pair[side]] = True
-    return alike
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}(?:\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,\d{2}|\d+,\d{4,}|0,\d{3})")
+"""A gold that is a list, or a decimal number as it is written in many countries."""
 
 
-def _members(text: str) -> list[str]:
-    bare = normalise(text)
-    inner = bracketed(bare)
-    return inner.members if inner else split_list(bare)
+def _equal_by_grammar(stated: str, gold: str) -> bool:
+    decision = _by_grammar(spell(stated), spell(gold))
+    return decision is not None and decision.equal
 
 
-# --- what goes to math-verify, and rules ----------------------------------------------------------
+def names_none(gold: Gold) -> bool:
+    """Whether the gold answer is neither a letter nor one of its choices: no answer is right."""
+    return choices.names_none(gold, _equal_by_grammar)
 
 
 def prepared(text: str, kind: AnswerType | None) -> str:
-    """`text` as it goes to math-verify: respelt, without dressing and without its unit.
-
-    A list or tuple goes in round brackets: without any, or in braces, it would be compared as a set.
-    """
-    bare = without_unit(respell(unwrap(text)))
-    return f"({','.join(_members(bare))})" if kind in ("list", "tuple") else bare
+    """`text` as it goes to math-verify, for which a list in order stands in round brackets."""
+    spelt = spell(text)
+    return f"({spelt})" if kind in ("list", "tuple") and spelt[:1] not in "([" else spelt
 
 
 _RULES: tuple[Rule, ...] = (
-    letters, dates, months, booleans, words, same_text, symbols, times, decimal_commas,
-    numbers, bases, brackets_of_pairs, set_for_tuple,
+    letters, dates, months, booleans, words, same_text, symbols, times, _by_grammar
 )  # fmt: skip
 _WORDY = ("text", "date", "time", "choice", "boolean", "brackets")
+_IN_ORDER: tuple[Rule, ...] = (same_text, partial(_by_grammar, order=True))
 _OF_TYPE: dict[AnswerType | None, tuple[Rule, ...]] = {
     "text": (same_words, same_text),
     "date": (dates, months, same_text),
@@ -191,11 +168,11 @@ _OF_TYPE: dict[AnswerType | None, tuple[Rule, ...]] = {
     "choice": (letters, same_text),
     "boolean": (booleans, same_text),
     "brackets": (brackets,),
-    "list": (same_text, _sequences),
-    "tuple": (same_text, _sequences),
-    "set": (same_text, _sets),
-    "interval": (same_text, brackets_of_pairs, set_for_tuple),
-    "expression": (same_text, numbers),
-    "complex": (same_text, numbers),
+    "list": _IN_ORDER,
+    "tuple": _IN_ORDER,
+    "set": (same_text, partial(_by_grammar, order=False)),
+    "interval": (same_text, _by_grammar),
+    "expression": (same_text, _by_grammar),
+    "complex": (same_text, _by_grammar),
 }
 """Rules of a type that was given; others, and inferred ones, go through all rules."""

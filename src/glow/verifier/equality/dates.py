@@ -93,7 +93,8 @@ def times(stated: str, gold: str) -> Decision | None:
         return None
     apart = abs(ours.seconds - theirs.seconds)
     same = apart == 0 or (apart == 12 * 3600 and None in (ours.half, theirs.half))
-    return Decision(same, "same time" if same else "different times")
+    reason = "same time" if same else "different times"
+    return Decision(same, reason, "half of the day" if same and ours.half is None else None)
 
 
 def clock(stated: str, gold: str) -> Decision | None:

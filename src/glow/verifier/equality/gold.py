@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from glow.files.records import AnswerType
+from glow.files.records import AnswerType, Leniency
 
 LONGEST = 2000
 """Characters of an answer that is looked at as more than a string of characters."""
@@ -25,10 +25,11 @@ class Gold:
 
 
 class Decision(NamedTuple):
-    """Whether two answers are equal, and by which rule that was seen."""
+    """Whether two answers are equal, by which rule that was seen, and what was overlooked."""
 
     equal: bool
     reason: str
+    leniency: Leniency | None = None
 
 
 TOO_LONG = Decision(False, f"longer than {LONGEST} characters: compared as text and as a list only")
