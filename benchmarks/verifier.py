@@ -1,10 +1,13 @@
-"""The verifier beside math-verify called directly, on all of a real set, and beside the released grader.
+"""The verifier beside math-verify called directly and the released grader, and what a change of it changes.
 
     python benchmarks/verifier.py speed        # CPU seconds a pair, ours and math-verify's, in turns
     python benchmarks/verifier.py all          # every row of traj_math_tdg, two workers
     python benchmarks/verifier.py differences  # the table of docs/verdicts.md
+    python benchmarks/verifier.py errors       # wrong verdicts on labelled cases (--misses lists them)
+    python benchmarks/verifier.py changes --before out/verdicts.jsonl  # on all trajectories, since that file
 
-Needs real data that are not part of the repository (`--data`). Nothing here is a test: no figure is asserted.
+Needs real data that are not part of the repository (`--data`); `errors` does without, on the cases that are.
+Nothing here is a test: no figure is asserted.
 """
 
 import argparse
@@ -18,10 +21,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cases
 import psutil
 import timing
+import verifier_errors
 from math_verify import parse, verify
 from options import new_parser
+from verifier_changes import changes
 
 from glow.config import Verification
 from glow.verifier import answers
@@ -203,22 +209,61 @@ def kind_of(pair: dict[str, Any], reason: str) -> str:
     return kinds.get(reason, f"{pair['answer_type']}: {reason}")
 
 
+# --- error rates ----------------------------------------------------------------------------------
+
+
+def errors(name: str, sets: dict[str, list[Path]], workers: int, misses: bool) -> None:
+    """Both error rates on each set of cases, beside math-verify's in the same run; to results/<name>."""
+    tables, measured, total = [], {}, 0
+    for title, files in sets.items():
+        if not files:
+            continue
+        judged = verifier_errors.judge(cases.read(files), workers)
+        total += len(judged)
+        tables += verifier_errors.tables(f"{title}: {len(judged)} cases", judged)
+        tables += [verifier_errors.misses(judged)] if misses else []
+        measured[title] = verifier_errors.figures(judged)
+    title = f"Wrong verdicts on {total:,} labelled cases: the verifier, and math-verify called directly"
+    timing.write(name, title, tables, measured)
+
+
+def standing_cases(data: Path) -> dict[str, list[Path]]:
+    return {
+        "Cases of this repository": sorted(cases.OURS.glob("*.jsonl")),
+        "Cases that are not part of it": sorted((data / "verifier_cases").glob("*.jsonl.gz")),
+    }
+
+
 def parser() -> argparse.ArgumentParser:
     made = new_parser(__doc__)
     data = Path(__file__).resolve().parents[2] / "shared" / "data"
-    made.add_argument("mode", choices=["speed", "all", "differences"], help="what to measure (above)")
+    modes = ["speed", "all", "differences", "errors", "changes"]
+    made.add_argument("mode", choices=modes, help="what to measure (above)")
     made.add_argument("--data", type=Path, default=data, help="folder of the real data (%(default)s)")
     made.add_argument("--rounds", type=int, default=15, help="samples of each kind, for speed (%(default)s)")
-    made.add_argument("--workers", type=int, default=2, help="worker processes, for all (%(default)s)")
+    made.add_argument("--workers", type=int, default=2, help="worker processes, but for speed (%(default)s)")
+    made.add_argument("--cases", type=Path, nargs="+", default=[], help="other labelled cases, for errors")
+    made.add_argument("--misses", action="store_true", help="list each wrong verdict, for errors")
+    made.add_argument("--before", type=Path, help="verdicts of another version, for changes: written if none")
+    made.add_argument("--examples", type=int, default=3, help="rows to show of a change (%(default)s)")
     return made
 
 
 def main() -> None:
-    options = parser().parse_args()
+    made = parser()
+    options = made.parse_args()
+    if options.mode == "changes" and options.before is None:
+        made.error("changes needs --before, the verdicts to compare with")
     if options.mode == "speed":
         speed(options.data, options.rounds)
     elif options.mode == "all":
         everything(options.data, options.workers)
+    elif options.mode == "errors" and options.cases:
+        errors("verifier-errors-other", {"Cases given": options.cases}, options.workers, options.misses)
+    elif options.mode == "errors":
+        errors("verifier-errors", standing_cases(options.data), options.workers, options.misses)
+    elif options.mode == "changes":
+        changes(options.data, options.before, options.examples, options.workers)
     else:
         differences(options.data)
 
