@@ -169,7 +169,7 @@ _AND = r"and|\\l?and(?![A-Za-z])|\\wedge(?![A-Za-z])|as well as|[和与及]|以�
 _MIGHT_BE = (
     r"(?:or|but|though|although) (?:(?:it|this|that|the answer) )?(?:could|might|may) (?:also |well )?be"
 )
-_OR = rf"{_MIGHT_BE}|(?:and ?/ ?)?or|nor|\\l?or(?![A-Za-z])|\\vee(?![A-Za-z])|或者?"
+_OR = rf"{_MIGHT_BE}|(?:and ?/ ?)?or|nor|\\l?or(?![A-Za-z])|\\vee(?![A-Za-z])|或者?|[/|]"
 _HEDGES = (
     r"(?:,? ?(?:also|maybe|perhaps|possibly|probably|alternatively|otherwise|else|even|both|either|then)\b,?)"
 )

@@ -18,6 +18,10 @@ _OPTION = re.compile(
     _PREFIX + r"(?:[(\[]\s*([A-Za-z])\s*[)\]]|([A-Za-z])\s*(?:[.):]|-(?=\s)))[\s\\:~]*(\S.*)", re.DOTALL
 )
 _LETTER_AND_VALUE = re.compile(r"([A-J])(?:\s*=\s*|\s+)(?=\(?[-\d$\\])(\S.*)", re.DOTALL)
+_LETTER_AND_REASON = re.compile(r"([A-J])\s*,\s*(?:which\s+is|because|since|as)\b\s*(\S.*)", re.DOTALL)
+_SEVERAL_NAMED = re.compile(
+    r"(?i)^(?:the\s+)?(?:correct\s+)?(?:options|choices|answers|statements|both)(?:\s+are)?\s*:?\s+"
+)
 _MARK = re.compile(r"(?<![A-Za-z\\])(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\s*[.):](?![A-Za-z.])|([A-J])\s+-\s)")
 _BETWEEN_LETTERS = re.compile(r"[\s,;/&+()\[\]\\]+")
 _RUN_OF_LETTERS = re.compile(r"[A-J]{2,}")
@@ -44,7 +48,7 @@ def _option(text: str) -> Option | None:
     bare = unmarked(text)
     if found := _OPTION.fullmatch(bare):
         return Option(found[1] or found[2], found[3])
-    found = _LETTER_AND_VALUE.fullmatch(bare)
+    found = _LETTER_AND_VALUE.fullmatch(bare) or _LETTER_AND_REASON.fullmatch(bare)
     return Option(found[1], found[2].strip("()")) if found else None
 
 
@@ -86,7 +90,11 @@ def _marks(text: str) -> set[str]:
 
 def _letters_of(bare: str) -> tuple[str, ...]:
     """The choice letters of which a text is made, with nothing else: `A, B`, `(A) or (B)`; else none."""
-    parts = [part for part in _BETWEEN_LETTERS.split(bare) if part and part not in ("and", "or")]
+    parts = [
+        part
+        for part in _BETWEEN_LETTERS.split(_SEVERAL_NAMED.sub("", bare))
+        if part and part not in ("and", "or")
+    ]
     return tuple(parts) if len(parts) > 1 and all(len(part) == 1 and part.isupper() for part in parts) else ()
 
 

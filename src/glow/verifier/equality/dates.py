@@ -21,9 +21,12 @@ _DATES = (
 )
 
 
+_LEAD_IN = re.compile(r"(?i)^(?:at|on|in)\s+")
+
+
 def read_date(text: str) -> tuple[int, int, int | None] | None:
     """(month, day, year or None). 03/04/2021 is read as in BBH: month, day, year."""
-    bare = " ".join(unmarked(text).split())
+    bare = _LEAD_IN.sub("", " ".join(unmarked(text).split()))
     for pattern, order in _DATES:
         if found := pattern.fullmatch(bare):
             parts = dict(zip(order, found.groups(), strict=True))
@@ -51,7 +54,7 @@ def dates(stated: str, gold: str) -> Decision | None:
 
 def months(stated: str, gold: str) -> Decision | None:
     """`Oct` for `October`."""
-    ours, theirs = (unmarked(text).rstrip(".") for text in (stated, gold))
+    ours, theirs = (_LEAD_IN.sub("", unmarked(text).rstrip(".")) for text in (stated, gold))
     if ours.isalpha() and theirs.isalpha() and _month(ours) and _month(theirs):
         return Decision(_month(ours) == _month(theirs), "months")
     return None
@@ -70,7 +73,7 @@ class Time(NamedTuple):
 def read_time(text: str) -> Time | None:
     bare = unmarked(text.replace(r"\!", "").replace(r"\ ", " ").replace(r"\,", " ")).lower()
     bare = {"noon": "12:00 pm", "midnight": "12:00 am"}.get(bare, bare)
-    found = _TIME.fullmatch(bare)
+    found = _TIME.fullmatch(_LEAD_IN.sub("", bare))
     if found is None or not (found[2] or found[4]):
         return None
     hour, half = int(found[1]), found[4]

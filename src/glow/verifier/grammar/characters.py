@@ -36,8 +36,8 @@ _TEXTS = {
     "−": "-", "–": "-", "‑": "-", "‐": "-", "—": "-", "∗": "*", "÷": "/", "⁄": "/", "∕": "/", "∶": ":",
     "∣": "|", "’": "'", "′": "'", "‘": "'", "“": '"', "”": '"', "。": ".", "、": ",", "％": "%", "￥": "¥",
     "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}", "℃": r"^{\circ}\text{C}", "℉": r"^{\circ}\text{F}",
-    "¢": r"\text{ cents}", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}",
-    "ℂ": r"\mathbb{C}", "\u00a0": " ", "\u202f": " ", "\u205f": " ", "\u3000": " ",
+    "¢": r"\text{ cents}", "‰": r"\text{ per mille}", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
+    "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}", "\u00a0": " ", "\u202f": " ", "\u205f": " ", "\u3000": " ",
 }  # fmt: skip
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u202c\u202d\u202e\u2060\ufeff"
 _CHARACTERS = str.maketrans(
@@ -53,7 +53,8 @@ _CHINESE = {
     "或": " or ", "以及": " and ", "和": " and ", "与": " and ", "且": " and ", "答案": " answer ",
     "故选": " option ", "应选": " option ", "选择": " option ", "选项": " option ", "选": " option ",
     "【": "", "】": "", "等于": "=", "大于": ">", "小于": "<", "不等于": r"\ne ", "万": r"\times 10^{4}",
-    "亿": r"\times 10^{8}", "最小值": " value ", "最大值": " value ", "所以": "", "因此": "", "是": " is ",
+    "亿": r"\times 10^{8}", "最小值": " value ", "最大值": " value ", "所以": "", "因此": "",
+    "一共": "", "总共": "", "共有": "", "共": "", "是": " is ",
     "为": " is ", "美元": " dollars", "元": " yuan",
 }  # fmt: skip
 _CHINESE_WORD = re.compile("|".join(_CHINESE))
@@ -61,10 +62,10 @@ _CHINESE_ANSWERS = {
     "是": "Yes", "是的": "Yes", "对": "Yes", "正确": "True", "否": "No", "不是": "No", "不对": "No",
     "错误": "False", "错": "No", "无解": "no solution", "不存在": "does not exist",
 }  # fmt: skip
+_COUNTERS = "[个人种次张只本条颗岁块名支辆件题组位棵头套双瓶箱页间所]"
+_CHINESE_COUNTED_IN_TEXT = re.compile(rf"\\text\s*\{{\s*{_COUNTERS}\s*\}}")
 _CHINESE_PERCENT = re.compile(r"百分之\s*(\d+(?:\.\d+)?)")
-_CHINESE_COUNTED = re.compile(
-    r"(?<=[\d}])(\s*)(?:[个人种次张只本条颗岁块名支辆件题组位棵头套双瓶箱页间所]|分(?!之)|平方)(?![\u4e00-\u9fff])"
-)
+_CHINESE_COUNTED = re.compile(rf"(?<=[\d}}])(\s*)(?:{_COUNTERS}|分(?!之)|平方)(?![\u4e00-\u9fff])")
 """What a number counts, which says nothing of it; other Chinese words stay, and are not read."""
 
 # --- patterns -------------------------------------------------------------------------------------
@@ -148,6 +149,7 @@ def _in_ascii(text: str) -> str:
     """With macros, digits and English words for what is not in ASCII, where it is known."""
     text = "".join(map(_plain, text))
     text = _CHINESE_ANSWERS.get(text.strip(" 。."), text)
+    text = _CHINESE_COUNTED_IN_TEXT.sub("", text)
     text = _CHINESE_PERCENT.sub(r"\1\%", text)
     text = _CHINESE_WORD.sub(lambda found: _CHINESE[found[0]], text)
     text = _CHINESE_COUNTED.sub(r"\1 ", text).translate(_CHARACTERS)

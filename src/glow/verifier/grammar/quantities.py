@@ -113,11 +113,11 @@ def _measured(value: Expression, behind: list[Token]) -> Quantity:
             found = _measured(inner, behind)
             return replace(found, value=Operation("neg", (found.value,)))
     value, behind = _with_words(value, behind)
-    texts = [token.text.lower() for token in behind[:2]]
-    if texts and texts[0] in wording.PERCENT:
-        return _described(Quantity(value, percent=True), behind[1:])
-    if texts == ["per", "cent"]:
-        return _described(Quantity(value, percent=True), behind[2:])
+    words = [token.text.lower() for token in behind[:2]]
+    if words == ["per", "mille"]:
+        return _described(Quantity(Operation("div", (value, Number(Fraction(1000))))), behind[2:])
+    if words == ["per", "cent"] or not wording.PERCENT.isdisjoint(words[:1]):
+        return _described(Quantity(value, percent=True), behind[2 if words[0] == "per" else 1 :])
     return _in_units(value, _without_rounding(trimmed(behind)))
 
 

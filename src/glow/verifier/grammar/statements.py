@@ -184,6 +184,8 @@ class _Reader:
         named = [k for k, token in enumerate(tokens, 1) if token.worded and len(token.text) > 1]
         if named and len(tokens) - named[-1] in (1, 2) and all(map(_names, tokens[: named[-1]])):
             tokens = tokens[named[-1] :]  # the area A
+        if len(tokens) == 1 and len(tokens[0].text) == 1 and tokens[0].kind == "word":
+            return Quantity(Symbol(tokens[0].text))  # \text{x = 5}
         try:
             return self._side(tokens)
         except NotReadError:
@@ -337,7 +339,8 @@ _COLON = Token("sign", ":", worded=True)
 def _labelled(tokens: list[Token]) -> Quantity | None:
     """The label of `Total cost: $18`; None where nothing is labelled."""
     at = next((k for k, token in enumerate(tokens) if is_sign(token, ":")), 0)
-    if not 0 < at < len(tokens) - 1 or not all(map(_names, tokens[:at])):
+    are_words = all(_names(token) and (token.worded or len(token.text) > 3) for token in tokens[:at])
+    if not 0 < at < len(tokens) - 1 or not are_words:
         return None
     tokens[at] = _COLON
     return Quantity(Symbol(" ".join(token.text.lower() for token in tokens[:at])))
