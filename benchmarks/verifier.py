@@ -38,7 +38,7 @@ from glow.verifier.grammar.characters import spell
 from glow.verifier.grammar.tree import Quantity
 from glow.verifier.verify import Item, Verifier
 
-TEXT = ("same text", "different numbers")
+TEXT = ("same text", "same number", "different numbers")
 """Reasons of what is decided before it is read."""
 Pair = tuple[str, str]
 

@@ -15,7 +15,7 @@ from glow.verifier.equality.brackets import bracket_sequence, brackets, is_brack
 from glow.verifier.equality.choices import letters
 from glow.verifier.equality.dates import clock, dates, months, times
 from glow.verifier.equality.gold import LONGEST, TOO_LONG, Decision, Gold, Rule
-from glow.verifier.equality.kinds import infer_type
+from glow.verifier.equality.kinds import infer_type, rational
 from glow.verifier.equality.same import same
 from glow.verifier.equality.words import booleans, same_text, same_words, symbols, words, words_of
 from glow.verifier.grammar import Readings, bare_digits, read
@@ -54,6 +54,10 @@ def _decide_at_once(stated: str, gold: Gold) -> Decision | None:
         and _PLAIN_INTEGER.fullmatch(gold.answer)
     ):
         return Decision(False, "different numbers")
+    if gold.type in (None, "number", "expression"):
+        own, right = rational(stated), rational(gold.answer)
+        if own is not None and right is not None:
+            return Decision(own == right, "same number" if own == right else "different numbers")
     return brackets(stated, gold.answer) if is_bracket_row(gold) else None
 
 

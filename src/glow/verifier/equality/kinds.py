@@ -1,5 +1,7 @@
 """The kind of answer that a gold looks to be."""
 
+import re
+from fractions import Fraction
 from functools import lru_cache
 
 from glow.files.records import AnswerType
@@ -30,6 +32,22 @@ from glow.verifier.grammar.tree import (
 )
 
 
+def rational(text: str) -> Fraction | None:
+    """A decimal number of few places, or a fraction of whole numbers, in its commonest spelling."""
+    if len(text) > _LONGEST_RATIONAL:
+        return None
+    if found := _FRACTION.fullmatch(text):
+        below = int(found[3])
+        return Fraction(int(found[1] + found[2]), below) if below else None
+    return Fraction(text) if _DECIMAL.fullmatch(text) else None
+
+
+_LONGEST_RATIONAL = 60
+_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d+)\}\{(\d+)\}")
+_DECIMAL = re.compile(r"-?\d+(?:\.\d{1,5})?")
+"""Of more places, it may be rounded (`values.rounded`)."""
+
+
 @lru_cache(maxsize=4096)
 def infer_type(gold: str) -> AnswerType:
     r"""The kind of answer that `gold` looks to be.
@@ -39,6 +57,8 @@ def infer_type(gold: str) -> AnswerType:
     """
     if len(gold) > LONGEST:
         return "expression"
+    if rational(gold) is not None:
+        return "number"
     text = spell(gold)
     statements = read(text).statements
     of_text: tuple[tuple[bool, AnswerType], ...] = (

@@ -37,7 +37,8 @@ _TEXTS = {
     "∣": "|", "’": "'", "′": "'", "‘": "'", "“": '"', "”": '"', "。": ".", "、": ",", "％": "%", "￥": "¥",
     "°": r"^{\circ}", "º": r"^{\circ}", "˚": r"^{\circ}", "℃": r"^{\circ}\text{C}", "℉": r"^{\circ}\text{F}",
     "¢": r"\text{ cents}", "‰": r"\text{ per mille}", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
-    "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}", "\u00a0": " ", "\u202f": " ", "\u205f": " ", "\u3000": " ",
+    "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}", "\u00a0": " ", "\u202f": " ",
+    "\u205f": " ", "\u3000": " ",
 }  # fmt: skip
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u202c\u202d\u202e\u2060\ufeff"
 _CHARACTERS = str.maketrans(
