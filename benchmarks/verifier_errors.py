@@ -162,15 +162,18 @@ def misses(judged: Sequence[Judged]) -> str:
     return "\n".join(lines) or "No misses."
 
 
-def figures(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """As JSON takes them: no text of a case, only its id."""
-    return [
-        {
-            "id": one.case.id,
-            "kind": one.case.kind,
-            "expected": one.case.expected,
-            "ours": one.ours,
-            "math_verify": one.direct,
-        }
-        for one in judged
-    ]
+def figures(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:
+    """As JSON takes them: the counts of each kind."""
+    counts: dict[str, dict[str, int]] = {}
+    for one in judged:
+        kind = counts.setdefault(one.case.kind, dict.fromkeys(COUNTED, 0))
+        is_right = one.case.expected == "correct"
+        kind["right" if is_right else "wrong"] += 1
+        for grader, accepted in (("ours", one.ours), ("math_verify", one.direct)):
+            if accepted != is_right:
+                kind[f"{grader}_{'refused' if is_right else 'accepted'}"] += 1
+    return dict(sorted(counts.items()))
+
+
+COUNTED = ("right", "wrong", "ours_accepted", "ours_refused", "math_verify_accepted", "math_verify_refused")
+"""Cases of a kind by what they are, and those that a grader wrongly accepted or refused."""
