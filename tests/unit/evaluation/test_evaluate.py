@@ -203,6 +203,7 @@ def test_verdicts_are_counted(scripted: Path) -> None:
         "truncated": pytest.approx(1 / 6),
         "unparsed": pytest.approx(2 / 6),
         "unjudged": 0.0,
+        "lenient": 0.0,
         "from_phrases": 0.0,
         "mean_tokens": pytest.approx(22 / 6),
         "median_tokens": 2.5,
