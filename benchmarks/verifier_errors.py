@@ -10,7 +10,6 @@ import resource
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
 
 import psutil
 from cases import ATTACKS, GROUPS, Case

@@ -48,12 +48,9 @@ def _given(statement: Statement) -> tuple[str, list[Statement]]:
     if not isinstance(statement, Group):
         return "list", list(statement.members) if isinstance(statement, Several) else [statement]
     if statement.opening != "{":
-        has_branches = any(has_signs(one) for one in statement.members)
-        return (
-            ("list", [statement])
-            if has_branches
-            else (statement.opening + statement.closing, [*statement.members])
-        )
+        if any(has_signs(one) for one in statement.members):
+            return "list", [statement]
+        return statement.opening + statement.closing, list(statement.members)
     members = list(statement.members)
     if len(members) == 1 and isinstance(members[0], Several):
         members = list(members[0].members)
@@ -67,11 +64,8 @@ def _spread(body: Statement, together: bool) -> list[Statement]:
     if isinstance(body, Several):
         return list(body.members)
     if isinstance(body, Group) and body.opening != "{" and any(has_signs(one) for one in body.members):
-        parts_ = [
-            branches(one, together) if isinstance(one, Quantity) and has_signs(one) else [one]
-            for one in body.members
-        ]
-        return [Group(body.opening, combination, body.closing) for combination in product(*parts_)]
+        choices = [_spread(one, together) for one in body.members]
+        return [Group(body.opening, combination, body.closing) for combination in product(*choices)]
     return [body]
 
 

@@ -153,8 +153,9 @@ class _Reader:
         if remark := _remark(tokens):
             value, again = (self._side(part) for part in remark[::2])
             return value if again == value else Relation((value, again), (remark[1],))
-        if label := _labelled(tokens):
-            return Relation((label, self._side(tokens[tokens.index(_COLON) + 1 :])), ("=",))
+        if at := _end_of_label(tokens):
+            label = Symbol(" ".join(token.text.lower() for token in tokens[:at]))
+            return Relation((Quantity(label), self._side(tokens[at + 1 :])), ("=",))
         relations = [
             token
             for token, is_outside in zip(tokens, outside(tokens), strict=True)
@@ -333,17 +334,11 @@ def _without_modulus(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-_COLON = Token("sign", ":", worded=True)
-
-
-def _labelled(tokens: list[Token]) -> Quantity | None:
-    """The label of `Total cost: $18`; None where nothing is labelled."""
+def _end_of_label(tokens: list[Token]) -> int | None:
+    """Where the colon behind a label stands, as in `Total cost: $18`; None where nothing is labelled."""
     at = next((k for k, token in enumerate(tokens) if is_sign(token, ":")), 0)
     are_words = all(_names(token) and (token.worded or len(token.text) > 3) for token in tokens[:at])
-    if not 0 < at < len(tokens) - 1 or not are_words:
-        return None
-    tokens[at] = _COLON
-    return Quantity(Symbol(" ".join(token.text.lower() for token in tokens[:at])))
+    return at if 0 < at < len(tokens) - 1 and are_words else None
 
 
 _REMARKS = {"or": "=", "approximately": "~=", "approx": "~=", "about": "~=", "~=": "~=", "=": "="}
