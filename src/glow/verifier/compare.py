@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from glow.files.records import Leniency, Verdict
+from glow.files.records import Verdict
 
 MEMORY = 2**30
 """Bytes that a worker may use beyond what it starts with."""
@@ -32,11 +32,10 @@ _START_S = 300.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict (correct, wrong, timeout or error), its reason, what was overlooked, and the time it took."""
+    """A verdict (correct, wrong, timeout or error), its reason, and the time that the comparison took."""
 
     verdict: Verdict
     reason: str
-    leniency: Leniency | None = None
     milliseconds: float = field(default=0.0, compare=False)
 
 

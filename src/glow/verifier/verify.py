@@ -23,16 +23,7 @@ from glow.files.records import AnswerPlace, Leniency, Verdict
 from glow.verifier import answers
 from glow.verifier.answers import Extraction
 from glow.verifier.compare import Comparer, Outcome
-from glow.verifier.equality import (
-    TOO_LONG,
-    Decision,
-    Gold,
-    decide,
-    infer_type,
-    is_bracket_row,
-    names_none,
-    prepared,
-)
+from glow.verifier.equality import TOO_LONG, Gold, decide, infer_type, is_bracket_row, names_none, prepared
 from glow.verifier.thoughts import Thought
 
 
@@ -156,12 +147,11 @@ class Verifier:
         return numbers
 
     def _same(self, stated: str, gold: Gold) -> bool:
-        found: Decision | Outcome | None = decide(stated, gold)
-        if found is None:
-            pair = prepared(stated, gold.type), prepared(gold.answer, gold.type)
-            found = self._comparer.compare(*pair).result()
-        equal = found.equal if isinstance(found, Decision) else found.verdict == "correct"
-        return equal and not self._refuses(found.leniency)
+        decision = decide(stated, gold)
+        if decision is not None:
+            return decision.equal and not self._refuses(decision.leniency)
+        pair = prepared(stated, gold.type), prepared(gold.answer, gold.type)
+        return self._comparer.compare(*pair).result().verdict == "correct"
 
     def _refuses(self, leniency: Leniency | None) -> bool:
         return leniency is not None and self.settings.leniency == "refuse"
@@ -207,7 +197,7 @@ class Verifier:
         if isinstance(begun, Judgement):
             return begun
         outcome = begun.outcome.result()
-        settled = _Settled(outcome.verdict, outcome.reason, outcome.leniency)
+        settled = _Settled(outcome.verdict, outcome.reason)
         milliseconds = begun.milliseconds + outcome.milliseconds
         return self._judgement(begun.found, settled, begun.answer_type, milliseconds)
 

@@ -48,12 +48,6 @@ def _decide_at_once(stated: str, gold: Gold) -> Decision | None:
         return decision
     if stated == gold.answer:
         return Decision(True, "same text")
-    if (
-        gold.type in (None, "number")
-        and _PLAIN_INTEGER.fullmatch(stated)
-        and _PLAIN_INTEGER.fullmatch(gold.answer)
-    ):
-        return Decision(False, "different numbers")
     if gold.type in (None, "number", "expression"):
         own, right = rational(stated), rational(gold.answer)
         if own is not None and right is not None:
@@ -61,8 +55,6 @@ def _decide_at_once(stated: str, gold: Gold) -> Decision | None:
     return brackets(stated, gold.answer) if is_bracket_row(gold) else None
 
 
-_PLAIN_INTEGER = re.compile(r"-?[1-9]\d*|0")
-"""Whole numbers in the one form in which they are equal only when their texts are."""
 _PLAIN_DIGITS = re.compile(r"[+-]?\d+")
 
 

@@ -10,7 +10,7 @@ from glow.verifier.equality.values import (
     POINTS,
     NoValueError,
     close,
-    coordinate,
+    coordinates,
     is_real,
     number,
     sampled,
@@ -26,6 +26,7 @@ from glow.verifier.grammar.tree import (
     Several,
     Statement,
     Symbol,
+    difference,
     parts,
     symbols,
 )
@@ -73,17 +74,21 @@ def _whole(first: Statement, last: Statement) -> Assigned:
 
 def _in_usual_order(names: Statement, values: Statement) -> Statement:
     """`(y, x) = (5, 3)` as (3, 5); other letters stay as they stand."""
-    if (
-        not isinstance(names, Group)
-        or not isinstance(values, Group)
-        or len(names.members) != len(values.members)
-    ):
+    pairs = _paired(names, values)
+    letters = {_letter(name) if isinstance(name, Quantity) else None for name, _ in pairs}
+    if not isinstance(values, Group) or not pairs or not letters <= {"x", "y", "z"}:
         return values
-    letters = [_letter(one) if isinstance(one, Quantity) else None for one in names.members]
-    if not set(letters) <= {"x", "y", "z"}:
-        return values
-    pairs = sorted(zip(map(str, letters), values.members, strict=True), key=lambda pair: pair[0])
-    return Group(values.opening, tuple(member for _, member in pairs), values.closing)
+    ordered = sorted(pairs, key=lambda pair: str(pair[0]))
+    return Group(values.opening, tuple(member for _, member in ordered), values.closing)
+
+
+def _paired(names: Statement, values: Statement) -> list[tuple[Statement, Statement]]:
+    """Each name with its value, of two groups that have as many members; else none."""
+    if not isinstance(names, Group) or not isinstance(values, Group):
+        return []
+    if len(names.members) != len(values.members):
+        return []
+    return list(zip(names.members, values.members, strict=True))
 
 
 def _chain(relation: Relation) -> Assigned | Equation | Contradiction:
@@ -97,7 +102,7 @@ def _chain(relation: Relation) -> Assigned | Equation | Contradiction:
 
 
 def _labelled(relation: Relation) -> Assigned | Equation | Contradiction:
-    """`x = 5`, and `x = \\frac{10}{2} = 5`, the last value; `x + y = 0`, an equation."""
+    r"""`x = 5`, and `x = \frac{10}{2} = 5`, the last value; `x + y = 0`, an equation."""
     first, *rest = relation.sides
     signs = relation.signs[1:]
     if len(rest) > 1 and not _is_calculation(rest[0]) and not _agree(rest, signs):
@@ -128,7 +133,7 @@ def _is_to_be_solved(label: Expression) -> bool:
 
 def _equation(first: Statement, last: Statement) -> Equation:
     assert isinstance(first, Quantity) and isinstance(last, Quantity)
-    return Equation(Operation("add", (first.value, Operation("neg", (last.value,)))))
+    return Equation(difference(first.value, last.value))
 
 
 def _result(sides: Sequence[Statement], signs: Sequence[str]) -> Statement:
@@ -143,7 +148,7 @@ def _is_calculation(statement: Statement) -> bool:
 
 
 def _agree(sides: Sequence[Statement], signs: Sequence[str]) -> bool:
-    """Whether all links of a chain hold; `\\approx` holds to one part in a hundred."""
+    r"""Whether all links of a chain hold; `\approx` holds to one part in a hundred."""
     for one, other, sign in zip(sides, sides[1:], signs, strict=False):
         if not isinstance(one, Quantity) or not isinstance(other, Quantity):
             return False
@@ -186,8 +191,6 @@ def _is_name(statement: Statement) -> bool:
 
 
 _UNKNOWNS = (Symbol("x"), Symbol("y"))
-
-
 _FUNCTION_LETTERS = frozenset("fghpqFGHPQRSTVAVLyuvs")
 
 
@@ -214,18 +217,15 @@ def other_letters(ours: Assigned, theirs: Assigned) -> bool:
 
 
 def are_functions(ours: Assigned, theirs: Assigned) -> bool:
-    """Whether each gives one letter by another: `x = 2y`, `y = \\frac{x}{2}`."""
+    r"""Whether each gives one letter by another: `x = 2y`, `y = \frac{x}{2}`."""
     bodies = [one.body for one in (ours, theirs)]
     return all(isinstance(body, Quantity) and symbols(body.value) for body in bodies)
 
 
 def by_letters(relation: Relation) -> Statement:
     """`(b, a) = (2, 5)` as b = 2, a = 5."""
-    names, values = relation.sides[0], relation.sides[-1]
-    if isinstance(names, Group) and isinstance(values, Group) and len(names.members) == len(values.members):
-        pairs = zip(names.members, values.members, strict=True)
-        return Several(tuple(Relation(pair, ("=",)) for pair in pairs), ",")
-    return relation
+    pairs = _paired(relation.sides[0], relation.sides[-1])
+    return Several(tuple(Relation(pair, ("=",)) for pair in pairs), ",") if pairs else relation
 
 
 def are_equations(ours: object, theirs: object) -> bool:
@@ -250,8 +250,7 @@ def same_equations(ours: object, theirs: object) -> Same:
         return Same(False, "an equation and something else")
     ratios = []
     for point in range(POINTS):
-        names = symbols(zeros[0]) | symbols(zeros[1])
-        at = {name: coordinate(name, point) for name in names}
+        at = coordinates(symbols(zeros[0]) | symbols(zeros[1]), point)
         try:
             one, other = value(zeros[0], at), value(zeros[1], at)
         except NoValueError:
@@ -274,5 +273,5 @@ def _zero(one: object) -> Expression | None:
     if isinstance(one, Equation):
         return one.zero
     if isinstance(one, Assigned) and one.label is not None and isinstance(one.body, Quantity):
-        return Operation("add", (one.label, Operation("neg", (one.body.value,))))
+        return difference(one.label, one.body.value)
     return None

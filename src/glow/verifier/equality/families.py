@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from glow.verifier.equality.members import collection
 from glow.verifier.equality.result import UNKNOWN, Same
-from glow.verifier.equality.values import NoValueError, Value, close, coordinate, is_real, number, value
+from glow.verifier.equality.values import NoValueError, Value, close, coordinates, is_real, number, value
 from glow.verifier.grammar.tree import Expression, Family, Quantity, Statement, symbols
 
 _INTEGERS = frozenset("kmnlpqj")
@@ -51,7 +51,7 @@ def _window(found: list[Expression], letter: str) -> tuple[list[Value], Value] |
     members: list[Value] = []
     steps: list[Value] = []
     for expression in found:
-        others = {name: coordinate(name, 0) for name in symbols(expression) - {letter}}
+        others = coordinates(symbols(expression) - {letter}, 0)
         try:
             run = [
                 number(value(expression, others | {letter: Fraction(k)})) for k in range(-_SPAN, _SPAN + 1)

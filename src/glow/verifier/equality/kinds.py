@@ -34,15 +34,12 @@ from glow.verifier.grammar.tree import (
 
 def rational(text: str) -> Fraction | None:
     """A decimal number of few places, or a fraction of whole numbers, in its commonest spelling."""
-    if len(text) > _LONGEST_RATIONAL:
-        return None
     if found := _FRACTION.fullmatch(text):
         below = int(found[3])
         return Fraction(int(found[1] + found[2]), below) if below else None
     return Fraction(text) if _DECIMAL.fullmatch(text) else None
 
 
-_LONGEST_RATIONAL = 60
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d+)\}\{(\d+)\}")
 _DECIMAL = re.compile(r"-?\d+(?:\.\d{1,5})?")
 """Of more places, it may be rounded (`values.rounded`)."""

@@ -58,7 +58,7 @@ def _given(statement: Statement) -> tuple[str, list[Statement]]:
 
 
 def _spread(body: Statement, together: bool) -> list[Statement]:
-    """The members for which one may stand: `\\pm 3`, `(0, \\pm 3)`, a list within a list."""
+    r"""The members for which one may stand: `\pm 3`, `(0, \pm 3)`, a list within a list."""
     if isinstance(body, Quantity) and has_signs(body):
         return branches(body, together)
     if isinstance(body, Several):
@@ -70,7 +70,7 @@ def _spread(body: Statement, together: bool) -> list[Statement]:
 
 
 def _only(statement: Statement) -> Statement:
-    r"""`(1,2)` for `\\{(1,2)\\}`, the one solution of a system."""
+    r"""`(1,2)` for `\{(1,2)\}`, the one solution of a system."""
     if isinstance(statement, Group) and statement.opening == "{" and len(statement.members) == 1:
         member = statement.members[0]
         return member if isinstance(member, Group) and member.opening != "{" else statement

@@ -174,15 +174,20 @@ def substituted(expression: Expression, name: str, new: Expression) -> Expressio
 
 
 def has_signs(statement: Statement) -> bool:
-    """Whether a value stands for several: `\\pm 3`."""
-    return isinstance(statement, Quantity) and any(
-        isinstance(one, Operation) and one.name in ("pm", "mp") for one in parts(statement.value)
-    )
+    r"""Whether a value stands for several: `\pm 3`."""
+    return isinstance(statement, Quantity) and _signs_in(statement.value) > 0
+
+
+def _signs_in(expression: Expression) -> int:
+    return sum(isinstance(one, Operation) and one.name in _SIGNS for one in parts(expression))
+
+
+_SIGNS = ("pm", "mp")
 
 
 def branches(quantity: Quantity, together: bool) -> list[Statement]:
     """The values of an expression with plus-or-minus signs; `together`: all are upper, or all lower."""
-    count = sum(isinstance(one, Operation) and one.name in ("pm", "mp") for one in parts(quantity.value))
+    count = _signs_in(quantity.value)
     choices = [(True,) * count, (False,) * count] if together else list(product((True, False), repeat=count))
     found: list[Statement] = []
     for choice in choices:
@@ -195,7 +200,7 @@ def branches(quantity: Quantity, together: bool) -> list[Statement]:
 def _chosen(expression: Expression, choice: Iterator[bool]) -> Expression:
     if not isinstance(expression, Operation):
         return expression
-    if expression.name in ("pm", "mp"):
+    if expression.name in _SIGNS:
         upper = next(choice) == (expression.name == "pm")
         first, second = (_chosen(one, choice) for one in expression.arguments)
         signed = second if upper else Operation("neg", (second,))

@@ -4,17 +4,18 @@ A set is a membership test with the points at which it may change. Two sets are 
 both, beside them, between them and far away.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from functools import reduce
+from itertools import pairwise, product
 
 from glow.verifier.equality.quantities import branches, has_signs
 from glow.verifier.equality.values import (
     NoValueError,
     Value,
     close,
-    coordinate,
+    coordinates,
     is_real,
     number,
     sampled,
@@ -72,16 +73,16 @@ def _is_infinite(statement: Statement) -> bool:
 
 def same_region(first: Statement, second: Statement) -> bool | None:
     """Whether two statements describe the same set; None where that is not found out."""
-    for one in _regions(first):
-        for other in _regions(second):
-            if one.variable and other.variable and one.variable != other.variable:
-                continue
-            try:
-                if _agree(one, other):
-                    return True
-            except NoValueError:
-                return None
-    return False if _regions(first) and _regions(second) else None
+    pairs = list(product(_regions(first), _regions(second)))
+    for one, other in pairs:
+        if one.variable and other.variable and one.variable != other.variable:
+            continue
+        try:
+            if _agree(one, other):
+                return True
+        except NoValueError:
+            return None
+    return False if pairs else None
 
 
 def _regions(statement: Statement) -> list[Region]:
@@ -138,9 +139,7 @@ def region(statement: Statement) -> Region:
 
 
 def _end(statement: Statement) -> Value:
-    if not isinstance(statement, Quantity) or statement.unit is not None or statement.percent:
-        raise NoRegionError
-    found = sampled(statement.value)[0]
+    found = sampled(_expression(statement))[0]
     if found is None:
         raise NoValueError("an end without a value")
     return found
@@ -169,10 +168,11 @@ def _interval(group: Group) -> Region:
 
 
 def _algebra(statement: SetAlgebra) -> Region:
-    first, *rest = (region(member) for member in statement.members)
-    for other in rest:
-        first = _joined(statement.name, first, other)
-    return first
+    return _all_joined(statement.name, map(region, statement.members))
+
+
+def _all_joined(name: str, members: Iterable[Region]) -> Region:
+    return reduce(lambda one, other: _joined(name, one, other), members)
 
 
 def _joined(name: str, one: Region, other: Region) -> Region:
@@ -188,13 +188,9 @@ def _several(statement: Several) -> Region:
     regions = [region(member) for member in statement.members if not _names_domain(member)]
     intervals = all(isinstance(member, Group) for member in statement.members)
     name = "intersection" if statement.between == "and" and not intervals else "union"
-    first, *rest = regions
-    variables = {one.variable for one in regions if one.variable}
-    if len(variables) > 1:
+    if len({one.variable for one in regions if one.variable}) > 1:
         raise NoRegionError
-    for other in rest:
-        first = _joined(name, first, other)
-    return first
+    return _all_joined(name, regions)
 
 
 def _names_domain(statement: Statement) -> bool:
@@ -225,7 +221,7 @@ def _relation(statement: Relation) -> Region:
     if statement.signs == ("!=",) and any(map(has_signs, statement.sides)):
         return _excluded(statement)
     variable = _variable(sides)
-    others = {name: coordinate(name, 0) for side in sides for name in symbols(side) if name != variable}
+    others = coordinates(set().union(*map(symbols, sides)) - {variable}, 0)
 
     def contains(x: Value) -> bool:
         values = [_at(side, others | {variable: x}) for side in sides]
@@ -242,10 +238,8 @@ def _excluded(statement: Relation) -> Region:
     r"""`x \ne \pm 1`: neither of the two."""
     first, last = statement.sides
     assert isinstance(last, Quantity)
-    one, *others = (_relation(Relation((first, branch), ("!=",))) for branch in branches(last, together=True))
-    for other in others:
-        one = _joined("intersection", one, other)
-    return one
+    excluded = (_relation(Relation((first, branch), ("!=",))) for branch in branches(last, together=True))
+    return _all_joined("intersection", excluded)
 
 
 def _at(expression: Expression, point: dict[str, Value]) -> Value | None:

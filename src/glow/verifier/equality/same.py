@@ -38,6 +38,7 @@ from glow.verifier.grammar.tree import (
     Several,
     Statement,
     Symbol,
+    difference,
 )
 
 
@@ -100,7 +101,7 @@ def _inequalities(stated: Relation, gold: Relation) -> Same:
         first, second = one.sides
         if not isinstance(first, Quantity) or not isinstance(second, Quantity):
             return UNKNOWN
-        zeros.append(Operation("add", (first.value, Operation("neg", (second.value,)))))
+        zeros.append(difference(first.value, second.value))
     if gold.signs[0] == stated.signs[0] and same_values(*zeros):
         return Same(True, "the same inequality")
     turned = Operation("neg", (zeros[0],))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from glow.verifier.equality.quantities import same_quantities, substituted
 from glow.verifier.equality.result import UNKNOWN, Same, all_same
@@ -44,14 +45,9 @@ def vector(statement: Statement) -> Group:
 def same_matrices(stated: Statement, gold: Statement) -> Same:
     ours, theirs = _rows(stated), _rows(gold)
     if ours is None or theirs is None:
-        return (
-            UNKNOWN
-            if isinstance(stated, Quantity) and symbols(stated.value)
-            else Same(False, "a matrix and something else")
-        )
-    if (isinstance(stated, Matrix) and stated.opening == "|") != (
-        isinstance(gold, Matrix) and gold.opening == "|"
-    ):
+        may_be_one = isinstance(stated, Quantity) and symbols(stated.value)
+        return UNKNOWN if may_be_one else Same(False, "a matrix and something else")
+    if _is_determinant(stated) != _is_determinant(gold):
         return Same(False, "a determinant and a matrix")
     vectors = [isinstance(one, Group) and not isinstance(one.members[0], Group) for one in (stated, gold)]
     if any(vectors):
@@ -60,6 +56,10 @@ def same_matrices(stated: Statement, gold: Statement) -> Same:
         return Same(False, "different shapes")
     pairs = zip((cell for row in ours for cell in row), (cell for row in theirs for cell in row), strict=True)
     return all_same((same_quantities(Quantity(own), Quantity(right)) for own, right in pairs), "same entries")
+
+
+def _is_determinant(statement: Statement) -> bool:
+    return isinstance(statement, Matrix) and statement.opening == "|"
 
 
 Rows = Sequence[Sequence[Expression]]
@@ -85,12 +85,8 @@ def same_ratios(stated: Statement, gold: Statement) -> Same:
     ours, theirs = _terms(stated), _terms(gold)
     if ours is None or theirs is None or len(ours) != len(theirs):
         return Same(False, "a ratio and something else")
-    for first, second in zip(
-        zip(ours, theirs, strict=True), list(zip(ours, theirs, strict=True))[1:], strict=False
-    ):
-        crossed = same_values(
-            Operation("mul", (first[0], second[1])), Operation("mul", (first[1], second[0]))
-        )
+    for (own, right), (next_own, next_right) in pairwise(zip(ours, theirs, strict=True)):
+        crossed = same_values(Operation("mul", (own, next_right)), Operation("mul", (right, next_own)))
         if crossed is not True:
             return Same(crossed, "different ratios")
     return Same(True, "the same ratio")

@@ -7,7 +7,7 @@ so that no text of a model takes long here; what is too large has no value.
 
 import threading
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, comb, factorial, floor, gcd, isqrt, lcm, log2
@@ -96,8 +96,6 @@ def close(first: Value, second: Value) -> bool:
 
 _ZERO = 1e-52
 """Below this, the difference of two equal numbers may be left."""
-
-
 _LARGEST_TERM = 10**12
 """How much larger than their sum terms may be."""
 
@@ -124,7 +122,7 @@ class _Evaluator:
         return found
 
     def _refuse_cancelled(self, found: Value, terms: list[Value]) -> None:
-        """Large terms that cancel leave their rounding errors: `\\cosh^2 x - \\sinh^2 x` for a large x."""
+        r"""Large terms that cancel leave their rounding errors: `\cosh^2 x - \sinh^2 x` for a large x."""
         if isinstance(found, Fraction) or self._mp.isinf(found):
             return
         if max(abs(number(term)) for term in terms) > _LARGEST_TERM * (1 + abs(found)):
@@ -301,6 +299,11 @@ def coordinate(name: str, point: int) -> Fraction:
     return -size if point >= _POSITIVE and (zlib.crc32(name.encode()) + point) % 2 else size
 
 
+def coordinates(names: Iterable[str], point: int) -> dict[str, Fraction]:
+    """The values of variables at a point."""
+    return {name: coordinate(name, point) for name in names}
+
+
 @lru_cache(maxsize=16384)
 def sampled(expression: Expression, logarithm: int = 0) -> tuple[Value | None, ...]:
     """The values at all points, or the one value of a constant; None where there is none.
@@ -311,9 +314,10 @@ def sampled(expression: Expression, logarithm: int = 0) -> tuple[Value | None, .
     names = symbols(expression)
     found: list[Value | None] = []
     for point in range(POINTS if names else 1):
-        at = {name: coordinate(name, point) for name in names}
         try:
-            found.append(value(expression, at, logarithm, only_real=point >= _POSITIVE))
+            found.append(
+                value(expression, coordinates(names, point), logarithm, only_real=point >= _POSITIVE)
+            )
         except NoValueError:
             found.append(None)
     return tuple(found)
@@ -352,8 +356,7 @@ def _confirmed(first: Expression, second: Expression, point: int, logarithm: int
 
     Where both vanish, only rounding errors are left, which shrink as the digits grow.
     """
-    names = symbols(first) | symbols(second)
-    at = {name: coordinate(name, point) for name in names}
+    at = coordinates(symbols(first) | symbols(second), point)
     few = [number(value(one, at, logarithm)) for one in (first, second)]
     if max(map(abs, few)) > _LARGEST_CONFIRMED and not any(map(_LOCAL.mp.isinf, few)):
         return None  # whole numbers may differ in digits that are not computed

@@ -5,6 +5,7 @@ Pure string work. What is left is plain LaTeX, with `\text{}` where words were s
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # --- tables ---------------------------------------------------------------------------------------
 
@@ -71,10 +72,13 @@ _CHINESE_COUNTED = re.compile(rf"(?<=[\d}}])(\s*)(?:{_COUNTERS}|分(?!之)|平�
 
 # --- patterns -------------------------------------------------------------------------------------
 
-_DRESS = re.compile(
-    r"\\(?:mathbf|boldsymbol|bm|mathit|mathsf|mathtt|mathnormal|mathcal|mathscr|underline|overbrace|underbrace|boxed"
-    r"|fbox|emph|pmb|ensuremath|displaystyle|(?:text)?color(?:box)?\s*(?:\[[^\]]*\])?\s*\{[^{}]*\})\s*(?=\{)"
+FONTS = (
+    "mathbf boldsymbol bm mathit mathsf mathtt mathnormal mathcal mathscr underline overbrace underbrace"
+    " boxed fbox emph pmb ensuremath displaystyle".split()
 )
+"""Macros that only say how what they are for looks."""
+_COLOUR = r"(?:text)?color(?:box)?\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}"
+_DRESS = re.compile(rf"\\(?:{'|'.join(FONTS)}|{_COLOUR})\s*(?=\{{)")
 """A font, a frame or a colour, before what it is for."""
 _MOST_DRESSES = 50
 _HAT = re.compile(
@@ -110,7 +114,8 @@ _SPELLINGS = (
     (re.compile(r"\\(?:text|math)dollar(?![A-Za-z])"), r"\\$"),
 )
 _SHOWN = re.compile(
-    r"\\(?:bbox\s*\[[^\]]*\]|[vh]phantom\s*\{[^{}]*\}|mathop(?=\s*\{)|(?:text)?color(?:box)?\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}"
+    r"\\(?:bbox\s*\[[^\]]*\]|[vh]phantom\s*\{[^{}]*\}|mathop(?=\s*\{)|"
+    rf"{_COLOUR}"
     r"|(?:blacksquare|square|checkmark|qedhere|Box)\s*$)"
 )
 """What only colours, moves or ends an answer."""
@@ -128,6 +133,7 @@ _QUOTES = ("**", "__", "`", '"', "*", "$$", "$")
 # --- spelling -------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=8192)
 def spell(text: str) -> str:
     """`text` in one spelling."""
     text = " ".join(text.split())
@@ -187,27 +193,31 @@ def _without_layout(text: str) -> str:
     text = _FRACTION_OF_UNITS.sub(r"\\text{ \1/\2}", text)
     for pattern, plain in _SPELLINGS:
         text = pattern.sub(plain, text)
-    text = _HAT.sub(lambda found: rf"\hat{found[1][0]} ", text)
-    text = _undressed(text)
-    text = _HAT.sub(lambda found: rf"\hat{found[1][0]} ", _SHOWN.sub(" ", text))
+    text = _undressed(_with_hats(text))
+    text = _with_hats(_SHOWN.sub(" ", text))
     text = _LEFT_BRACE.sub(r"\1", text)
     text = _ROW_GAP.sub(r"\\\\ ", text)
     return _NOTHING.sub("", _LAYOUT.sub(" ", text))
+
+
+def _with_hats(text: str) -> str:
+    """With one macro for a vector of the basis, however it is written."""
+    return _HAT.sub(lambda found: rf"\hat{found[1][0]} ", text)
 
 
 def _undressed(text: str) -> str:
     """Without fonts, frames and colours, and the braces of what they are for."""
     for _ in range(_MOST_DRESSES):
         dress = _DRESS.search(text)
-        end = _closing(text, dress.end() + 1) if dress else None
+        end = closing_brace(text, dress.end() + 1) if dress else None
         if dress is None or end is None:
             break
         text = text[: dress.start()] + text[dress.end() + 1 : end] + text[end + 1 :]
     return text
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Where the brace that was opened before `start` closes."""
+def closing_brace(text: str, start: int) -> int | None:
+    """Where the brace that was opened before `start` closes; None where it never does."""
     depth = 1
     for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1

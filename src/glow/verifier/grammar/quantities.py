@@ -79,11 +79,9 @@ def _cuts(tokens: Tokens, units: bool) -> Iterator[int]:
         if before.kind == "sign" and before.text not in _END_VALUE:
             continue
         is_name = before.kind == "macro" and before.text not in (r"\pi", r"\infty")  # \triangle ABC
-        in_brackets = is_sign(tokens[k], "(") and behind.kind in ("word", "letter") and enclosed(tokens[k:])
+        in_brackets = is_sign(tokens[k], "(") and behind.kind == "word" and enclosed(tokens[k:])
         per = is_sign(tokens[k], "/") and behind.kind == "word" and (behind.worded or len(behind.text) > 2)
-        if not is_name and (
-            per or (in_brackets and behind.kind == "word") or _may_begin_unit(tokens[k], behind, units)
-        ):
+        if not is_name and (per or in_brackets or _may_begin_unit(tokens[k], behind, units)):
             yield k
 
 

@@ -271,9 +271,10 @@ class _Reader:
 
     def _set_builder(self, inside: Tokens) -> Statement | None:
         parts = split(inside, "mid", "|", ":")
-        if len(parts) == 2 and (letter := integer_letter(parts[1])):
-            return Family(self.statement(parts[0]), letter)
-        return SetBuilder(self.statement(parts[0]), self.statement(parts[1])) if len(parts) == 2 else None
+        if len(parts) != 2:
+            return None
+        element, letter = self.statement(parts[0]), integer_letter(parts[1])
+        return Family(element, letter) if letter else SetBuilder(element, self.statement(parts[1]))
 
     # --- environments -----------------------------------------------------------------------------
 
@@ -372,7 +373,7 @@ def _names(token: Token) -> bool:
 
 
 def _is_label(tokens: Tokens) -> bool:
-    """Whether tokens that are no expression name a value: `P(X = 3)`, `\\|v\\|`, `Total cost`."""
+    r"""Whether tokens that are no expression name a value: `P(X = 3)`, `\|v\|`, `Total cost`."""
     bare = [token for token, is_outside in zip(tokens, outside(tokens), strict=True) if is_outside]
     return bool(bare) and all(
         _names(token)

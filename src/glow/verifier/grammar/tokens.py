@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from glow.verifier.grammar.characters import FONTS, closing_brace
+
 Kind = Literal["number", "letter", "word", "macro", "sign", "end"]
 
 
@@ -58,10 +60,7 @@ _MACROS = {
     r"\Reals": r"\mathbb{R}", r"\R": r"\mathbb{R}",
 }  # fmt: skip
 _LETTERS = {r"\imath": "i", r"\jmath": "j"}
-_SKIPPED = frozenset(
-    r"\_ \# \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal \underline \boxed \fbox \emph \pmb"
-    r" \mathcal \mathscr \ensuremath \displaystyle \bf \rm \left \right".split()
-) | {"\\ "}
+_SKIPPED = frozenset(rf"\{font}" for font in FONTS) | {r"\_", r"\#"}
 _MATHEMATICAL = frozenset(("i", "e", "d", "T", "C", "A"))
 r"""What is no word in `\mathrm{}`; `\mathrm{cm}` is one."""
 
@@ -153,7 +152,9 @@ def _next(text: str, at: int, commas: Commas, depth: int) -> tuple[list[Token], 
 def _macro(text: str, at: int, commas: Commas, depth: int) -> tuple[list[Token], int]:
     """The tokens of the macro that begins at `at`, and where the next ones begin."""
     if found := _TEXT.match(text, at):
-        end = _closing(text, found.end())
+        end = closing_brace(text, found.end())
+        if end is None:
+            raise NotReadError("a brace is never closed")
         content = text[found.end() : end]
         tokens = _tokens(content, commas, depth + 1)
         is_word = found["macro"] != "mathrm" or content.strip() not in _MATHEMATICAL
@@ -180,17 +181,6 @@ def _named(macro: str) -> list[Token]:
 
 def _worded(token: Token) -> Token:
     return token._replace(kind="word" if token.kind == "letter" else token.kind, worded=True)
-
-
-def _closing(text: str, start: int) -> int:
-    """Where the brace that was opened before `start` closes."""
-    depth = 1
-    for at in range(start, len(text)):
-        if text[at] in "{}" and text[at - 1] != "\\":
-            depth += 1 if text[at] == "{" else -1
-            if depth == 0:
-                return at
-    raise NotReadError("a brace is never closed")
 
 
 # --- numbers --------------------------------------------------------------------------------------

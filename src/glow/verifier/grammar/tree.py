@@ -47,6 +47,11 @@ def parts(expression: Expression) -> "list[Expression]":
     return found
 
 
+def difference(first: Expression, second: Expression) -> Expression:
+    """The first less the second."""
+    return Operation("add", (first, Operation("neg", (second,))))
+
+
 def symbols(expression: Expression) -> set[str]:
     """The variables of an expression."""
     return {one.name for one in parts(expression) if isinstance(one, Symbol)} - CONSTANTS
