@@ -43,8 +43,18 @@ WILD = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(("", " "))), 
 )
 
 
+LONG = st.builds(
+    lambda piece, times, core, closing: piece * times + core + closing * times,
+    st.sampled_from((*PIECES, "!%", "C(", "f(", "2^{", "- +", "(2", r"\sin-", "x^-")),
+    st.integers(20, 400),
+    st.sampled_from(("", "5", "x")),
+    st.sampled_from(("", ")", "}", "]", r"\}", ")ab")),
+)
+"""One piece again and again: brackets within one another, where what follows closes them."""
+
+
 @settings(max_examples=400)
-@given(WILD, WILD)
+@given(WILD | LONG, WILD)
 def test_no_text_makes_the_grammar_or_a_comparison_fail(stated: str, gold: str) -> None:
     decision = decide(stated, gold)
     assert decision is None or isinstance(decision.equal, bool)

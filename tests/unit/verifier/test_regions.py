@@ -58,6 +58,8 @@ def test_another_set(one: str, other: str) -> None:
         ("x + y > 1", "x > 1"),
         ("5", "x > 5"),
         (r"\mathbb{Z}", r"\mathbb{R}"),
+        (r"x \in \mathbb{R}, y \in \mathbb{R}", "[1, 2)"),
+        (r"\frac{1}{2} \in f(x) = ax + b", r"(2, 3) \cup (4, \infty)"),
     ],
 )
 def test_what_is_not_found_out(one: str, other: str) -> None:

@@ -24,7 +24,8 @@ SPEED, ENERGY = "meter^1 second^-1", "kilogram^1 meter^2 second^-2"
         ("min", TIME, Fraction(60)), ("km/h", SPEED, Fraction(5, 18)),
         ("miles per hour", SPEED, Fraction(1397, 3125)), ("mph", SPEED, Fraction(1397, 3125)),
         ("m s^-1", SPEED, Fraction(1)), ("m/s^2", "meter^1 second^-2", Fraction(1)),
-        ("kg m^2/s^2", ENERGY, Fraction(1)), ("kJ", ENERGY, Fraction(1000)),
+        ("kg m^2/s^2", ENERGY, Fraction(1)), ("kg (m/s)^2", ENERGY, Fraction(1)),
+        ("kg m^2 s^(-2)", ENERGY, Fraction(1)), ("kJ", ENERGY, Fraction(1000)),
         ("kWh", ENERGY, Fraction(3_600_000)), ("dollars", "dollar^1", Fraction(1)),
         ("$", "dollar^1", Fraction(1)), ("cents", "dollar^1", Fraction(1, 100)), ("€", "euro^1", Fraction(1)),
         ("degrees", "degree", Fraction(1)), ("rad", "radian", Fraction(1)),
@@ -46,6 +47,7 @@ def test_temperatures_have_an_offset() -> None:
     [
         "", "apples", "apples per hour", "cats", "ab", "abc", "x", "points", "pixels", "square", "per",
         "times", "people", "5", "3 m", "/h", "m/", "m^", "%", "__import__('os')", "m" * 100,
+        "cm^9^9^9", "cm^2^999999", "cm^9^(9)^9", "cm**9**9**9", "m ((((km^9)^9)^9)^9)^9", "cm 9^9^9",
     ],
 )  # fmt: skip
 def test_other_words_are_no_units(phrase: str) -> None:

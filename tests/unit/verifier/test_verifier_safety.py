@@ -36,6 +36,8 @@ HOSTILE: dict[str, tuple[str, str, set[str]]] = {
     "500 nested fractions": (r"\frac{1}{1+" * 500 + "1" + "}" * 500, "2", NEVER | {"wrong"}),
     "150 nested fractions": (r"\frac{1}{1+" * 150 + "1" + "}" * 150, "2", NEVER | {"wrong"}),
     "300 nested brackets": ("(" * 300 + "x" + ")" * 300, "x+1-1", NEVER | {"correct"}),
+    "900 nested brackets": ("(" * 900 + "5" + ")" * 900, "5", NEVER | {"correct"}),
+    "400 minus signs": ("-" * 400 + "5", "5", {"correct"}),
     "a set of thousands": (
         r"\{" + ",".join(str(k) for k in reversed(range(4000))) + r"\}",
         r"\{" + ",".join(str(k) for k in range(4000)) + r"\}",
@@ -57,6 +59,9 @@ HOSTILE: dict[str, tuple[str, str, set[str]]] = {
     "a long product of letters": ("a " * 999, "5", NEVER | {"wrong"}),
     "a long product of factorials": ("5!" * 999, "5", NEVER | {"wrong"}),
     "many signs of two": (r"\pm 1" * 400, "5", NEVER | {"wrong"}),
+    "a tower behind a unit": (r"5\mbox{ cm}^9^9^9^9", "5", NEVER | {"wrong"}),
+    "binomials of binomials": ("C(" * 49 + "5" + ")" * 49, "5", NEVER | {"wrong"}),
+    "nothing applied": (r"\tanh()", "5", NEVER | {"wrong"}),
     "many words behind a number": ("42 " + "apples " * 280, "43", NEVER | {"wrong"}),
     "many units behind a number": ("42 " + r"\text{ m}" * 220, "43", NEVER | {"wrong"}),
     **{

@@ -186,6 +186,8 @@ def _joined(name: str, one: Region, other: Region) -> Region:
 
 def _several(statement: Several) -> Region:
     regions = [region(member) for member in statement.members if not _names_domain(member)]
+    if not regions:
+        raise NoRegionError
     intervals = all(isinstance(member, Group) for member in statement.members)
     name = "intersection" if statement.between == "and" and not intervals else "union"
     if len({one.variable for one in regions if one.variable}) > 1:
@@ -215,9 +217,9 @@ def _relation(statement: Relation) -> Region:
         return region(statement.sides[1])
     if statement.signs == ("notin",):
         return _joined("difference", Region(lambda _: True, ()), region(statement.sides[1]))
-    sides = [_expression(side) for side in statement.sides]
-    if "!=" in statement.signs and len(statement.signs) > 1:
+    if not _TESTS.keys() >= set(statement.signs) or ("!=" in statement.signs and len(statement.signs) > 1):
         raise NoRegionError
+    sides = [_expression(side) for side in statement.sides]
     if statement.signs == ("!=",) and any(map(has_signs, statement.sides)):
         return _excluded(statement)
     variable = _variable(sides)

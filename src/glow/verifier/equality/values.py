@@ -75,8 +75,14 @@ def value(
 def number(found: Value) -> Value:
     """A Fraction as a number of mpmath; others as they are."""
     if isinstance(found, Fraction):
-        return _LOCAL.mp.mpf(found.numerator) / found.denominator
+        return _rounded(found.numerator) / _rounded(found.denominator)
     return found
+
+
+def _rounded(whole: int) -> Value:
+    """A whole number as one of mpmath, which takes seconds to strip the zeros of 2^1000000 by itself."""
+    zeros = max(0, (whole & -whole).bit_length() - 1)
+    return _LOCAL.mp.mpf((whole >> zeros, zeros))
 
 
 def is_real(found: Value) -> bool:

@@ -12,15 +12,17 @@ from glow.verifier.grammar import names
 from glow.verifier.grammar.cursor import Cursor
 from glow.verifier.grammar.names import is_beyond, is_function, is_product
 from glow.verifier.grammar.numbers import number, read_number
-from glow.verifier.grammar.segments import is_sign
+from glow.verifier.grammar.segments import first_closing, is_sign, split
 from glow.verifier.grammar.tokens import END, BeyondError, NotReadError, Token
-from glow.verifier.grammar.tree import Expression, Number, Operation, Symbol
+from glow.verifier.grammar.tree import Expression, Number, Operation, Symbol, depth
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "floor(": ")floor", "ceil(": ")ceil", "|": "|"}
 _BEGIN_FACTOR = frozenset(("(", "[", "{", "floor(", "ceil("))
 _END_FACTOR = frozenset((")", "}", "]", "!"))
 _PLUS_MINUS = {"+-": "pm", "-+": "mp"}
-_DEEPEST = 120
+_DEEPEST = 50
+"""Brackets or macros within one another; for each, Python's stack holds up to ten frames."""
+_DEEPEST_TREE = 200
 _MOST_FACTORS = 100
 _MOST_PLUS_MINUS = 4
 """Signs that stand for two values each."""
@@ -39,6 +41,8 @@ def read_expression(tokens: Sequence[Token]) -> Expression:
         raise BeyondError(reader.peek().text)
     if reader.peek() is not END:
         raise NotReadError(f"{reader.peek().text!r} behind an expression")
+    if depth(found) > _DEEPEST_TREE:
+        raise BeyondError("operations within operations without end")
     return found
 
 
@@ -63,9 +67,6 @@ class _Reader(Cursor):
     # --- sums and products ------------------------------------------------------------------------
 
     def _sum(self) -> Expression:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise BeyondError("brackets within brackets without end")
         terms = [self._term()]
         while self.at_sign("+", "-", *_PLUS_MINUS):
             sign = self.next().text
@@ -74,21 +75,22 @@ class _Reader(Cursor):
                 terms = [Operation(_PLUS_MINUS[sign], (_add(terms), term))]
             else:
                 terms.append(term if sign == "+" else Operation("neg", (term,)))
-        self._depth -= 1
         return _add(terms)
 
     def _term(self) -> Expression:
-        """A product, with a plus before it or not."""
-        self.take("+")
-        return self._signed()
-
-    def _signed(self) -> Expression:
-        """A product, with other signs before it or not."""
-        if self.take("-"):
-            return Operation("neg", (self._signed(),))
+        """A product, with signs before it or not."""
+        if self._take_minus():
+            return Operation("neg", (self._term(),))
         if self.at_sign(*_PLUS_MINUS):
-            return Operation(_PLUS_MINUS[self.next().text], (_ZERO, self._signed()))
+            return Operation(_PLUS_MINUS[self.next().text], (_ZERO, self._term()))
         return self._product()
+
+    def _take_minus(self) -> bool:
+        """Whether the plus and minus signs that come next make a minus; they are then read."""
+        minus = False
+        while self.at_sign("+", "-"):
+            minus ^= self.next().text == "-"
+        return minus
 
     def _product(self) -> Expression:
         value = self._power()
@@ -155,10 +157,8 @@ class _Reader(Cursor):
         return degrees
 
     def _exponent(self) -> Expression:
-        if self.take("-"):
+        if self._take_minus():
             return Operation("neg", (self._exponent(),))
-        if self.take("+"):
-            return self._exponent()
         return number(self.next().text) if self.peek().kind == "number" else self._argument()
 
     def _postfix(self, value: Expression) -> Expression:
@@ -182,6 +182,14 @@ class _Reader(Cursor):
     # --- atoms ------------------------------------------------------------------------------------
 
     def _atom(self) -> Expression:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise BeyondError("brackets within brackets without end")
+        found = self._atom_at_depth()
+        self._depth -= 1
+        return found
+
+    def _atom_at_depth(self) -> Expression:
         token = self.peek()
         if token.kind == "number":
             return self._number()
@@ -237,8 +245,8 @@ class _Reader(Cursor):
 
     def _symbol(self, name: str) -> Expression:
         """A letter with what stands below it; `C_5^2` and `C(5,2)` are binomials."""
-        if name == "C" and self.at_sign("(") and (binomial := self._chosen()):
-            return binomial
+        if name == "C" and self._pair_follows():
+            return self._chosen()
         if name in ("f", "g", "h") and self.at_sign("(") and not self.peek().spaced:
             start = self.at
             self._atom()
@@ -259,14 +267,17 @@ class _Reader(Cursor):
         """Whether `^2_5` comes next."""
         return self.peek(1).kind == "number" and self.peek(2).text == "_" and self.peek(3).kind == "number"
 
-    def _chosen(self) -> Expression | None:
-        """The `(5,2)` of `C(5,2)`; None where the brackets hold one thing."""
-        start = self.at
+    def _pair_follows(self) -> bool:
+        """Whether brackets with a comma come next, as in `C(5,2)`."""
+        ahead = self.tokens[self.at :]
+        end = first_closing(ahead) if self.at_sign("(") else None
+        return end is not None and len(split(ahead[1:end], ",")) > 1
+
+    def _chosen(self) -> Expression:
+        """The `(5,2)` of `C(5,2)`."""
         self.expect("(")
         above = self._sum()
-        if not self.take(","):
-            self.at = start
-            return None
+        self.expect(",")
         below = self._sum()
         self.expect(")")
         return Operation("binom", (above, below))
@@ -393,7 +404,7 @@ class _Reader(Cursor):
         if self.at_sign("(", "[", "{"):
             bracketed = self._atom()
             return self._rest_of_argument(bracketed) if self.at_sign("!") else bracketed
-        if self.take("-"):
+        if self._take_minus():
             return Operation("neg", (self._function_argument(),))
         return self._rest_of_argument(self._power())
 

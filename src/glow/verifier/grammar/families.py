@@ -1,6 +1,6 @@
 r"""What an answer says of a letter that is every integer: `k \in \mathbb{Z}`, `where n is an integer`."""
 
-from glow.verifier.grammar.segments import enclosed, is_sign, trimmed
+from glow.verifier.grammar.segments import is_sign, last_opening, trimmed
 from glow.verifier.grammar.tokens import Token, Tokens
 
 _INTEGERS = frozenset((r"\mathbb{Z}", "Z", "integer", "integers"))
@@ -11,8 +11,9 @@ _QUALIFYING = frozenset(
 
 def without_qualifier(tokens: list[Token]) -> tuple[list[Token], str | None]:
     r"""An answer without `(k \in \mathbb{Z})` or `where k is an integer` at its end, and the letter."""
+    opening = last_opening(tokens)
     for k in range(len(tokens) - 1, 0, -1):
-        in_brackets = is_sign(tokens[k], "(") and enclosed(tokens[k:])
+        in_brackets = k == opening and is_sign(tokens[k], "(")
         if in_brackets or tokens[k].text in ("where", "for", "with"):
             letter = integer_letter(tokens[k:])
             if letter is not None:

@@ -9,7 +9,7 @@ from itertools import islice
 from glow.verifier.grammar import names, wording
 from glow.verifier.grammar.expressions import read_expression
 from glow.verifier.grammar.names import is_function
-from glow.verifier.grammar.segments import enclosed, is_sign, trimmed
+from glow.verifier.grammar.segments import enclosed, is_sign, last_opening, trimmed
 from glow.verifier.grammar.tokens import END, BeyondError, NotReadError, Token, Tokens
 from glow.verifier.grammar.tree import Expression, Number, Operation, Quantity, Unit
 from glow.verifier.grammar.units import DEGREE, read_unit
@@ -73,13 +73,14 @@ def _amount(tokens: Tokens, units: bool) -> Quantity:
 
 def _cuts(tokens: Tokens, units: bool) -> Iterator[int]:
     """Where a unit or a description may begin, from the left."""
+    opening = last_opening(tokens)
     for k in range(1, len(tokens)):
         before = tokens[k - 1]
         behind = tokens[k + 1] if k + 1 < len(tokens) else END
         if before.kind == "sign" and before.text not in _END_VALUE:
             continue
         is_name = before.kind == "macro" and before.text not in (r"\pi", r"\infty")  # \triangle ABC
-        in_brackets = is_sign(tokens[k], "(") and behind.kind == "word" and enclosed(tokens[k:])
+        in_brackets = k == opening and is_sign(tokens[k], "(") and behind.kind == "word"
         per = is_sign(tokens[k], "/") and behind.kind == "word" and (behind.worded or len(behind.text) > 2)
         if not is_name and (per or in_brackets or _may_begin_unit(tokens[k], behind, units)):
             yield k

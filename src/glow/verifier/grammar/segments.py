@@ -41,12 +41,25 @@ def outside(tokens: Tokens) -> list[bool]:
     return found
 
 
+def last_opening(tokens: Tokens) -> int | None:
+    """Where the bracket stands that the last token closes; None where it closes none."""
+    if not tokens or not _closes(tokens[-1]):
+        return None
+    depths = accumulate(_closes(token) - _opens(token) for token in reversed(tokens))
+    return next((len(tokens) - k for k, depth in enumerate(depths, 1) if depth == 0), None)
+
+
+def first_closing(tokens: Tokens) -> int | None:
+    """Where the bracket stands that closes the first token; None where none does."""
+    if not tokens or not _opens(tokens[0]):
+        return None
+    depths = accumulate(_opens(token) - _closes(token) for token in tokens)
+    return next((k for k, depth in enumerate(depths) if depth == 0), None)
+
+
 def enclosed(tokens: Tokens) -> bool:
     """Whether the first token is a bracket that the last one closes."""
-    if len(tokens) < 2 or not _opens(tokens[0]) or not _closes(tokens[-1]):
-        return False
-    depths = accumulate(_opens(token) - _closes(token) for token in tokens)
-    return next((k for k, depth in enumerate(depths, 1) if depth == 0), None) == len(tokens)
+    return last_opening(tokens) == 0
 
 
 def _opens(token: Token) -> bool:

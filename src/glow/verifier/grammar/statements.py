@@ -18,6 +18,7 @@ from glow.verifier.grammar.quantities import read_quantity, sum_of_units
 from glow.verifier.grammar.segments import (
     enclosed,
     is_sign,
+    last_opening,
     outside,
     segments,
     split,
@@ -328,8 +329,9 @@ def _has_relation(rows: list[list[list[Token]]]) -> bool:
 
 def _without_modulus(tokens: list[Token]) -> list[Token]:
     r"""Without `\pmod{7}` or `(mod 7)` at the end; a congruence is then an equality."""
+    opening = last_opening(tokens)
     for k in range(len(tokens) - 1, 0, -1):
-        in_brackets = is_sign(tokens[k], "(") and enclosed(tokens[k:]) and tokens[k + 1].text in _MODULUS
+        in_brackets = k == opening and is_sign(tokens[k], "(") and tokens[k + 1].text in _MODULUS
         if tokens[k].text == r"\pmod" or in_brackets:
             return [token._replace(text="=") if is_sign(token, "==") else token for token in tokens[:k]]
     return tokens
@@ -347,10 +349,8 @@ _REMARKS = {"or": "=", "approximately": "~=", "approx": "~=", "about": "~=", "~=
 
 def _remark(tokens: list[Token]) -> tuple[list[Token], str, list[Token]] | None:
     r"""A value that is stated again in brackets: `\frac{3}{4} (or 0.75)`, `12 (twelve)`."""
-    start = next(
-        (k for k, token in enumerate(tokens) if k and is_sign(token, "(") and enclosed(tokens[k:])), None
-    )
-    if start is None:
+    start = last_opening(tokens)
+    if not start or not is_sign(tokens[start], "(") or start == len(tokens) - 2:
         return None
     first, *rest = tokens[start + 1 : -1]
     if first.text.lower() in _REMARKS and rest:

@@ -47,6 +47,14 @@ def parts(expression: Expression) -> "list[Expression]":
     return found
 
 
+def depth(expression: Expression) -> int:
+    """How many operations stand within one another."""
+    found, level = 0, [expression]
+    while level := [inner for one in level if isinstance(one, Operation) for inner in one.arguments]:
+        found += 1
+    return found
+
+
 def difference(first: Expression, second: Expression) -> Expression:
     """The first less the second."""
     return Operation("add", (first, Operation("neg", (second,))))

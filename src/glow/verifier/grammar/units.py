@@ -62,7 +62,10 @@ _PER = re.compile(r"\s+per\s+|\s+an?\s+")
 _BRACES = re.compile(r"[{}]")
 _LEGAL = re.compile(r"[A-Za-zµ$€£¥₹][A-Za-zµ$€£¥₹_\s*/^().\d-]*")
 _NAME = re.compile(r"[A-Za-zµ$€£¥₹][A-Za-z_]*")
-_EXPONENT = re.compile(r"\^\s*(-?\d)(?!\d)")
+_EXPONENT = re.compile(r"\^\s*(\(\s*-?\d\s*\)|-?\d(?!\d))(?!\s*\^)")
+_TOWER = re.compile(r"[\d^]|\*\s*\*")
+_POWER_OF_GROUP = re.compile(r"\)\s*\^")
+"""Exponents are one digit, and few: pint computes `cm^9^9^9` before it says anything."""
 _PRODUCT = re.compile(r"(?<=[\w)])\s+(?=[A-Za-z(])")
 _LONGEST = 60
 
@@ -77,6 +80,8 @@ def read_unit(phrase: str) -> Unit | None:
         text = pattern.sub(power, text)
     text = _BRACES.sub("", _PER.sub("/", text)).replace("light year", "light_year")
     if len(text) > _LONGEST or not _LEGAL.fullmatch(text) or not all(map(_is_unit, _NAME.findall(text))):
+        return None
+    if _TOWER.search(_EXPONENT.sub("", text)) or len(_POWER_OF_GROUP.findall(text)) > 1:
         return None
     text = _EXPONENT.sub(r"**(\1)", _NAME.sub(lambda found: _for_pint(found[0]), text))
     return _by_pint(_PRODUCT.sub("*", text))
