@@ -15,11 +15,14 @@ _BRACKET_SPELLINGS = (
     (re.compile(r"\\[,;:! ]|[\s$`'\"~]"), ""),
 )
 _BRACKET_MACRO = re.compile(TEXT_MACRO + r"\s*\{(.*)\}", re.DOTALL)
+_DIGIT = re.compile(r"\d")
 _BRACKET_ROW = re.compile(r"[()\[\]{}<>]+")
 
 
 def bracket_sequence(text: str) -> str | None:
     r"""The row of brackets that `text` is, once spaces, `\text{}`, `\}` and `\rangle` are resolved."""
+    if _DIGIT.search(text):  # as in most answers
+        return None
     while inner := _BRACKET_MACRO.fullmatch(text.strip()):
         text = inner[1]
     for pattern, replacement in _BRACKET_SPELLINGS:

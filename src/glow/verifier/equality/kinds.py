@@ -37,11 +37,13 @@ def rational(text: str) -> Fraction | None:
     if found := _FRACTION.fullmatch(text):
         below = int(found[3])
         return Fraction(int(found[1] + found[2]), below) if below else None
-    return Fraction(text) if _DECIMAL.fullmatch(text) else None
+    if found := _DECIMAL.fullmatch(text):
+        return Fraction(text) if found[1] else Fraction(int(text))
+    return None
 
 
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d+)\}\{(\d+)\}")
-_DECIMAL = re.compile(r"-?\d+(?:\.\d{1,5})?")
+_DECIMAL = re.compile(r"-?\d+(\.\d{1,5})?")
 """Of more places, it may be rounded (`values.rounded`)."""
 
 

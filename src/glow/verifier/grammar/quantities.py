@@ -22,11 +22,23 @@ _CURRENCY_WORDS = frozenset(("Rs", "USD", "EUR", "GBP", "INR", "US"))
 _LETTERS_OF_UNITS = {r"\Omega": "ohm", r"\mu": "u"}
 _LETTER_UNITS = frozenset("mghLJNWVAKCF")
 """Letters behind a blank that may be units though nothing marks them as words."""
+_LONGEST_FACTORS = 3
+"""Letters of a word that may be a unit or a product of letters."""
 _END_VALUE = frozenset((")", "}", "]", "!", "%", "|", "deg", "circ", ")floor", ")ceil"))
 _MOST_CUTS = 12
 """Places at which a unit is looked for: each costs reading what stands before it."""
 _SHORT_WORDS = frozenset(("of", "in", "a", "the", "sq", "cu", "an", "on"))
 """Words in a description that are no product of letters."""
+
+
+def may_name_units(tokens: Tokens) -> bool:
+    """Whether some letters may be a unit or factors, so that there are two ways to read the tokens."""
+    return any(
+        token.text in _LETTERS_OF_UNITS
+        or (token.kind == "letter" and token.text in _LETTER_UNITS)
+        or (token.kind == "word" and len(token.text) <= _LONGEST_FACTORS)
+        for token in tokens
+    )
 
 
 def read_quantity(tokens: Tokens, units: bool) -> Quantity:
@@ -93,7 +105,9 @@ def _may_begin_unit(token: Token, behind: Token, units: bool) -> bool:
         token.text in ("min", "sec") and behind.kind not in ("sign", "letter")
     )
     if token.kind == "word" and not is_applied:  # `5 apples` and `5cm`, but `3ab`
-        return (units or len(token.text) > 3) and (token.spaced or read_unit(token.text) is not None)
+        return (units or len(token.text) > _LONGEST_FACTORS) and (
+            token.spaced or read_unit(token.text) is not None
+        )
     is_letter = token.kind == "letter" and token.spaced and token.text in _LETTER_UNITS
     return units and (token.text in _LETTERS_OF_UNITS or is_letter)
 

@@ -11,6 +11,7 @@ Between = Literal[",", "and", "or"]
 
 _OPENING = frozenset(("(", "[", "{", r"\{", "<(", "floor(", "ceil("))
 _CLOSING = frozenset((")", "]", "}", r"\}", ")>", ")floor", ")ceil"))
+_NESTING = _OPENING | _CLOSING | {r"\begin", r"\end"}
 _SEPARATORS: dict[str, Between] = {",": ",", ";": ",", r"\\": ",", "and": "and", "or": "or"}
 _PUNCTUATION = (",", ";", ":", r"\\")
 
@@ -31,6 +32,9 @@ def outside(tokens: Tokens) -> list[bool]:
     """
     depth, found = 0, []
     for token in tokens:
+        if token.text not in _NESTING:
+            found.append(depth == 0)
+            continue
         depth -= _closes(token) or token.text == r"\end"
         found.append(depth == 0)
         if depth < 0:
@@ -72,6 +76,8 @@ def _closes(token: Token) -> bool:
 
 def split_where(tokens: Tokens, is_separator: Callable[[Token], bool]) -> list[list[Token]]:
     """The parts between separators outside all brackets."""
+    if not any(map(is_separator, tokens)):
+        return [list(tokens)]
     parts: list[list[Token]] = [[]]
     for token, is_outside in zip(tokens, outside(tokens), strict=True):
         if is_outside and is_separator(token):

@@ -14,7 +14,7 @@ from glow.verifier.grammar.expressions import read_expression
 from glow.verifier.grammar.families import integer_letter, without_qualifier, without_qualifying
 from glow.verifier.grammar.numbers import number
 from glow.verifier.grammar.numerals import read_numeral
-from glow.verifier.grammar.quantities import read_quantity, sum_of_units
+from glow.verifier.grammar.quantities import may_name_units, read_quantity, sum_of_units
 from glow.verifier.grammar.segments import (
     enclosed,
     is_sign,
@@ -82,10 +82,10 @@ def read(text: str, decimal_commas: bool = False) -> Readings:
     found: list[Statement] = []
     beyond = False
     try:
-        for tokens in token_lists(spell(text), decimal_commas):
-            for units in (True, False):
+        for tokens in map(in_symbols, token_lists(spell(text), decimal_commas)):
+            for units in (True, False) if may_name_units(tokens) else (True,):
                 try:
-                    found.append(_Reader(units).statement(in_symbols(tokens)))
+                    found.append(_Reader(units).statement(tokens))
                 except (BeyondError, RecursionError):
                     beyond = True
                 except NotReadError:
