@@ -19,7 +19,6 @@ container: "docker://python:3.11-slim-bookworm"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/experiment.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/suites.smk"
 
@@ -50,7 +49,6 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        rules.experiment.output,
         study.made_models(),
         expand(rules.suite.output, suite=experiment.suites),
         domain_data(),
@@ -65,6 +63,11 @@ rule all:
         rules.report.output,
     message:
         f"all results of {RESULTS}"
+
+
+# Only the main process calls this, and only when it is about to run something: a dry-run freezes nothing.
+onstart:
+    freeze(Path(RESULTS), config)
 
 
 onsuccess:

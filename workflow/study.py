@@ -1,12 +1,13 @@
 """An experiment as files and resources: what the rules name, typed and importable without Snakemake."""
 
+import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from glow.config import Experiment, Model, ObjectiveChoice, Section, Suite
+from glow.config import Experiment, Model, Problems, Section, Suite
 from glow.config.options import flags
 from glow.training.objectives import arm_objectives
 
@@ -16,6 +17,27 @@ Amount = TypeVar("Amount", int, float)
 def options(*given: Section | str) -> str:
     """Sections as command-line options, and options as they are."""
     return " ".join(filter(None, (flags(part) if isinstance(part, Section) else part for part in given)))
+
+
+def depends_on(*parts: Section | Path | str) -> str:
+    """What a result depends on beside its inputs, as one text: when it changes, the result is made again.
+
+    Args:
+        parts: sections, of which the decisive settings count; files and folders that are not made here, by
+            name, size and time (their names may hold braces, which Snakemake would take for wildcards in an
+            input); and names.
+    """
+    return json.dumps([_noted(part) for part in parts], sort_keys=True)
+
+
+def _noted(part: Section | Path | str) -> Any:
+    if isinstance(part, Section):
+        return part.decisive()
+    if isinstance(part, str):
+        return part
+    files = sorted(file for file in part.rglob("*") if file.is_file()) if part.is_dir() else [part]
+    states = [(str(file), file.stat()) for file in files]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -53,6 +75,14 @@ class Study:
         """The models made here: all but those used in place."""
         return [self.model_path(role) for role, model in self.models.items() if model.path is None]
 
+    def made(self, model: str) -> list[str]:
+        """The model, if it is made here: then it is an input."""
+        return [model] if model.startswith(f"{self.results}/") else []
+
+    def given(self, model: str) -> list[Path]:
+        """The model, if it is the user's own and used in place."""
+        return [] if self.made(model) else [Path(model)]
+
     def trust(self, role: str) -> str:
         """The option that lets the code of the model of `role` run, where the configuration says so."""
         hub = self.models[role].hub
@@ -84,13 +114,9 @@ class Study:
         """The trajectories that an arm trains on."""
         return f"{self.results}/arms/{domain}/seed-{seed}/{self.experiment.arms[arm].trajectories}.jsonl"
 
-    def objective(self, arm: str) -> ObjectiveChoice:
-        """How an arm weights them."""
-        return self.experiment.objectives[self.experiment.arms[arm].objective]
-
-    def objective_files(self, arm: str) -> list[str]:
+    def objective_files(self, arm: str) -> list[Path]:
         """The files of an objective that is not ours."""
-        return [os.path.relpath(file) for file in arm_objectives(self.experiment)[arm].sources]
+        return [Path(os.path.relpath(file)) for file in arm_objectives(self.experiment)[arm].sources]
 
     def initialisations(self) -> list[str]:
         """What GRPO starts from: the base and every arm; nothing when the experiment has no GRPO."""
@@ -114,9 +140,10 @@ class Study:
         return self.model_path("base") if name == "base" else f"{self.results}/{name}/seed-{seed}/model"
 
 
-def local_rows(suite: Suite) -> list[Path]:
-    """The local files that a suite is made from; none for families and for the hub."""
-    return [file for file in (suite.file, suite.shots_file) if file is not None]
+def read_from(source: Problems | Suite) -> list[Section | Path]:
+    """Where problems come from: the settings, and the local files that they name."""
+    files = [source.file] if isinstance(source, Problems) else [source.file, source.shots_file]
+    return [source, *(file for file in files if file is not None)]
 
 
 def _is_large(model: Model) -> bool:

@@ -74,10 +74,10 @@ def _jobs(shown: str) -> list[Job]:
     jobs = []
     for block in re.split(r"\n\[\w{3} \w{3} .+\]\n", shown)[1:]:
         facts = dict(re.findall(r"^    (wildcards|resources): (.+)$", block, re.M))
-        shell = re.search(r"^Shell command: (.+)$", block, re.M)
+        shell = re.search(r"^Shell command: (.+)", block, re.M | re.S)  # its last words
         rule = re.search(r"^(?:local)?rule (\w+):$", block, re.M)
         message = re.search(r"^Job \d+: (\w+)", block, re.M)
         name = rule or message
         assert name is not None, block
-        jobs.append(Job(name[1], command=shell[1] if shell else "", **facts))
+        jobs.append(Job(name[1], command=shell[1].rstrip("\n") if shell else "", **facts))
     return jobs

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, planned, prepare, snakemake
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from glow import cli, config
 from glow.errors import UserError
@@ -65,7 +67,6 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
     models = [model for model in (experiment.student, experiment.teacher) if model is not None]
     own = experiment.trajectories is not None
     counts = {
-        "experiment": 1,
         "pretrain": sum(model.pretrain is not None for model in models),
         "scratch": sum(model.scratch is not None for model in models),
         "fetch": sum(model.hub is not None for model in models),
@@ -98,9 +99,6 @@ def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) ->
     for job in plan(shipped_file):
         words = shlex.split(job.command.split(" 2>&1 ")[0])
         words = [word for word in words if not word.startswith("HF_HUB_OFFLINE=")]
-        if job.rule == "experiment":
-            assert words[0] == "printf"
-            continue
         assert words[0] == "glow"
         parsed = cli._parser().parse_args(words[1:])
         assert parsed.stage.name == job.rule.removesuffix("_trajectories")
@@ -138,9 +136,6 @@ def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path)
             prompt = cli.section_from(options, config.Prompt) if job.rule != "fetch" else config.Prompt()
             words = (options.trust_remote_code, str(prompt.chat_template), str(prompt.chat_template_kwargs))
             seen.setdefault(job.rule, set()).add(words)
-    shown = snakemake(tmp_path / "run", (tmp_path / "base.yaml", overlay), "--dry-run", "--cores", "2").stdout
-    read_by = re.findall(r"^rule (\w+):\n    input: .*templates/own\.jinja", shown, re.M)
-    assert set(read_by) == {"sft", "grpo", "evaluate"}
     trained = {(True, "templates/own.jinja", "{'enable_thinking': False}")}
     assert seen == {
         "fetch": {(True, "None", "{}")},
@@ -228,10 +223,12 @@ def test_a_model_of_ones_own_is_used_where_it_is(tmp_path: Path) -> None:
 # --- which configuration ------------------------------------------------------------------------
 
 
-def effective(jobs: list[Job]) -> dict[str, Any]:
-    """The configuration that rule `experiment` would write."""
-    (job,) = [job for job in jobs if job.rule == "experiment"]
-    return json.loads(shlex.split(job.command)[2])
+def frozen(directory: Path, file: Path | None, suite: str, *options: str) -> dict[str, Any]:
+    """The configuration that a run freezes, here of one suite; there must be one experiment."""
+    ended = snakemake(directory, file, "--cores", "1", suite, *options)
+    assert ended.returncode == 0, ended.stdout
+    (written,) = directory.glob("results/*/experiment.json")
+    return json.loads(written.read_text())
 
 
 def write(directory: Path, document: dict[str, Any], name: str = "changed.yaml") -> Path:
@@ -240,19 +237,114 @@ def write(directory: Path, document: dict[str, Any], name: str = "changed.yaml")
     return file
 
 
-def test_the_default_is_the_miniature(plan: Plan) -> None:
-    assert effective(plan(None)) == yaml.safe_load((ROOT / "config" / "miniature.yaml").read_text())
+MINIATURE_SUITE, TINY_SUITE = "results/miniature/suites/logic.jsonl", "results/tiny/suites/boolean.jsonl"
 
 
-def test_nothing_of_the_default_leaks_into_another_configuration(plan: Plan) -> None:
-    assert effective(plan(TINY)) == yaml.safe_load(TINY.read_text())
+def test_the_default_is_the_miniature(tmp_path: Path) -> None:
+    miniature = yaml.safe_load((ROOT / "config" / "miniature.yaml").read_text())
+    assert frozen(tmp_path, None, MINIATURE_SUITE) == miniature
+
+
+def test_nothing_of_the_default_leaks_into_another_configuration(tmp_path: Path) -> None:
+    assert frozen(tmp_path, TINY, TINY_SUITE) == yaml.safe_load(TINY.read_text())
 
 
 def test_single_values_are_set_on_the_command_line(tmp_path: Path) -> None:
-    renamed = effective(planned(tmp_path, None, "--config", "name=renamed"))
-    assert renamed == yaml.safe_load((ROOT / "config" / "miniature.yaml").read_text()) | {"name": "renamed"}
-    sharded = effective(planned(tmp_path, TINY, "--config", "shards=3"))
+    miniature = yaml.safe_load((ROOT / "config" / "miniature.yaml").read_text())
+    renamed = MINIATURE_SUITE.replace("miniature", "renamed")
+    assert frozen(tmp_path / "renamed", None, renamed, "--config", "name=renamed") == miniature | {
+        "name": "renamed"
+    }
+    sharded = frozen(tmp_path / "sharded", TINY, TINY_SUITE, "--config", "shards=3")
     assert sharded == yaml.safe_load(TINY.read_text()) | {"shards": 3}
+
+
+def test_a_dry_run_freezes_nothing_and_says_what_has_changed(tmp_path: Path) -> None:
+    planned(tmp_path, TINY)
+    assert not (tmp_path / "results").exists()
+    before = frozen(tmp_path, TINY, TINY_SUITE)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(TINY.read_text().replace("max_tokens: 48, entropy", "max_tokens: 20, entropy"))
+    shown = snakemake(tmp_path, changed, "--dry-run", "--cores", "1").stdout
+    assert "the configuration is another since the last run: evaluation.max_tokens was 48, is 20" in shown
+    assert json.loads((tmp_path / "results" / "tiny" / "experiment.json").read_text()) == before
+    assert frozen(tmp_path, changed, "results/tiny/suites/brackets.jsonl")["evaluation"]["max_tokens"] == 20
+
+
+# --- wild names and texts -------------------------------------------------------------------------
+
+WILD = st.text(
+    st.sampled_from("{}[]()<>$`'\"\\!#%&*?;|~=:, \n\tabcseed0129\u00e9\u4e2d\U0001f600"),
+    min_size=1,
+    max_size=24,
+)
+PIECES = st.lists(
+    st.sampled_from(("{answer}", "{seed}", "{42}", "{{x}}", "{wildcards.seed}", "{log}", "$HOME", "%s", "--"))
+    | WILD,
+    min_size=1,
+    max_size=4,
+).map("".join)
+FILES = PIECES.map(lambda name: name.replace("\n", "").strip(" .") or "{}")
+
+
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@given(
+    st.fixed_dictionaries({"system": PIECES, "instruction": PIECES}),
+    PIECES,
+    st.lists(FILES, min_size=4, max_size=4),
+)
+def test_any_text_and_any_file_name_reaches_its_command(
+    tmp_path_factory: pytest.TempPathFactory, prompt: dict[str, str], field: str, names: list[str]
+) -> None:
+    directory = tmp_path_factory.mktemp("wild")
+    rows, suite, template, model = (f"{k}{name}" for k, name in enumerate(names))
+    (directory / f"{rows}.jsonl").write_text("{}\n")
+    (directory / f"{suite}.jsonl").write_text("{}\n")
+    (directory / f"{template}.jinja").write_text("{{ messages }}")
+    (directory / model).mkdir()
+    (directory / model / "config.json").write_text("{}")
+    document = yaml.safe_load(TINY.read_text())
+    for key in ("domains", "teacher", "sampling", "shards", "grpo"):
+        del document[key]
+    document |= {
+        "student": str(directory / model),
+        "prompt": {**prompt, "chat_template": f"{template}.jinja", "thought": [f"<{field}>", f"</{field}>"]},
+        "extraction": "pattern",
+        "extraction_pattern": f"({re.escape(field)})",
+        "trajectories": {"files": [f"{rows}.jsonl"], "fields": {"question": f"q{field}"}},
+        "suites": {"gsm8k": {"file": f"{suite}.jsonl"}},
+    }
+    (directory / "wild.json").write_text(json.dumps(document, ensure_ascii=False))
+    jobs = planned(directory, directory / "wild.json")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(directory)
+        check_wild(jobs, read(directory / "wild.json"), Path(f"{rows}.jsonl"), directory / model)
+
+
+def check_wild(jobs: list[Job], experiment: config.Experiment, rows: Path, model: Path) -> None:
+    """Every job gets the names and texts of the configuration, unchanged."""
+    seen = set()
+    for job in jobs:
+        words = shlex.split(job.command.removesuffix(job.command[job.command.rindex(" 2>&1 ") :]))
+        options = cli._parser().parse_args([word for word in words if word != "HF_HUB_OFFLINE=0"][1:])
+        if job.rule == "import_trajectories":
+            assert options.files == [rows]
+            assert cli.section_from(options, config.ImportSettings) == experiment.importing
+        elif job.rule == "suite":
+            assert cli.section_from(options, config.Suite).file == experiment.suites["gsm8k"].file
+        elif job.rule == "verify":
+            assert cli.section_from(options, config.VerdictSettings) == experiment.verdicts
+        elif job.rule in ("sft", "evaluate"):
+            assert options.model in (model, Path("results", "tiny", job_model(job)))
+            assert cli.section_from(options, config.Prompt) == experiment.prompt
+        seen.add(job.rule)
+    assert {"import_trajectories", "suite", "verify", "sft", "evaluate"} <= seen
+
+
+def job_model(job: Job) -> str:
+    """The trained model that a job evaluates."""
+    wildcards = dict(pair.split("=") for pair in job.wildcards.split(", "))
+    return f"{wildcards['model']}/seed-{wildcards['seed']}/model" if "model" in wildcards else ""
 
 
 # --- resources ----------------------------------------------------------------------------------
@@ -316,6 +408,9 @@ def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
     assert "-t 60" in asked
     assert "--gpus=2" in asked
     assert str(BIN) in asked
+    # A job that starts late reads what was frozen, and not the file as it is then.
+    assert f"--configfiles {tmp_path}/results/tiny/experiment.json " in asked
+    assert str(TINY) not in asked
 
 
 # --- what is refused while the Snakefile is parsed ------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from flow import BIN, TINY, TWO_DOMAINS, command, environment, planned, prepare, snakemake
+from flow import BIN, ROOT, TINY, TWO_DOMAINS, command, environment, planned, prepare, snakemake
 
 from glow.experiment import read
 from glow.files.jsonl import read_jsonl
@@ -116,8 +116,8 @@ def test_each_job_has_a_log_and_a_benchmark(finished: Finished) -> None:
     assert jobs["sft"] == 6
     assert jobs["grpo"] == 7
     assert jobs["evaluate"] == 14
-    logs = [file for file in (finished.results / "logs").rglob("*.log") if "experiment" not in file.name]
-    assert len(logs) == sum(jobs.values()) - 1
+    logs = list((finished.results / "logs").rglob("*.log"))
+    assert len(logs) == sum(jobs.values())
     assert all(file.read_text().strip() for file in logs)
 
 
@@ -141,6 +141,20 @@ def without(path: Path) -> Iterator[None]:
         aside.rename(path)
 
 
+ARMS = """arms:
+  positive: {trajectories: positive, objective: plain}
+  negative: {trajectories: negative, objective: plain}
+  mixed: {trajectories: mixed, objective: plain}
+  all: {trajectories: all, objective: plain}
+  glow: {trajectories: all, objective: glow}
+  glow_released: {trajectories: all, objective: glow_released}
+  another: {trajectories: mixed, objective: glow}
+"""
+OBJECTIVES = """objectives:
+  plain: {{objective: plain}}
+  glow: {{objective: glow, {}}}
+  glow_released: {{objective: glow, clamp: [0.5, 5.0]}}
+"""
 LAST = {"tables": 1, "figures": 1, "report": 1}
 
 
@@ -171,7 +185,6 @@ LAST = {"tables": 1, "figures": 1, "report": 1}
         ("suites/brackets.jsonl",
          {"suite": 1, "problems": 1, "generate": 2, "contamination": 1, "verify": 1, "arms": 1, "sft": 6,
           "grpo": 7, "evaluate": 14, **LAST}),
-        ("experiment.json", {"experiment": 1, **LAST}),
     ],
 )  # fmt: skip
 def test_a_deleted_result_is_made_again_with_what_depends_on_it(
@@ -182,20 +195,56 @@ def test_a_deleted_result_is_made_again_with_what_depends_on_it(
     assert Counter(job.rule for job in jobs) == again
 
 
-def test_a_changed_setting_runs_what_depends_on_it(finished: Finished, tmp_path: Path) -> None:
+TRAINED = {"sft": 6, "grpo": 7, "evaluate": 13, **LAST}
+OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
+
+
+@pytest.mark.parametrize(
+    ("found", "put", "again"),
+    [
+        ("seeds: [0]", "seeds: [0, 1]", {"arms": 1, **TRAINED, "evaluate": 14}),
+        ("sft:\n", ARMS + "sft:\n", {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}),
+        ("sft:\n", OBJECTIVES.format("alpha: 2.0") + "sft:\n", OF_ONE_ARM),
+        ("sft:\n", OBJECTIVES.format("alpha: 1.0") + "sft:\n", LAST),
+        ("sft:\n", "extraction: lenient\nsft:\n",
+         {"verify": 1, "arms": 1, **TRAINED, "evaluate": 14}),
+        ("sft:\n", "contamination: {threshold: 0.5}\nsft:\n", {"contamination": 1, **LAST}),
+        ("entropy_samples: 8", "entropy_samples: 9", {"evaluate": 14, **LAST}),
+        ("steps: 2\n", "steps: 3\n", {"grpo": 7, "evaluate": 7, **LAST}),
+        ("checkpoints: 2", "checkpoints: 3", LAST),
+        ("gradient_checkpointing: false", "gradient_checkpointing: true", LAST),
+        ("max_tokens: 48, entropy", "max_tokens: 48, batch_size: 7, entropy", LAST),
+        ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
+        ("# The smallest", "# A remark: the smallest", {}),
+    ],
+    ids=["seed", "arm", "alpha", "alpha as it was", "extraction", "threshold", "entropy", "steps of GRPO",
+         "checkpoints", "recomputing", "batch of evaluation", "batch of sampling", "comment"],
+)  # fmt: skip
+def test_what_a_change_of_the_configuration_runs_again(
+    finished: Finished, tmp_path: Path, found: str, put: str, again: dict[str, int]
+) -> None:
+    """What changes no number makes no number again: the last three stages show the configuration."""
     changed = tmp_path / "changed.yaml"
     text = TINY.read_text()
-    changed.write_text(text.replace("entropy_samples: 8", "entropy_samples: 9"))
-    assert changed.read_text() != text
-    jobs = Counter(job.rule for job in planned(finished.directory, changed))
-    assert jobs == {"experiment": 1, "evaluate": 14, **LAST}
+    assert found in text
+    changed.write_text(text.replace(found, put, 1))
+    assert Counter(job.rule for job in planned(finished.directory, changed)) == again
 
 
-def test_a_changed_threshold_trains_nothing_again(finished: Finished, tmp_path: Path) -> None:
-    changed = tmp_path / "changed.yaml"
-    changed.write_text(TINY.read_text() + "\ncontamination: {threshold: 0.5}\n")
-    jobs = Counter(job.rule for job in planned(finished.directory, changed))
-    assert jobs == {"experiment": 1, "contamination": 1, **LAST}
+def test_a_change_of_a_rules_command_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:
+    """glow of another version, with other words in a shell line: results are as good as they were."""
+    for name in ("Snakefile", "workflow", "profiles", "config", "pyproject.toml"):
+        copied = tmp_path / "glow" / name
+        copied.parent.mkdir(exist_ok=True)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copied)
+    for file in (tmp_path / "glow" / "workflow" / "rules").glob("*.smk"):
+        file.write_text(file.read_text().replace("2>&1 | tee {log}", "2>&1  | tee {log}"))
+    shown = subprocess.run(
+        [BIN / "snakemake", "--dry-run", "--cores", "1", "--snakefile", tmp_path / "glow" / "Snakefile",
+         "--configfile", TINY],
+        cwd=finished.directory, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert NOTHING in shown.stdout + shown.stderr
 
 
 def test_a_table_made_again_is_the_same(finished: Finished) -> None:

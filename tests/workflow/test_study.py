@@ -9,9 +9,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from flow import TINY
-from study import Study, local_rows, one_of, options
+from study import Study, depends_on, one_of, options, read_from
 
-from glow.config import Prompt, Suite
+from glow.config import Prompt, Sft, Suite
 from glow.experiment import load, read
 
 
@@ -58,4 +58,24 @@ def test_options_and_constraints() -> None:
     )
     assert re.fullmatch(one_of(["a.b", "c"]), "a.b")
     assert not re.fullmatch(one_of(["a.b", "c"]), "axb")
-    assert local_rows(Suite(families=["boolean"])) == []
+    assert read_from(Suite(families=["boolean"])) == [Suite(families=["boolean"])]
+
+
+def test_what_a_result_depends_on(tmp_path: Path) -> None:
+    file = tmp_path / "{rows}.jsonl"
+    file.write_text("1\n")
+    suite = Suite(task="gsm8k", file=file)
+    assert read_from(suite) == [suite, file]
+    before = depends_on(*read_from(suite), "name")
+    assert depends_on(*read_from(suite), "name") == before
+    file.write_text("12\n")
+    assert depends_on(*read_from(suite), "name") != before
+    assert depends_on(Sft(checkpoints=1)) == depends_on(Sft(checkpoints=2))
+    assert depends_on(Sft(epochs=1)) != depends_on(Sft(epochs=2))
+
+
+def test_a_folder_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = depends_on(tmp_path)
+    (tmp_path / "model.safetensors").write_text("weights")
+    assert depends_on(tmp_path) != before

@@ -20,7 +20,7 @@ rule arms:
         gpu=0,
     params:
         directory=lambda wildcards, output: str(Path(output[0]).parent),
-        flags=options(experiment.selection),
+        settings=lambda wildcards: depends_on(experiment.arm_selection(int(wildcards.seed))),
+        flags=lambda wildcards, resources: options(experiment.arm_selection(int(wildcards.seed))),
     shell:
-        "glow arms --verdicts {input.verdicts} --output {params.directory} --seed {wildcards.seed}"
-        " {params.flags} 2>&1 | tee {log}"
+        "glow arms --verdicts {input.verdicts} --output {params.directory} {params.flags} 2>&1 | tee {log}"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from glow.errors import UserError
 from glow.experiment import load
+from glow.files.frozen import changes, freeze, frozen_file
 from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: it serves the rules alone.
-from study import Study, local_rows, one_of, options
+from study import Study, depends_on, one_of, options, read_from
 
 
 def load_experiment():
@@ -28,6 +29,16 @@ experiment = load_experiment()
 study = Study(experiment)
 
 RESULTS, LOGS, BENCHMARKS = study.results, study.logs, study.benchmarks
+FROZEN = str(frozen_file(Path(RESULTS)))
+
+if workflow.is_main_process:
+    # Jobs that are started elsewhere (SLURM) read the frozen configuration, whatever becomes of the files
+    # that were given here.
+    workflow.config_settings.configfiles = [Path(FROZEN).absolute()]
+    workflow.config_settings.config_args = None
+    if changed := changes(Path(RESULTS), config):
+        print(f"{FROZEN}: the configuration is another since the last run: {changed}", file=sys.stderr)
+
 EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
@@ -60,7 +71,6 @@ def domain_data():
 def measured():
     """What tables, figures and report are made of; the last two run after the tables."""
     return [
-        rules.experiment.output[0],
         *expand(rules.contamination.output, domain=experiment.domain_names),
         *expand(rules.verify.output.verdicts, domain=experiment.domain_names),
         *expand(rules.arms.output, **EVERY_RUN),

@@ -24,7 +24,8 @@ rule contamination:
         gpu=0,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=options(experiment.contamination),
+        settings=lambda wildcards: depends_on(experiment.contamination, *experiment.suites),
+        flags=lambda wildcards, resources: options(experiment.contamination),
     shell:
         "glow contamination --training {input.training} --suites {input.suites} --output {params.directory}"
         " {params.flags} 2>&1 | tee {log}"

@@ -3,9 +3,8 @@
 
 rule evaluate:
     input:
-        model=lambda wildcards: study.trained_model(wildcards.model, wildcards.seed),
+        model=lambda wildcards: study.made(study.trained_model(wildcards.model, wildcards.seed)),
         suites=study.suite_files(),
-        template=template_files(experiment.prompt),
     output:
         scores=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/scores.json",
         samples=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",
@@ -23,7 +22,16 @@ rule evaluate:
         gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=options(experiment.prompt, experiment.verification, experiment.evaluation, study.trust("base")),
+        model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),
+        settings=lambda wildcards: depends_on(
+            experiment.evaluation_run(int(wildcards.seed)),
+            *experiment.suites,
+            *study.given(study.trained_model(wildcards.model, wildcards.seed)),
+            *template_files(experiment.prompt),
+        ),
+        flags=lambda wildcards, resources: options(
+            experiment.evaluation_run(int(wildcards.seed)), study.trust("base")
+        ),
     shell:
-        "glow evaluate --model {input.model:q} --suites {input.suites} --output {params.directory}"
-        " --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"
+        "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"
+        " {params.flags} 2>&1 | tee {log}"

@@ -3,7 +3,6 @@
 
 rule figures:
     input:
-        experiment=rules.experiment.output[0],
         tables=rules.tables.output,
     output:
         expand(
@@ -22,8 +21,9 @@ rule figures:
         runtime=60,
         gpu=0,
     params:
-        results=lambda wildcards, input: str(Path(input.experiment).parent),
+        results=lambda wildcards: RESULTS,
+        experiment=lambda wildcards: FROZEN,
     message:
         "figures of {params.results}"
     shell:
-        "glow figures {input.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow figures {params.experiment} --results {params.results} 2>&1 | tee {log}"

@@ -4,8 +4,9 @@
 rule grpo:
     input:
         problems=f"{RESULTS}/problems/{{domain}}/grpo.jsonl",
-        model=lambda wildcards: study.initialisation(wildcards.domain, wildcards.init, wildcards.seed),
-        template=template_files(experiment.prompt),
+        model=lambda wildcards: study.made(
+            study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
+        ),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),
@@ -22,11 +23,17 @@ rule grpo:
         gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=(
-            options(experiment.prompt, experiment.found_by, experiment.grpo, study.trust("base"))
-            if experiment.grpo
-            else ""
+        model=lambda wildcards, resources: study.initialisation(
+            wildcards.domain, wildcards.init, wildcards.seed
+        ),
+        settings=lambda wildcards: depends_on(
+            experiment.grpo_run(int(wildcards.seed)),
+            *study.given(study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)),
+            *template_files(experiment.prompt),
+        ),
+        flags=lambda wildcards, resources: options(
+            experiment.grpo_run(int(wildcards.seed)), study.trust("base")
         ),
     shell:
-        "glow grpo --problems {input.problems} --model {input.model:q} --output {params.directory}"
-        " --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"
+        "glow grpo --problems {input.problems} --model {params.model:q} --output {params.directory}"
+        " {params.flags} 2>&1 | tee {log}"

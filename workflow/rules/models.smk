@@ -20,7 +20,8 @@ rule pretrain:
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(study.models[wildcards.role].pretrain),
+        settings=lambda wildcards: depends_on(study.models[wildcards.role].pretrain),
+        flags=lambda wildcards, resources: options(study.models[wildcards.role].pretrain),
     shell:
         "glow pretrain --output {output} {params.flags} 2>&1 | tee {log}"
 
@@ -42,7 +43,8 @@ rule scratch:
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(study.models[wildcards.role].scratch),
+        settings=lambda wildcards: depends_on(study.models[wildcards.role].scratch),
+        flags=lambda wildcards, resources: options(study.models[wildcards.role].scratch),
     shell:
         "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee {log}"
 
@@ -62,6 +64,7 @@ rule fetch:
         runtime=240,
         gpu=0,
     params:
-        flags=lambda wildcards: options(study.models[wildcards.role].hub),
+        settings=lambda wildcards: depends_on(study.models[wildcards.role].hub),
+        flags=lambda wildcards, resources: options(study.models[wildcards.role].hub),
     shell:
         "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee {log}"

@@ -3,7 +3,6 @@
 
 rule import_trajectories:
     input:
-        files=experiment.trajectories.files,
         suites=study.suite_files(),
     output:
         trajectories=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz",
@@ -19,9 +18,9 @@ rule import_trajectories:
         runtime=60,
         gpu=0,
     params:
-        limit=f"--limit {experiment.trajectories.limit}" if experiment.trajectories.limit else "",
-        grpo=experiment.trajectories.grpo,
-        flags=options(experiment.trajectories.fields),
+        files=lambda wildcards, resources: experiment.trajectories.files,
+        settings=lambda wildcards: depends_on(experiment.importing, *experiment.trajectories.files),
+        flags=lambda wildcards, resources: options(experiment.importing),
     shell:
-        "glow import --files {input.files:q} --suites {input.suites} --output {output.trajectories}"
-        " --grpo-output {output.grpo} --grpo {params.grpo} {params.limit} {params.flags} 2>&1 | tee {log}"
+        "glow import --files {params.files:q} --suites {input.suites} --output {output.trajectories}"
+        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee {log}"

@@ -4,7 +4,6 @@
 rule problems:
     input:
         suites=study.suite_files(),
-        file=lambda wildcards: experiment.domains[wildcards.domain].problems.file or [],
     output:
         train=f"{RESULTS}/problems/{{domain}}/train.jsonl",
         train_manifest=f"{RESULTS}/problems/{{domain}}/train.jsonl.manifest.json",
@@ -19,7 +18,8 @@ rule problems:
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(experiment.domains[wildcards.domain].problems),
+        settings=lambda wildcards: depends_on(*read_from(experiment.domains[wildcards.domain].problems)),
+        flags=lambda wildcards, resources: options(experiment.domains[wildcards.domain].problems),
     shell:
         "HF_HUB_OFFLINE=0 glow problems --suites {input.suites} --output {output.train}"
         " --grpo-output {output.grpo} {params.flags} 2>&1 | tee {log}"

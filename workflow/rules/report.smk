@@ -3,7 +3,6 @@
 
 rule report:
     input:
-        experiment=rules.experiment.output[0],
         tables=rules.tables.output,
         figures=rules.figures.output,
     output:
@@ -19,8 +18,9 @@ rule report:
         runtime=60,
         gpu=0,
     params:
-        results=lambda wildcards, input: str(Path(input.experiment).parent),
+        results=lambda wildcards: RESULTS,
+        experiment=lambda wildcards: FROZEN,
     message:
         "report of {params.results}"
     shell:
-        "glow report {input.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow report {params.experiment} --results {params.results} 2>&1 | tee {log}"

@@ -5,9 +5,7 @@ rule sft:
     input:
         data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
-        model=study.model_path("base"),
-        template=template_files(experiment.prompt),
-        objective=lambda wildcards: study.objective_files(wildcards.arm),
+        model=study.made(study.model_path("base")),
         # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
@@ -26,9 +24,16 @@ rule sft:
         gpu=study.at_scale("base", 0, 1),
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        flags=lambda wildcards: options(
-            experiment.prompt, study.objective(wildcards.arm), experiment.sft, study.trust("base")
+        model=lambda wildcards, resources: study.model_path("base"),
+        settings=lambda wildcards: depends_on(
+            experiment.sft_run(wildcards.arm, int(wildcards.seed)),
+            *study.given(study.model_path("base")),
+            *template_files(experiment.prompt),
+            *study.objective_files(wildcards.arm),
+        ),
+        flags=lambda wildcards, resources: options(
+            experiment.sft_run(wildcards.arm, int(wildcards.seed)), study.trust("base")
         ),
     shell:
-        "glow sft --data {input.data} --all {input.everything} --model {input.model:q}"
-        " --output {params.directory} --seed {wildcards.seed} {params.flags} 2>&1 | tee {log}"
+        "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"
+        " --output {params.directory} {params.flags} 2>&1 | tee {log}"

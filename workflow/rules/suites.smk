@@ -2,8 +2,6 @@
 
 
 rule suite:
-    input:
-        lambda wildcards: local_rows(experiment.suites[wildcards.suite]),
     output:
         problems=f"{RESULTS}/suites/{{suite}}.jsonl",
         manifest=f"{RESULTS}/suites/{{suite}}.jsonl.manifest.json",
@@ -17,7 +15,8 @@ rule suite:
         runtime=60,
         gpu=0,
     params:
-        flags=lambda wildcards: options(experiment.suites[wildcards.suite]),
+        settings=lambda wildcards: depends_on(*read_from(experiment.suites[wildcards.suite])),
+        flags=lambda wildcards, resources: options(experiment.suites[wildcards.suite]),
     shell:
         "HF_HUB_OFFLINE=0 glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
         " 2>&1 | tee {log}"

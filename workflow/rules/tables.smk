@@ -3,9 +3,7 @@
 
 rule tables:
     input:
-        experiment=rules.experiment.output[0],
         results=measured(),
-        reported=experiment.reported or [],
     output:
         expand(f"{RESULTS}/tables/{{table}}.{{suffix}}", table=table_names(experiment), suffix=TABLE_SUFFIXES),
         tables=f"{RESULTS}/tables/tables.json",
@@ -22,8 +20,12 @@ rule tables:
         runtime=60,
         gpu=0,
     params:
-        results=lambda wildcards, input: str(Path(input.experiment).parent),
+        results=lambda wildcards: RESULTS,
+        experiment=lambda wildcards: FROZEN,
+        settings=lambda wildcards: depends_on(
+            json.dumps(config, sort_keys=True), *([experiment.reported] if experiment.reported else [])
+        ),
     message:
         "tables of {params.results}"
     shell:
-        "glow tables {input.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow tables {params.experiment} --results {params.results} 2>&1 | tee {log}"

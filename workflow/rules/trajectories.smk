@@ -4,8 +4,7 @@
 rule generate:
     input:
         problems=rules.problems.output.train,
-        model=study.model_path("teacher"),
-        template=template_files(experiment.asked_of_teacher),
+        model=study.made(study.model_path("teacher")),
     output:
         trajectories=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz.manifest.json",
@@ -19,8 +18,14 @@ rule generate:
         runtime=study.at_scale("teacher", 60, 1440),
         gpu=study.at_scale("teacher", 0, 1),
     params:
+        model=lambda wildcards, resources: study.model_path("teacher"),
         shards=experiment.shards,
-        flags=options(experiment.asked_of_teacher, experiment.sampling, study.trust("teacher")),
+        settings=lambda wildcards: depends_on(
+            experiment.generation,
+            *study.given(study.model_path("teacher")),
+            *template_files(experiment.asked_of_teacher),
+        ),
+        flags=lambda wildcards, resources: options(experiment.generation, study.trust("teacher")),
     shell:
-        "glow generate --problems {input.problems} --model {input.model:q} --output {output.trajectories}"
+        "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
         " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee {log}"

@@ -17,8 +17,8 @@ rule verify:
         runtime=240,
         gpu=0,
     params:
-        flags=options(experiment.verification),
-        thought=experiment.asked_of_teacher.thought,
+        settings=lambda wildcards: depends_on(experiment.verdicts),
+        flags=lambda wildcards, resources: options(experiment.verdicts),
     shell:
-        "glow verify --input {input} --output {output.verdicts} --answer-type-field answer_type"
-        " --workers {threads} {params.flags} --thought {params.thought:q} 2>&1 | tee {log}"
+        "glow verify --input {input} --output {output.verdicts} --workers {threads} {params.flags}"
+        " 2>&1 | tee {log}"

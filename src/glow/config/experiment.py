@@ -29,6 +29,15 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.section import Section, existing, existing_folder, message, unknown
+from glow.config.stages import (
+    ArmSettings,
+    EvaluationSettings,
+    GenerateSettings,
+    GrpoSettings,
+    ImportSettings,
+    SftSettings,
+    VerdictSettings,
+)
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
 from glow.errors import UserError
 
@@ -160,6 +169,50 @@ class Experiment(Section):
     def found_by(self) -> Extraction:
         """Where the answers of responses are found, in every stage."""
         return Extraction(extraction=self.extraction, extraction_pattern=self.extraction_pattern)
+
+    # --- what each stage is told ------------------------------------------------------------------
+
+    @property
+    def generation(self) -> GenerateSettings:
+        """Settings of the teacher's trajectories; there must be a teacher."""
+        assert self.sampling is not None
+        return GenerateSettings(prompt=self.asked_of_teacher, sampling=self.sampling)
+
+    @property
+    def importing(self) -> ImportSettings:
+        """Settings of reading the user's own trajectories, which there must be."""
+        assert self.trajectories is not None
+        own = self.trajectories
+        return ImportSettings(fields=own.fields, limit=own.limit, grpo=own.grpo)
+
+    @property
+    def verdicts(self) -> VerdictSettings:
+        """Settings of judging trajectories."""
+        return VerdictSettings(
+            verification=self.verification,
+            thought=self.asked_of_teacher.thought,
+            answer_type_field="answer_type",
+        )
+
+    def arm_selection(self, seed: int) -> ArmSettings:
+        """Settings of drawing one replicate's selections."""
+        return ArmSettings(selection=self.selection, seed=seed)
+
+    def sft_run(self, arm: str, seed: int) -> SftSettings:
+        """Settings of one run of SFT."""
+        objective = self.objectives[self.arms[arm].objective]
+        return SftSettings(prompt=self.prompt, objective=objective, sft=self.sft, seed=seed)
+
+    def grpo_run(self, seed: int) -> GrpoSettings:
+        """Settings of one run of GRPO, which the experiment must have."""
+        assert self.grpo is not None
+        return GrpoSettings(prompt=self.prompt, extraction=self.found_by, grpo=self.grpo, seed=seed)
+
+    def evaluation_run(self, seed: int) -> EvaluationSettings:
+        """Settings of one evaluation."""
+        return EvaluationSettings(
+            prompt=self.prompt, verification=self.verification, evaluation=self.evaluation, seed=seed
+        )
 
 
 def read_document(path: Path, *overlays: Path) -> tuple[Any, str]:

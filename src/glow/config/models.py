@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from glow.config.section import Section, distinct_families
+from glow.config.section import Neutral, Section, distinct_families
 
 EngineName = Literal["transformers", "vllm"]
 
@@ -154,4 +154,6 @@ class Decoding(Section):
     temperature: float = Field(1.0, description="softmax temperature (0: greedy)", ge=0)
     top_p: float = Field(1.0, description="nucleus mass", gt=0, le=1)
     max_tokens: int = Field(description="longest response in tokens", gt=0)
-    batch_size: int = Field(256, description="sequences decoded together (transformers engine)", gt=0)
+    batch_size: Neutral[int] = Field(
+        256, description="sequences decoded together (transformers engine)", gt=0
+    )

@@ -2,17 +2,36 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from glow.errors import abbreviated
 
 
+class _Neutral:
+    """The mark of `Neutral`."""
+
+
+Value = TypeVar("Value")
+Neutral = Annotated[Value, _Neutral()]
+"""A setting that changes how a result is made, and no number in it: to change it makes nothing again."""
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings on which numbers depend, as JSON: all but the neutral ones."""
+        decisive: dict[str, Any] = self.model_dump(mode="json")
+        for key, field in type(self).model_fields.items():
+            if any(isinstance(mark, _Neutral) for mark in field.metadata):
+                del decisive[key]
+            elif key in decisive and isinstance(inner := getattr(self, key), Section):
+                decisive[key] = inner.decisive()
+        return decisive
 
 
 def distinct_families(families: list[str] | None) -> list[str] | None:

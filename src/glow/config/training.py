@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from glow.config.data import Leniency, SelectionName
-from glow.config.section import Section
+from glow.config.section import Neutral, Section
 
 
 class ObjectiveChoice(Section):
@@ -61,8 +61,8 @@ class Sft(Section):
         0.01, description="largest share of trajectories that drop leaves out", ge=0, le=1
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="training precision")
-    gradient_checkpointing: bool = Field(True, description="recompute activations")
-    checkpoints: int = Field(4, description="resume points over the run (0: none)", ge=0)
+    gradient_checkpointing: Neutral[bool] = Field(True, description="recompute activations")
+    checkpoints: Neutral[int] = Field(4, description="resume points over the run (0: none)", ge=0)
 
 
 class Grpo(Section):
@@ -87,9 +87,9 @@ class Grpo(Section):
         1.0, description="deadline of the verdict on one rollout, in seconds", gt=0
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="training precision")
-    gradient_checkpointing: bool = Field(True, description="recompute activations")
+    gradient_checkpointing: Neutral[bool] = Field(True, description="recompute activations")
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")
-    checkpoints: int = Field(2, description="resume points over the run (0: none)", ge=0)
+    checkpoints: Neutral[int] = Field(2, description="resume points over the run (0: none)", ge=0)
 
 
 DEFAULT_OBJECTIVES = {

@@ -61,10 +61,9 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
     mine = read_problems(problems)[shard::shards]
     wanted = [(problem, index) for problem in mine for index in range(settings.sampling.samples)]
     noted = settings.model_dump() | {"shard": shard, "shards": shards}
-    # A response depends neither on the batch that it is sampled in nor on how many others are asked for.
-    leave_out = ("sampling.batch_size", "sampling.samples")
+    # A response does not depend on how many others are asked for.
     inputs = [problems, model, *template_files(settings.prompt)]
-    identity = run_identity(settings.model_dump(mode="json"), inputs, leave_out)
+    identity = run_identity(settings.decisive(), inputs, leave_out=["sampling.samples"])
     with _partial(output, identity) as partial:
         run = _sample_missing(wanted, partial, model, settings, trust_remote_code)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]

@@ -96,8 +96,8 @@ def train(
     arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
     inputs = [problems, model, *template_files(settings.prompt)]
     # Without the number of steps: the rate is constant, and the prompts of a longer run begin with these.
-    leave_out = ("grpo.steps", "grpo.checkpoints", "grpo.gradient_checkpointing")
-    resume_from = resume_point(checkpoints, run_identity(noted, inputs, leave_out), grpo.steps)
+    identity = run_identity(settings.decisive(), inputs, leave_out=["grpo.steps"])
+    resume_from = resume_point(checkpoints, identity, grpo.steps)
     # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
     policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:

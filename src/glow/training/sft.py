@@ -70,10 +70,11 @@ def fine_tune(
     trainer = _trainer(rows, model, checkpoints, settings, trust_remote_code)
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
     _set_length(trainer.args, steps, settings.sft)
-    noted = settings.model_dump(mode="json") | {"objective": objective.identity, "steps": steps}
-    inputs = [data, model, *template_files(settings.prompt)]
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
-    stage = run_identity(noted, inputs, leave_out=("sft.checkpoints", "sft.gradient_checkpointing"))
+    of_run = {"objective": objective.identity, "steps": steps}
+    noted = settings.model_dump(mode="json") | of_run
+    inputs = [data, model, *template_files(settings.prompt)]
+    stage = run_identity(settings.decisive() | of_run, inputs)
     resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     save_model(trainer, output / "model")

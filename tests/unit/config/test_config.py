@@ -335,3 +335,14 @@ def test_own_trajectories_stand_in_place_of_domains(tmp_path: Path) -> None:
     assert experiment.grpo_problems("mine") == 0
     document["trajectories"]["files"] = [str(tmp_path / "none.jsonl")]
     assert "none.jsonl': no such file" in refusal(document)
+
+
+def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
+    own = config.GrpoSettings(seed=1, grpo=config.Grpo(steps=2, max_tokens=4))
+    everything = own.model_dump(mode="json")
+    for key in ("checkpoints", "gradient_checkpointing"):
+        del everything["grpo"][key]
+    assert own.decisive() == everything
+    decoded = config.Evaluation(max_tokens=4, batch_size=7)
+    assert decoded.decisive() == config.Evaluation(max_tokens=4, batch_size=8).decisive()
+    assert "batch_size" in config.Sft().decisive()
