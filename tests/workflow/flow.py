@@ -1,11 +1,18 @@
 """Running the workflow in a directory of its own, as a user would from a shell."""
 
+import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from glow import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
@@ -81,3 +88,18 @@ def _jobs(shown: str) -> list[Job]:
         assert name is not None, block
         jobs.append(Job(name[1], command=shell[1].rstrip("\n") if shell else "", **facts))
     return jobs
+
+
+def parsed(job: Job) -> argparse.Namespace:
+    """What glow takes a job's command for."""
+    words = shlex.split(job.command.rpartition(" 2>&1 ")[0])
+    program, *arguments = [word for word in words if word != "HF_HUB_OFFLINE=0"]
+    assert program == "glow"
+    return cli._parser().parse_args(arguments)
+
+
+def write(directory: Path, document: dict[str, Any], name: str = "changed.yaml") -> Path:
+    """Write a configuration file, and say where it is."""
+    file = directory / name
+    file.write_text(yaml.safe_dump(document))
+    return file

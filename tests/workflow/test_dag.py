@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import stat
 from collections import Counter
 from collections.abc import Callable
@@ -13,9 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, planned, prepare, snakemake
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, parsed, planned, prepare, snakemake, write
 
 from glow import cli, config
 from glow.errors import UserError
@@ -97,19 +94,14 @@ def test_every_shipped_configuration_plans_every_result(shipped_file: Path, plan
 
 def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) -> None:
     for job in plan(shipped_file):
-        words = shlex.split(job.command.split(" 2>&1 ")[0])
-        words = [word for word in words if not word.startswith("HF_HUB_OFFLINE=")]
-        assert words[0] == "glow"
-        parsed = cli._parser().parse_args(words[1:])
-        assert parsed.stage.name == job.rule.removesuffix("_trajectories")
+        assert parsed(job).stage.name == job.rule.removesuffix("_trajectories")
 
 
 def test_the_marks_of_a_thought_reach_the_verdicts(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text('prompt: {thought: ["<begin of thought>", "<end of thought>"]}\n')
     (job,) = [job for job in planned(tmp_path / "run", (TINY, overlay)) if job.rule == "verify"]
-    options = cli._parser().parse_args(shlex.split(job.command.split(" 2>&1 ")[0])[1:])
-    assert options.thought == ["<begin of thought>", "<end of thought>"]
+    assert parsed(job).thought == ["<begin of thought>", "<end of thought>"]
 
 
 def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path) -> None:
@@ -130,9 +122,7 @@ def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path)
     seen: dict[str, set[tuple[bool, str, str]]] = {}
     for job in planned(tmp_path / "run", (tmp_path / "base.yaml", overlay)):
         if job.rule in ("generate", "sft", "grpo", "evaluate", "fetch"):
-            options = cli._parser().parse_args(
-                shlex.split(job.command.split(" 2>&1 ")[0].removeprefix("HF_HUB_OFFLINE=0 "))[1:]
-            )
+            options = parsed(job)
             prompt = cli.section_from(options, config.Prompt) if job.rule != "fetch" else config.Prompt()
             words = (options.trust_remote_code, str(prompt.chat_template), str(prompt.chat_template_kwargs))
             seen.setdefault(job.rule, set()).add(words)
@@ -148,13 +138,13 @@ def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path)
 
 def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
     experiment = read(TINY)
-    parsed = {}
-    for job in plan(TINY):
-        if job.rule in ("sft", "grpo", "evaluate", "generate"):
-            words = shlex.split(job.command.split(" 2>&1 ")[0])[1:]
-            parsed[job.rule, job.wildcards] = cli._parser().parse_args(words)
+    given = {
+        (job.rule, job.wildcards): parsed(job)
+        for job in plan(TINY)
+        if job.rule in ("sft", "grpo", "evaluate", "generate")
+    }
     arms = {dict(pair.split("=") for pair in wildcards.split(", "))["arm"]: options
-            for (rule, wildcards), options in parsed.items() if rule == "sft"}  # fmt: skip
+            for (rule, wildcards), options in given.items() if rule == "sft"}  # fmt: skip
     assert set(arms) == set(experiment.arms)
     for name, options in arms.items():
         assert cli.section_from(options, config.Sft) == experiment.sft
@@ -164,7 +154,7 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
         )
         assert options.data.name == f"{experiment.arms[name].trajectories}.jsonl"
         assert options.all_data.name == "all.jsonl"
-    evaluations = [options for (rule, _), options in parsed.items() if rule == "evaluate"]
+    evaluations = [options for (rule, _), options in given.items() if rule == "evaluate"]
     assert {cli.section_from(options, config.Evaluation) for options in evaluations} == {
         experiment.evaluation
     }
@@ -180,7 +170,7 @@ def test_nothing_is_trained_before_its_data_is_compared_with_the_suites(tmp_path
         for job in planned(tmp_path, TINY, "--nolock", f"results/tiny/{result}")
         if job.rule == "contamination"
     ]
-    options = cli._parser().parse_args(shlex.split(check.command.split(" 2>&1 ")[0])[1:])
+    options = parsed(check)
     assert cli.section_from(options, config.Contamination) == read(TINY).contamination
     assert [str(path.relative_to("results/tiny")) for path in options.training] == [
         *(f"trajectories/logic/shard-{shard}.jsonl.gz" for shard in range(2)),
@@ -231,12 +221,6 @@ def frozen(directory: Path, file: Path | None, suite: str, *options: str) -> dic
     return json.loads(written.read_text())
 
 
-def write(directory: Path, document: dict[str, Any], name: str = "changed.yaml") -> Path:
-    file = directory / name
-    file.write_text(yaml.safe_dump(document))
-    return file
-
-
 MINIATURE_SUITE, TINY_SUITE = "results/miniature/suites/logic.jsonl", "results/tiny/suites/boolean.jsonl"
 
 
@@ -269,82 +253,6 @@ def test_a_dry_run_freezes_nothing_and_says_what_has_changed(tmp_path: Path) -> 
     assert "the configuration is another since the last run: evaluation.max_tokens was 48, is 20" in shown
     assert json.loads((tmp_path / "results" / "tiny" / "experiment.json").read_text()) == before
     assert frozen(tmp_path, changed, "results/tiny/suites/brackets.jsonl")["evaluation"]["max_tokens"] == 20
-
-
-# --- wild names and texts -------------------------------------------------------------------------
-
-WILD = st.text(
-    st.sampled_from("{}[]()<>$`'\"\\!#%&*?;|~=:, \n\tabcseed0129\u00e9\u4e2d\U0001f600"),
-    min_size=1,
-    max_size=24,
-)
-PIECES = st.lists(
-    st.sampled_from(("{answer}", "{seed}", "{42}", "{{x}}", "{wildcards.seed}", "{log}", "$HOME", "%s", "--"))
-    | WILD,
-    min_size=1,
-    max_size=4,
-).map("".join)
-FILES = PIECES.map(lambda name: name.replace("\n", "").strip(" .") or "{}")
-
-
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])
-@given(
-    st.fixed_dictionaries({"system": PIECES, "instruction": PIECES}),
-    PIECES,
-    st.lists(FILES, min_size=4, max_size=4),
-)
-def test_any_text_and_any_file_name_reaches_its_command(
-    tmp_path_factory: pytest.TempPathFactory, prompt: dict[str, str], field: str, names: list[str]
-) -> None:
-    directory = tmp_path_factory.mktemp("wild")
-    rows, suite, template, model = (f"{k}{name}" for k, name in enumerate(names))
-    (directory / f"{rows}.jsonl").write_text("{}\n")
-    (directory / f"{suite}.jsonl").write_text("{}\n")
-    (directory / f"{template}.jinja").write_text("{{ messages }}")
-    (directory / model).mkdir()
-    (directory / model / "config.json").write_text("{}")
-    document = yaml.safe_load(TINY.read_text())
-    for key in ("domains", "teacher", "sampling", "shards", "grpo"):
-        del document[key]
-    document |= {
-        "student": str(directory / model),
-        "prompt": {**prompt, "chat_template": f"{template}.jinja", "thought": [f"<{field}>", f"</{field}>"]},
-        "extraction": "pattern",
-        "extraction_pattern": f"({re.escape(field)})",
-        "trajectories": {"files": [f"{rows}.jsonl"], "fields": {"question": f"q{field}"}},
-        "suites": {"gsm8k": {"file": f"{suite}.jsonl"}},
-    }
-    (directory / "wild.json").write_text(json.dumps(document, ensure_ascii=False))
-    jobs = planned(directory, directory / "wild.json")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(directory)
-        check_wild(jobs, read(directory / "wild.json"), Path(f"{rows}.jsonl"), directory / model)
-
-
-def check_wild(jobs: list[Job], experiment: config.Experiment, rows: Path, model: Path) -> None:
-    """Every job gets the names and texts of the configuration, unchanged."""
-    seen = set()
-    for job in jobs:
-        words = shlex.split(job.command.removesuffix(job.command[job.command.rindex(" 2>&1 ") :]))
-        options = cli._parser().parse_args([word for word in words if word != "HF_HUB_OFFLINE=0"][1:])
-        if job.rule == "import_trajectories":
-            assert options.files == [rows]
-            assert cli.section_from(options, config.ImportSettings) == experiment.importing
-        elif job.rule == "suite":
-            assert cli.section_from(options, config.Suite).file == experiment.suites["gsm8k"].file
-        elif job.rule == "verify":
-            assert cli.section_from(options, config.VerdictSettings) == experiment.verdicts
-        elif job.rule in ("sft", "evaluate"):
-            assert options.model in (model, Path("results", "tiny", job_model(job)))
-            assert cli.section_from(options, config.Prompt) == experiment.prompt
-        seen.add(job.rule)
-    assert {"import_trajectories", "suite", "verify", "sft", "evaluate"} <= seen
-
-
-def job_model(job: Job) -> str:
-    """The trained model that a job evaluates."""
-    wildcards = dict(pair.split("=") for pair in job.wildcards.split(", "))
-    return f"{wildcards['model']}/seed-{wildcards['seed']}/model" if "model" in wildcards else ""
 
 
 # --- resources ----------------------------------------------------------------------------------

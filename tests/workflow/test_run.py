@@ -18,6 +18,7 @@ from flow import BIN, ROOT, TINY, TWO_DOMAINS, command, environment, planned, pr
 
 from glow.experiment import read
 from glow.files.jsonl import read_jsonl
+from glow.models.templates import template_text
 
 pytestmark = pytest.mark.slow
 
@@ -203,7 +204,7 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
     ("found", "put", "again"),
     [
         ("seeds: [0]", "seeds: [0, 1]", {"arms": 1, **TRAINED, "evaluate": 14}),
-        ("sft:\n", ARMS + "sft:\n", {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}),
+        ("sft:\n", ARMS + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 2.0") + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 1.0") + "sft:\n", LAST),
         ("sft:\n", "extraction: lenient\nsft:\n",
@@ -254,6 +255,39 @@ def test_a_table_made_again_is_the_same(finished: Finished) -> None:
     ended = snakemake(finished.directory, TINY, "--cores", "2")
     assert ended.returncode == 0, ended.stdout
     assert {name: (finished.results / "tables" / name).read_bytes() for name in before} == before
+
+
+FILES_OF_ONES_OWN = """
+name: own
+seeds: [0]
+trajectories: {files: [rows.jsonl], grpo: 4}
+student: scratch
+prompt: {chat_template: own.jinja}
+arms: {positive: {trajectories: positive, objective: plain}}
+sft: {epochs: 1, precision: fp32, gradient_checkpointing: false, max_length: 64}
+grpo: {steps: 1, prompts: 2, generations: 2, max_tokens: 8, precision: fp32, gradient_checkpointing: false}
+suites: {boolean: {families: [boolean], problems: 8}}
+evaluation: {max_tokens: 8}
+"""
+
+
+def test_a_file_of_ones_own_that_changes_makes_again_what_reads_it(tmp_path: Path) -> None:
+    rows, template, file = (tmp_path / name for name in ("rows.jsonl", "own.jinja", "own.yaml"))
+    rows.write_text("\n".join(ROWS) + "\n")
+    template.write_text(template_text("chatml"))
+    file.write_text(FILES_OF_ONES_OWN)
+    ended = snakemake(tmp_path, file, "--cores", "2")
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert planned(tmp_path, file) == []
+    trained = {"sft": 1, "grpo": 2, "evaluate": 4, **LAST}
+    before = template.stat()
+    os.utime(template)
+    assert Counter(job.rule for job in planned(tmp_path, file)) == trained
+    os.utime(template, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert planned(tmp_path, file) == []
+    os.utime(rows)
+    imported = {"import_trajectories": 1, "scratch": 1, "contamination": 1, "verify": 1, "arms": 1}
+    assert Counter(job.rule for job in planned(tmp_path, file)) == imported | trained
 
 
 # --- interruption -------------------------------------------------------------------------------

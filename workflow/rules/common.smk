@@ -1,4 +1,10 @@
-"""The experiment, checked before anything runs, and lists of what rules make (`study.py` names all other files)."""
+"""The experiment, checked before anything runs, and lists of what rules make (`study.py` names all other files).
+
+Of a rule's params, `settings` says what its result depends on beside its inputs: when it changes, the job runs
+again. Snakemake does not compare params that are functions of `resources` (or output), so `flags` and `model`
+are: they are the words of the command, in which a setting that changes no number stands too. All are functions,
+since in what a function returns braces are no wildcards.
+"""
 
 import json
 import sys
