@@ -67,7 +67,7 @@ rule all:
 
 # Only the main process calls this, and only when it is about to run something: a dry-run freezes nothing.
 onstart:
-    freeze(Path(RESULTS), config)
+    freeze_experiment()
 
 
 onsuccess:

@@ -8,6 +8,7 @@ imported when they run: `glow --help` loads no deep-learning library.
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from glow import config, experiment
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
+from glow.files.lock import held
 from glow.training.objectives import objectives_help
 
 
@@ -60,14 +62,13 @@ class Stage:
         parser.set_defaults(stage=self, taken=[*self.paths, *(action.dest for action in own)])
 
     def run(self, arguments: argparse.Namespace) -> None:
-        """Import the stage and call it with what was parsed."""
+        """Import the stage and call it with what was parsed, alone at its output."""
         given = {name: getattr(arguments, name) for name in arguments.taken}
         if self.settings is not None:
             given["settings"] = section_from(arguments, self.settings)
-        if isinstance(self.function, str):
-            _function(self.function)(**given)
-        else:
-            self.function(**given)
+        function = _function(self.function) if isinstance(self.function, str) else self.function
+        with held(given["output"], f"glow {self.name}") if "output" in given else nullcontext():
+            function(**given)
 
 
 def _function(name: str) -> Callable[..., None]:

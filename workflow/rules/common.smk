@@ -13,6 +13,7 @@ from pathlib import Path
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.frozen import changes, freeze, frozen_file
+from glow.files.running import refuse_beside_others
 from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
@@ -44,6 +45,17 @@ if workflow.is_main_process:
     workflow.config_settings.config_args = None
     if changed := changes(Path(RESULTS), config):
         print(f"{FROZEN}: the configuration is another since the last run: {changed}", file=sys.stderr)
+
+
+def freeze_experiment():
+    """Freeze the configuration, for this run; refused while jobs of an earlier run still work."""
+    try:
+        refuse_beside_others(Path(RESULTS), Path(FROZEN))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    freeze(Path(RESULTS), config)
+
 
 EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}
 

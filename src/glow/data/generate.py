@@ -5,7 +5,6 @@ wrong: judging them is the verdicts stage. A killed shard goes on where it was: 
 in `<output>.partial.jsonl` as soon as it is there, and the output itself is written at the end.
 """
 
-import fcntl
 import json
 import sys
 from collections.abc import Iterator
@@ -51,8 +50,8 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
 
     Raises:
         UserError: a problem file with a malformed row or a repeated id, a directory that holds no
-            model or one with code that may not run, a chat template that is not there, a shard that does not
-            exist, or a second process at the same shard.
+            model or one with code that may not run, a chat template that is not there, or a shard that
+            does not exist.
     """
     manifest = Manifest("generate")
     if not 0 <= shard < shards:
@@ -146,16 +145,10 @@ def _trajectory(
 
 @contextmanager
 def _partial(output: Path, identity: Identity) -> Iterator["_Partial"]:
-    """Open the partial file of `output`, for this process alone; it outlives a failure."""
+    """Open the partial file of `output`; it outlives a failure."""
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(output.name + ".partial.jsonl")
     with path.open("a+b") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{path}: another process is sampling this shard; wait for it, or end it"
-            ) from None
         yield _Partial(path, stream, identity)
 
 

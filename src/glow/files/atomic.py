@@ -1,10 +1,15 @@
-"""Write files and folders completely or not at all: each is written beside its place, then moved into it."""
+"""Write files and folders completely or not at all: each is written beside its place, then moved into it.
+
+What is put in place is this process's to write: not another's that took over its output (`glow.files.lock`).
+"""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from glow.files.lock import confirm_held
 
 
 @contextmanager
@@ -14,6 +19,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield partial
+        confirm_held()
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -39,6 +45,7 @@ def partial_folder(folder: Path) -> Path:
 
 def put_in_place(partial: Path, folder: Path) -> None:
     """Move `partial` to `folder`, replacing what is there."""
+    confirm_held()
     replaced = folder.with_name(f".{folder.name}.replaced")
     shutil.rmtree(replaced, ignore_errors=True)
     if folder.exists():

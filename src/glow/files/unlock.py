@@ -1,94 +1,102 @@
 """Clear the lock that a killed run left behind, but never the lock of a run that is still active.
 
 Snakemake locks a working directory with files in `.snakemake/locks` and removes them when it ends,
-unless it is killed. Its own `--unlock` does not check whether the run that holds them is still alive;
-this does. Only those files are removed.
+unless it is killed. Its own `--unlock` does not check whether the run that holds them, or a job of it, is
+still alive; this does. It also keeps the results that such jobs finished after the run was killed, which
+Snakemake takes for incomplete and would make again.
 """
 
 import platform
 import re
 import shutil
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import psutil
 
 from glow.errors import UserError
-
-_READERS = {"check", "timings", "unlock"}
-"""Subcommands of `glow` that write no result: they may run beside anything."""
+from glow.files.lock import live_locks
+from glow.files.manifest import manifest_path
+from glow.files.running import KEPT, live_processes, still_queued
+from glow.files.squeue import jobs_of
 
 
 def unlock(directory: Path) -> None:
-    """Clear the Snakemake lock of `directory` if the run that left it is dead.
+    """Clear the Snakemake lock of `directory` if the run that left it, and all of its jobs, are dead.
 
     Raises:
-        UserError: Snakemake still runs there, or left jobs behind that still write results, or the
-            lock comes from another machine (on a shared file system), whose processes cannot be seen.
+        UserError: Snakemake still runs there, or left jobs behind that still write results, here or in
+            SLURM; or the lock comes from another machine (on a shared file system), whose processes cannot
+            be seen.
     """
     locks = directory / ".snakemake" / "locks"
     locked = locks.is_dir() and any(locks.iterdir())
-    workflows, jobs = _live_processes(directory)
-    if workflows and (locked or jobs):
+    workflows, stages = live_processes(directory)
+    if workflows and (locked or stages):
         raise UserError(
-            f"Snakemake is running in {directory} (pid {_pids(workflows)}); wait for it to end, "
-            f"or stop it: kill -INT {workflows[0].pid}"
+            f"Snakemake is running in {directory} (pid {_pids(workflows)}); wait for it to end, or stop it "
+            f"when the jobs that it runs have ended: kill -TERM {workflows[0].pid}"
         )
-    if jobs:
+    if stages:
         raise UserError(
-            f"jobs of a killed run are still writing results in {directory} (pid {_pids(jobs)}); "
-            f"wait for them to end, or stop them: kill {' '.join(str(job.pid) for job in jobs)}"
+            f"jobs of a killed run are still writing results in {directory} (pid {_pids(stages)}); wait for "
+            f"them to end ({KEPT}), or stop them (training goes on from its last checkpoint): "
+            f"kill {' '.join(str(stage.pid) for stage in stages)}"
         )
-    if not locked:
-        return
+    if jobs := jobs_of(directory):
+        raise UserError(still_queued(jobs))
+    if others := live_locks(directory / "results"):
+        raise UserError(
+            f"jobs of a killed run are still writing results: {'; '.join(map(str, others))}; "
+            f"wait for them to end ({KEPT})"
+        )
     host = _last_host(directory)
-    if host not in (None, platform.node()):
+    if locked and host not in (None, platform.node()):
         raise UserError(
             f"the last run in {directory} was on host {host}; if it has ended there, "
             "clear its lock with: snakemake --unlock --cores 1"
         )
-    shutil.rmtree(locks)
-    print(f"cleared the lock that a killed run left in {directory}")
+    if kept := _keep_finished(directory):
+        print(f"kept what jobs finished after their run was killed: {', '.join(map(str, kept))}")
+    if locked:
+        shutil.rmtree(locks)
+        print(f"cleared the lock that a killed run left in {directory}")
 
 
 def _pids(processes: list[psutil.Process]) -> str:
     return ", ".join(str(process.pid) for process in processes)
 
 
-def _live_processes(directory: Path) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Snakemake's processes that work in `directory`, and `glow` stages that write there."""
-    me = psutil.Process()
-    mine = {me.pid, *(parent.pid for parent in me.parents())}
-    workflows, jobs = [], []
-    for process in psutil.process_iter():
-        if process.pid in mine:
+def _keep_finished(directory: Path) -> list[Path]:
+    """Let Snakemake take for complete what is: the manifest, which a stage writes last, is there.
+
+    What Snakemake notes of a result (which settings made it) is of an earlier one, and goes.
+
+    Returns:
+        The manifests of what was kept.
+    """
+    marks = directory / ".snakemake" / "incomplete"
+    kept = set()
+    for mark in sorted(marks.rglob("*")):
+        if not mark.is_file():
             continue
-        program, arguments = _program(process, directory)
-        if program == "snakemake":
-            workflows.append(process)
-        elif program == "glow" and arguments and arguments[0] not in _READERS:
-            jobs.append(process)
-    return workflows, jobs
+        name = mark.relative_to(marks)
+        output = (
+            directory / urlsafe_b64decode("".join(part.removeprefix("@") for part in name.parts)).decode()
+        )
+        manifest = _manifest_of(output)
+        if manifest is not None and output.exists() and manifest.stat().st_mtime > mark.stat().st_mtime:
+            mark.unlink()
+            (directory / ".snakemake" / "metadata" / name).unlink(missing_ok=True)
+            kept.add(manifest.relative_to(directory))
+    return sorted(kept)
 
 
-def _program(process: psutil.Process, directory: Path) -> tuple[str | None, list[str]]:
-    """Which of our programs a process of `directory` runs, with its arguments; None for any other."""
-    try:
-        if process.status() == psutil.STATUS_ZOMBIE or Path(process.cwd()) != directory.resolve():
-            return None, []
-        words = process.cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        # It ended meanwhile, or is another user's: then it cannot be our run.
-        return None, []
-    return _called(words)
-
-
-def _called(words: list[str]) -> tuple[str | None, list[str]]:
-    """The program of a command line: `snakemake ...`, `python snakemake ...`, `python -m snakemake ...`."""
-    if words and Path(words[0]).name.startswith("python"):
-        words = words[2:] if words[1:2] == ["-m"] else words[1:]
-    if words and Path(words[0]).name in ("snakemake", "glow"):
-        return Path(words[0]).name, words[1:]
-    return None, []
+def _manifest_of(output: Path) -> Path | None:
+    """The manifest of a stage's output, or of the folder that it is in; None where there is none."""
+    places = [output] if output.name.endswith("manifest.json") else []
+    places += [manifest_path(output), output.parent / "manifest.json"]
+    return next((place for place in places if place.is_file()), None)
 
 
 def _last_host(directory: Path) -> str | None:

@@ -1,6 +1,5 @@
 """The trajectories stage: shards, resumption after a kill, and what is refused."""
 
-import fcntl
 import json
 from pathlib import Path
 from typing import ClassVar
@@ -228,13 +227,6 @@ def test_responses_of_another_run_are_discarded(
     run(problems, model, output, sampling)
     assert len(fake_engine.asked) == 15
     assert f"of another run ({changed}); starting afresh" in capsys.readouterr().err
-
-
-def test_two_processes_cannot_sample_one_shard(problems: Path, model: Path, tmp_path: Path) -> None:
-    with (tmp_path / "out.jsonl.gz.partial.jsonl").open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is sampling this shard"):
-            run(problems, model, tmp_path / "out.jsonl.gz")
 
 
 @pytest.mark.parametrize(

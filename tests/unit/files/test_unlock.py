@@ -1,13 +1,19 @@
 """unlock: a dead run's lock goes, a live run's stays. The processes here are real ones."""
 
+import json
+import os
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from glow.errors import UserError
+from glow.files.lock import Holder, lock_file
+from glow.files.running import refuse_beside_others
 from glow.files.unlock import unlock
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -121,3 +127,114 @@ def test_lock_from_another_machine_stays(project: Path) -> None:
     with pytest.raises(UserError, match="host elsewhere"):
         unlock(project)
     assert locked(project)
+
+
+# --- SLURM ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a squeue on the PATH that shows the given jobs, and a scontrol that shows their scripts."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+    def shows(jobs: str) -> None:
+        folder = tmp_path / "slurm"
+        folder.mkdir(exist_ok=True)
+        (folder / "jobs").write_text(jobs)
+        scripts = {
+            "squeue": f"cat {folder}/jobs",
+            "scontrol": "echo snakemake --configfiles /r/of-job-$3.json",
+        }
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return shows
+
+
+def test_jobs_in_slurms_queue_are_named_with_the_way_to_end_them(
+    project: Path, slurm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = f"9|RUNNING|{project.parent}|rule_sft\n8|RUNNING|{project}|my own shell\n"
+    slurm(
+        f"41|RUNNING|{project}|rule_sft_wildcards_logic_positive_0\n42|PENDING|{project}|rule_verify\n"
+        + elsewhere
+    )
+    with pytest.raises(UserError) as refused:
+        unlock(project)
+    assert str(refused.value) == (
+        "SLURM still has jobs of an earlier run: 41 (sft logic_positive_0, RUNNING); 42 (verify, PENDING)\n"
+        "Wait for them to end (what they finish is kept), or end them first (training goes on from its last "
+        "checkpoint): scancel 41 42"
+    )
+    assert locked(project)
+    monkeypatch.setenv("SLURM_JOB_ID", "41")  # Snakemake itself may run in a job
+    with pytest.raises(UserError, match=r"scancel 42$"):
+        unlock(project)
+    slurm(elsewhere)
+    unlock(project)
+    assert not locked(project)
+
+
+def test_a_run_starts_beside_the_jobs_of_another_experiment_only(
+    project: Path, slurm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    slurm(f"41|PENDING|{project}|rule_sft\n")
+    with pytest.raises(UserError, match="scancel 41"):
+        refuse_beside_others(project / "results" / "x", Path("/r/of-job-41.json"))
+    refuse_beside_others(project / "results" / "x", Path("/r/of-job-42.json"))
+
+
+# --- locks of outputs -----------------------------------------------------------------------------
+
+
+def test_a_stage_on_another_machine_is_named(project: Path) -> None:
+    results = project / "results" / "x"
+    results.mkdir(parents=True)
+    elsewhere = replace(Holder.here("glow grpo"), host="node7", machine="node7", pid=17)
+    lock_file(results / "seed-0").write_text(json.dumps(vars(elsewhere)))
+    for refused in (lambda: unlock(project), lambda: refuse_beside_others(results, project / "frozen.json")):
+        with pytest.raises(UserError, match=r"seed-0 \(glow grpo, pid 17 on node7\)"):
+            refused()
+    assert locked(project)
+
+
+# --- what jobs finished without their run -----------------------------------------------------------
+
+
+def mark(project: Path, subject: str, output: str) -> Path:
+    """What Snakemake leaves about an output: `incomplete` while it is made, `metadata` of how it was."""
+    file = project / ".snakemake" / subject / urlsafe_b64encode(output.encode()).decode()
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+    return file
+
+
+def test_what_was_finished_after_the_kill_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of four jobs one ended; one had not begun; one has an earlier run's manifest; one has none yet."""
+    results = project / "results" / "x"
+    outputs = {
+        "ended": ["sft/a/model", "sft/a/log.jsonl", "sft/a/manifest.json"],
+        "begun": ["sft/b/model", "sft/b/manifest.json"],
+        "earlier": ["suites/c.jsonl", "suites/c.jsonl.manifest.json"],
+        "torn": ["sft/d/model", "sft/d/manifest.json"],
+    }
+    for path in ("suites/c.jsonl", "suites/c.jsonl.manifest.json"):
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text("{}")
+        os.utime(results / path, (1, 1))
+    marks = {
+        path: mark(project, "incomplete", f"results/x/{path}") for paths in outputs.values() for path in paths
+    }
+    noted = mark(project, "metadata", "results/x/sft/a/model")
+    for path in ("sft/a/model", "sft/d/model"):
+        (results / path).mkdir(parents=True)
+    for path in outputs["ended"][1:]:
+        (results / path).write_text("{}")
+    unlock(project)
+    kept = {path for path, file in marks.items() if not file.exists()}
+    assert kept == set(outputs["ended"])
+    assert not noted.exists()
+    assert "killed: results/x/sft/a/manifest.json\n" in capsys.readouterr().out
