@@ -98,15 +98,23 @@ class Study:
         """The problem files of all suites."""
         return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.suites]
 
-    def trajectories(self, domain: str) -> list[str]:
-        """The trajectory files of a domain (one, when the user brings them)."""
-        count = self.experiment.shards if self.experiment.trajectories is None else 1
-        return [f"{self.results}/trajectories/{domain}/shard-{shard}.jsonl.gz" for shard in range(count)]
+    def suites_kept_apart(self, domain: str) -> list[str]:
+        """The problem files of the suites with which the domain's training data may share no question."""
+        return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.disjoint_from(domain)]
+
+    def trajectories(self, domain: str) -> str:
+        """The trajectories of a domain."""
+        return f"{self.results}/trajectories/{domain}.jsonl.gz"
+
+    def shards(self, domain: str) -> list[str]:
+        """The files that the domain's trajectories are sampled into."""
+        folder, count = f"{self.results}/trajectories/{domain}", self.experiment.shards
+        return [f"{folder}/shard-{shard}-of-{count}.jsonl.gz" for shard in range(count)]
 
     def training_data(self, domain: str) -> list[str]:
         """What a domain's models may be trained on: trajectories, and problems for the teacher and GRPO."""
         names = ["grpo.jsonl"] if self.experiment.trajectories is not None else ["train.jsonl", "grpo.jsonl"]
-        return [*self.trajectories(domain), *(f"{self.results}/problems/{domain}/{name}" for name in names)]
+        return [self.trajectories(domain), *(f"{self.results}/problems/{domain}/{name}" for name in names)]
 
     # --- training and evaluation ------------------------------------------------------------------
 

@@ -87,6 +87,10 @@ def _check(files: list[Path]) -> None:
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{'GRPO' if checked.grpo else 'no GRPO'}; report: results/{checked.name}/report.html"
     )
+    for key, left in checked.left_to_contamination().items():
+        print(
+            f"not kept apart from training questions, only checked for: {', '.join(left)}; name them in {key}"
+        )
     for domain in checked.domain_names:
         inside = [name for name, suite in checked.suites.items() if suite.domain == domain]
         print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
@@ -138,7 +142,7 @@ STAGES = (
           "glow.suites.files:write_suite", {"output": "JSONL file of problems"},
           {"--name": {"required": True, "help": "name of the suite (without --families: a built-in task)"}},
           config.Suite),
-    Stage("problems", "write a domain's training problems, none of which is in a suite",
+    Stage("problems", "draw a domain's training problems, and others for GRPO",
           "glow.data.problems:write_problems", _PROBLEMS, _DISJOINT, config.Problems),
     Stage("generate", "sample one shard of the teacher's trajectories (resumable)",
           "glow.data.generate:generate",
@@ -147,7 +151,10 @@ STAGES = (
           {"--shard": {"type": int, "default": 0, "help": "which shard to sample (from 0)"},
            "--shards": {"type": int, "default": 1, "help": "how many shards there are"}, **_TRUST},
           config.GenerateSettings),
-    Stage("import", "read your own trajectories, with no question that is in a suite",
+    Stage("merge", "put the shards of the teacher's trajectories together", "glow.data.shards:merge_shards",
+          {"problems": "JSONL file of problems", "output": "JSONL(.gz) trajectories"},
+          {"--shards": _FILES | {"help": "JSONL(.gz) trajectories of all shards, in their order"}}),
+    Stage("import", "read your own trajectories, checked and drawn",
           "glow.data.own_data:import_trajectories",
           {"output": "JSONL(.gz) trajectories", "grpo_output": "JSONL file of GRPO prompts"},
           {"--files": _FILES | {"help": "JSONL(.gz) or Parquet files"}, **_DISJOINT},

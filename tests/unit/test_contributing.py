@@ -132,6 +132,7 @@ def test_the_suites_rows_become_problems(trivia: Path) -> None:
 
 def test_a_configuration_may_name_the_suite(trivia: Path) -> None:
     document = yaml.safe_load((ROOT / TINY).read_text(encoding="utf-8"))
+    document["domains"]["logic"]["problems"]["disjoint_from"] = ["trivia"]
     experiment = load(document | {"suites": {"trivia": {"file": str(trivia)}}}, TINY)
     assert experiment.suites["trivia"].file == trivia
 

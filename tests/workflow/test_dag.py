@@ -71,6 +71,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "import_trajectories": 1 if own else 0,
         "problems": 0 if own else domains,
         "generate": 0 if own else domains * experiment.shards,
+        "trajectories": 0 if own else domains,
         "contamination": domains,
         "verify": domains,
         "arms": domains * seeds,
@@ -173,7 +174,7 @@ def test_nothing_is_trained_before_its_data_is_compared_with_the_suites(tmp_path
     options = parsed(check)
     assert cli.section_from(options, config.Contamination) == read(TINY).contamination
     assert [str(path.relative_to("results/tiny")) for path in options.training] == [
-        *(f"trajectories/logic/shard-{shard}.jsonl.gz" for shard in range(2)),
+        "trajectories/logic.jsonl.gz",
         *(f"problems/logic/{name}.jsonl" for name in ("train", "grpo")),
     ]
     assert [path.name for path in options.suites] == ["boolean.jsonl", "brackets.jsonl"]

@@ -157,6 +157,8 @@ OBJECTIVES = """objectives:
   glow_released: {{objective: glow, clamp: [0.5, 5.0]}}
 """
 LAST = {"tables": 1, "figures": 1, "report": 1}
+ANEW = {"generate": 2, "trajectories": 1, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 6,
+        "evaluate": 12, **LAST}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -174,18 +176,10 @@ LAST = {"tables": 1, "figures": 1, "report": 1}
         ("contamination/logic/manifest.json",
          {"contamination": 1, "sft": 6, "grpo": 7, "evaluate": 13, **LAST}),
         ("arms/logic/seed-0/positive.jsonl", {"arms": 1, "sft": 6, "grpo": 6, "evaluate": 12, **LAST}),
-        ("problems/logic/grpo.jsonl",
-         {"problems": 1, "generate": 2, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 7,
-          "evaluate": 13, **LAST}),
-        ("trajectories/logic/shard-1.jsonl.gz",
-         {"generate": 1, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 6,
-          "evaluate": 12, **LAST}),
-        ("models/teacher",
-         {"pretrain": 1, "generate": 2, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 6,
-          "evaluate": 12, **LAST}),
-        ("suites/brackets.jsonl",
-         {"suite": 1, "problems": 1, "generate": 2, "contamination": 1, "verify": 1, "arms": 1, "sft": 6,
-          "grpo": 7, "evaluate": 14, **LAST}),
+        ("problems/logic/grpo.jsonl", ANEW | {"problems": 1, "grpo": 7, "evaluate": 13}),
+        ("trajectories/logic.jsonl.gz", ANEW),
+        ("models/teacher", ANEW | {"pretrain": 1}),
+        ("suites/brackets.jsonl", ANEW | {"suite": 1, "problems": 1, "grpo": 7, "evaluate": 14}),
     ],
 )  # fmt: skip
 def test_a_deleted_result_is_made_again_with_what_depends_on_it(
@@ -210,6 +204,10 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("sft:\n", "extraction: lenient\nsft:\n",
          {"verify": 1, "arms": 1, **TRAINED, "evaluate": 14}),
         ("sft:\n", "contamination: {threshold: 0.5}\nsft:\n", {"contamination": 1, **LAST}),
+        ("suites:\n", "suites:\n  membership: {families: [membership], problems: 8}\n",
+         {"suite": 1, "contamination": 1, "evaluate": 14, **LAST}),
+        ("shards: 2", "shards: 5", LAST),
+        ("samples: 4, temperature: 0.7", "samples: 4, temperature: 0.6", ANEW),
         ("entropy_samples: 8", "entropy_samples: 9", {"evaluate": 14, **LAST}),
         ("steps: 2\n", "steps: 3\n", {"grpo": 7, "evaluate": 7, **LAST}),
         ("checkpoints: 2", "checkpoints: 3", LAST),
@@ -218,7 +216,8 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
         ("# The smallest", "# A remark: the smallest", {}),
     ],
-    ids=["seed", "arm", "alpha", "alpha as it was", "extraction", "threshold", "entropy", "steps of GRPO",
+    ids=["seed", "arm", "alpha", "alpha as it was", "extraction", "threshold", "new suite", "shards",
+         "teacher's temperature", "entropy", "steps of GRPO",
          "checkpoints", "recomputing", "batch of evaluation", "batch of sampling", "comment"],
 )  # fmt: skip
 def test_what_a_change_of_the_configuration_runs_again(

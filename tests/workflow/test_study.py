@@ -27,11 +27,15 @@ def test_the_files_of_the_tiny_study() -> None:
         "results/tiny/suites/brackets.jsonl",
     ]
     assert study().training_data("logic") == [
-        "results/tiny/trajectories/logic/shard-0.jsonl.gz",
-        "results/tiny/trajectories/logic/shard-1.jsonl.gz",
+        "results/tiny/trajectories/logic.jsonl.gz",
         "results/tiny/problems/logic/train.jsonl",
         "results/tiny/problems/logic/grpo.jsonl",
     ]
+    assert study().shards("logic") == [
+        "results/tiny/trajectories/logic/shard-0-of-2.jsonl.gz",
+        "results/tiny/trajectories/logic/shard-1-of-2.jsonl.gz",
+    ]
+    assert study().suites_kept_apart("logic") == study().suite_files()
     assert study().selection("logic", "glow", "0") == "results/tiny/arms/logic/seed-0/all.jsonl"
     assert study().initialisation("logic", "base", "0") == "results/tiny/models/base"
     assert study().initialisation("logic", "all", "0") == "results/tiny/sft/logic/all/seed-0/model"

@@ -82,7 +82,7 @@ def domain_data():
         return rules.import_trajectories.output
     return [
         *expand(rules.problems.output, domain=experiment.domain_names),
-        *expand(rules.generate.output, domain=experiment.domain_names, shard=range(experiment.shards)),
+        *expand(rules.trajectories.output, domain=experiment.domain_names),
     ]
 
 

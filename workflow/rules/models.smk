@@ -28,7 +28,7 @@ rule pretrain:
 
 rule scratch:
     input:
-        text=f"{RESULTS}/trajectories/{experiment.domain_names[0]}/shard-0.jsonl.gz",
+        text=study.trajectories(experiment.domain_names[0]),
     output:
         directory(f"{RESULTS}/models/{{role}}"),
     log:

@@ -3,10 +3,10 @@
 
 rule import_trajectories:
     input:
-        suites=study.suite_files(),
+        suites=study.suites_kept_apart(experiment.trajectories.domain),
     output:
-        trajectories=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz",
-        manifest=f"{RESULTS}/trajectories/{experiment.trajectories.domain}/shard-0.jsonl.gz.manifest.json",
+        trajectories=f"{RESULTS}/trajectories/{experiment.trajectories.domain}.jsonl.gz",
+        manifest=f"{RESULTS}/trajectories/{experiment.trajectories.domain}.jsonl.gz.manifest.json",
         grpo=f"{RESULTS}/problems/{experiment.trajectories.domain}/grpo.jsonl",
     log:
         f"{LOGS}/import/{experiment.trajectories.domain}.log",
@@ -19,7 +19,9 @@ rule import_trajectories:
         gpu=0,
     params:
         files=lambda wildcards, resources: experiment.trajectories.files,
-        settings=lambda wildcards: depends_on(experiment.importing, *experiment.trajectories.files),
+        settings=lambda wildcards: depends_on(
+            experiment.importing, *experiment.trajectories.files, *experiment.trajectories.disjoint_from
+        ),
         flags=lambda wildcards, resources: options(experiment.importing),
     shell:
         "glow import --files {params.files:q} --suites {input.suites} --output {output.trajectories}"

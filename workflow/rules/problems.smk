@@ -1,9 +1,9 @@
-"""The problems of a training domain, disjoint from every suite; some are kept for GRPO."""
+"""The problems of a training domain, disjoint from the suites that it names; some are kept for GRPO."""
 
 
 rule problems:
     input:
-        suites=study.suite_files(),
+        suites=lambda wildcards: study.suites_kept_apart(wildcards.domain),
     output:
         train=f"{RESULTS}/problems/{{domain}}/train.jsonl",
         train_manifest=f"{RESULTS}/problems/{{domain}}/train.jsonl.manifest.json",
@@ -18,7 +18,10 @@ rule problems:
         runtime=60,
         gpu=0,
     params:
-        settings=lambda wildcards: depends_on(*read_from(experiment.domains[wildcards.domain].problems)),
+        settings=lambda wildcards: depends_on(
+            *read_from(experiment.domains[wildcards.domain].problems),
+            *experiment.disjoint_from(wildcards.domain),
+        ),
         flags=lambda wildcards, resources: options(experiment.domains[wildcards.domain].problems),
     shell:
         "HF_HUB_OFFLINE=0 glow problems --suites {input.suites} --output {output.train}"

@@ -1,4 +1,9 @@
-"""The teacher's answers, in shards that are sampled side by side."""
+"""The teacher's answers: sampled in shards, side by side, and put together in one file a domain.
+
+How many shards there are changes no number, so they are temporary: what follows sees one file.
+"""
+
+SHARD = f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}-of-{experiment.shards}"
 
 
 rule generate:
@@ -6,8 +11,8 @@ rule generate:
         problems=rules.problems.output.train,
         model=study.made(study.model_path("teacher")),
     output:
-        trajectories=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz",
-        manifest=f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}.jsonl.gz.manifest.json",
+        trajectories=temp(f"{SHARD}.jsonl.gz"),
+        manifest=temp(f"{SHARD}.jsonl.gz.manifest.json"),
     log:
         f"{LOGS}/generate/{{domain}}/shard-{{shard}}.log",
     benchmark:
@@ -29,3 +34,28 @@ rule generate:
     shell:
         "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
         " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee {log}"
+
+
+rule trajectories:
+    input:
+        problems=rules.problems.output.train,
+        model=study.made(study.model_path("teacher")),
+        shards=lambda wildcards: study.shards(wildcards.domain),
+        manifests=lambda wildcards: [f"{shard}.manifest.json" for shard in study.shards(wildcards.domain)],
+    output:
+        trajectories=f"{RESULTS}/trajectories/{{domain}}.jsonl.gz",
+        manifest=f"{RESULTS}/trajectories/{{domain}}.jsonl.gz.manifest.json",
+    log:
+        f"{LOGS}/trajectories/{{domain}}.log",
+    benchmark:
+        f"{BENCHMARKS}/trajectories/{{domain}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        gpu=0,
+    params:
+        settings=rules.generate.params.settings,
+    shell:
+        "glow merge --problems {input.problems} --shards {input.shards} --output {output.trajectories}"
+        " 2>&1 | tee {log}"

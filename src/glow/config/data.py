@@ -33,6 +33,11 @@ class Problems(Section):
     train: int = Field(description="problems that the teacher answers", gt=0)
     grpo: int = Field(0, description="further problems kept for GRPO prompts", ge=0)
     seed: int = Field(0, description="seed of the draw", ge=0)
+    disjoint_from: list[str] = Field(
+        [],
+        exclude=True,
+        description="suites with which no question may be shared; the others are left to contamination",
+    )
 
     @field_validator("families")
     @classmethod
@@ -99,6 +104,9 @@ class OwnTrajectories(Section):
     domain: str = Field("own", description="name of the training domain", pattern=r"^[A-Za-z0-9_.-]+$")
     limit: int | None = Field(None, description="use this many rows, drawn by content hash", gt=0)
     grpo: int = Field(0, description="questions kept out of the arms, as GRPO prompts", ge=0)
+    disjoint_from: list[str] = Field(
+        [], description="suites with which no question may be shared; the others are left to contamination"
+    )
 
     @field_validator("files")
     @classmethod

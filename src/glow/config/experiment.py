@@ -121,13 +121,22 @@ class Experiment(Section):
                 raise ValueError(f"arms.{name}.objective: {unknown(arm.objective, self.objectives)}")
         if "base" in self.arms:
             raise ValueError("arms.base: `base` is the name of the student before training; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _domains_fit(self) -> Self:
         for name, suite in self.suites.items():
             if suite.domain is not None and suite.domain not in self.domain_names:
                 raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
-        for name in self.domain_names:
-            if self.grpo is not None and not self.grpo_problems(name):
+        for domain in self.domain_names:
+            for named in self.disjoint_from(domain):
+                if named not in self.suites:
+                    raise ValueError(
+                        f"{self._source_key(domain)}.disjoint_from: {unknown(named, self.suites)}"
+                    )
+            if self.grpo is not None and not self.grpo_problems(domain):
                 raise ValueError(
-                    f"grpo: domain {name!r} keeps no GRPO prompts; set its `grpo` number of problems"
+                    f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
                 )
         return self
 
@@ -157,6 +166,24 @@ class Experiment(Section):
         if self.trajectories is not None:
             return self.trajectories.grpo
         return self.domains[domain].problems.grpo
+
+    def disjoint_from(self, domain: str) -> list[str]:
+        """The suites with which a domain's training data may share no question."""
+        if self.trajectories is not None:
+            return self.trajectories.disjoint_from
+        return self.domains[domain].problems.disjoint_from
+
+    def _source_key(self, domain: str) -> str:
+        """The key of the configuration that says where a domain's training data come from."""
+        return "trajectories" if self.trajectories is not None else f"domains.{domain}.problems"
+
+    def left_to_contamination(self) -> dict[str, list[str]]:
+        """The suites that training data are not kept apart from, only checked for, by the key for them."""
+        return {
+            f"{self._source_key(name)}.disjoint_from": left
+            for name in self.domain_names
+            if (left := [suite for suite in self.suites if suite not in self.disjoint_from(name)])
+        }
 
     @property
     def verification(self) -> Verification:

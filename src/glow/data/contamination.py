@@ -171,8 +171,9 @@ def _refusal(worst: Record, settings: Contamination, report: Path) -> UserError:
     return UserError(
         f"suite {worst['suite']!r}: {worst['overlapping']} of {worst['questions']} questions "
         f"({worst['share']:.2%}) are in the training data, more than contamination.threshold "
-        f"{settings.threshold:g} allows: {pairs}.\nRemove those rows; or, if {report} shows "
-        f"that they are not copies, raise contamination.coverage (--coverage; now {settings.coverage:g}) "
+        f"{settings.threshold:g} allows: {pairs}.\nRemove those rows, or name the suite in the "
+        f"domain's disjoint_from, which does so for problems; or, if {report} shows that they are no copies, "
+        f"raise contamination.coverage (--coverage; now {settings.coverage:g}) "
         "or the threshold"
     )
 

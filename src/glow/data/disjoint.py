@@ -8,7 +8,7 @@ from glow.files.records import Problem, read_records
 
 
 class SuiteQuestions:
-    """The questions of all suites, to keep training data apart from them."""
+    """The questions of suites, to keep training data apart from them."""
 
     def __init__(self, suites: Iterable[Path]) -> None:
         self.texts: list[str] = []

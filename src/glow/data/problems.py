@@ -1,7 +1,7 @@
 """The problems stage: write the problems of a training domain, from families, a local file or the hub.
 
-No problem written for training is in a suite. A hub data set is read at a pinned commit, and only when a
-setting asks for one.
+No problem written for training is in one of the given suites. A hub data set is read at a pinned commit, and
+only when a setting asks for one.
 """
 
 from collections import Counter

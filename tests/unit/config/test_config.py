@@ -152,6 +152,10 @@ def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
             "suites.reversal.domain: 'list' is unknown; did you mean 'lists'?",
         ),
         ({"domains__lists__problems__grpo": 0}, "grpo: domain 'lists' keeps no GRPO prompts"),
+        (
+            {"domains__lists__problems__disjoint_from": ["booleans"]},
+            "domains.lists.problems.disjoint_from: 'booleans' is unknown",
+        ),
         ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
         ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: `base` is the name"),
         ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),

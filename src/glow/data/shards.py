@@ -1,0 +1,74 @@
+"""Put the shards of a teacher's trajectories together: one file a domain, however the work was divided."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from glow.data.problem_rows import read_problems
+from glow.errors import UserError
+from glow.files.jsonl import write_jsonl
+from glow.files.manifest import Manifest, manifest_path
+from glow.files.records import Problem, Trajectory, read_records
+
+
+def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
+    """Write the rows of all shards to `output`, in the order of the problems and of their sample indices.
+
+    Its manifest has the settings that all shards share.
+
+    Args:
+        shards: in their order, as `glow generate` wrote them: problem number i is in shard i modulo their
+            number.
+
+    Raises:
+        UserError: a shard is missing, was sampled with other settings than the first or of other problems.
+    """
+    manifest = Manifest("merge")
+    notes = [_manifest_of(shard) for shard in shards]
+    for shard, note in zip(shards, notes, strict=True):
+        if _shared(note) != _shared(notes[0]):
+            raise UserError(f"{shard}: sampled with other settings than {shards[0]}; sample it again")
+    rows = [read_records(shard, Trajectory, ("problem_id", "sample_index")) for shard in shards]
+    asked = read_problems(problems)
+    samples = _shared(notes[0])["sampling"]["samples"]
+    write_jsonl(output, _in_order(asked, rows, samples))
+    counts = {
+        key: sum(note["facts"][key] for note in notes) for key in ("trajectories", "tokens", "truncated")
+    }
+    manifest.write(output, _shared(notes[0]), [problems, *shards], counts)
+    print(
+        f"{output}: {counts['trajectories']} trajectories of {len(asked)} problems, {counts['tokens']} tokens"
+    )
+
+
+def _manifest_of(shard: Path) -> Any:
+    file = manifest_path(shard)
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; sample this shard with `glow generate`")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _shared(note: Any) -> dict[str, Any]:
+    """The settings of a shard's manifest without those that say which shard it is."""
+    return {key: value for key, value in note["settings"].items() if key not in ("shard", "shards")}
+
+
+def _in_order(
+    problems: list[Problem], shards: list[Iterator[tuple[str, Trajectory]]], samples: int
+) -> Iterator[Trajectory]:
+    for number, problem in enumerate(problems):
+        for index in range(samples):
+            place, row = next(shards[number % len(shards)], ("the end of a shard", None))
+            if row is None or (row["problem_id"], row["sample_index"]) != (problem["problem_id"], index):
+                raise _not_of_these(place, f"sample {index} of problem {problem['problem_id']}")
+            yield row
+    for shard in shards:
+        for place, _ in shard:
+            raise _not_of_these(place, "no further row")
+
+
+def _not_of_these(place: str, expected: str) -> UserError:
+    return UserError(
+        f"{place}: expected {expected}; give all shards in their order, sampled of these very problems"
+    )
