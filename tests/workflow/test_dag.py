@@ -256,6 +256,21 @@ def test_a_dry_run_freezes_nothing_and_says_what_has_changed(tmp_path: Path) -> 
     assert frozen(tmp_path, changed, "results/tiny/suites/brackets.jsonl")["evaluation"]["max_tokens"] == 20
 
 
+def test_results_in_the_layout_of_another_version_stay_as_they_are(tmp_path: Path) -> None:
+    old = tmp_path / "results" / "tiny"
+    (old / "trajectories" / "logic").mkdir(parents=True)
+    (old / "trajectories" / "logic" / "shard-0.jsonl.gz").touch()
+    for options in (("--dry-run",), ()):
+        ended = snakemake(tmp_path, TINY, "--cores", "1", TINY_SUITE, *options)
+        assert ended.returncode == 2, ended.stdout
+        said = "results/tiny: results of another version of glow, without a mark of their layout"
+        assert said in ended.stdout.splitlines()[-1]
+    assert [file.name for file in old.iterdir()] == ["trajectories"]
+    (old / "trajectories").rename(old / "elsewhere")
+    frozen(tmp_path, TINY, TINY_SUITE)
+    assert planned(tmp_path, TINY)
+
+
 # --- resources ----------------------------------------------------------------------------------
 
 

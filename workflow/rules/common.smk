@@ -12,7 +12,7 @@ from pathlib import Path
 
 from glow.errors import UserError
 from glow.experiment import load
-from glow.files.frozen import changes, freeze, frozen_file
+from glow.files.frozen import changes, freeze, frozen_file, refuse_other_layout
 from glow.files.running import refuse_beside_others
 from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
@@ -22,10 +22,13 @@ from study import Study, depends_on, one_of, options, read_from
 
 
 def load_experiment():
-    """The configuration as typed sections; a mistake in it is printed and ends Snakemake with code 2."""
+    """The configuration as typed sections; what is wrong with it or its results ends Snakemake with code 2."""
     source = ", ".join(str(file) for file in workflow.configfiles)
     try:
-        return load(config, source)
+        loaded = load(config, source)
+        if workflow.is_main_process:
+            refuse_other_layout(Path(Study(loaded).results))
+        return loaded
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -3,16 +3,29 @@
 Snakemake's main process freezes the configuration when it starts work, in R/experiment.json. Jobs that a
 cluster starts later read that file, so that an edit of the original in between reaches none of them. Tables,
 figures and report are made of it too.
+
+R/layout, beside it, says how the files below R are arranged. Results in another arrangement than that of this
+version of glow are refused: they would be made again beside the old ones, or be taken for what they are not.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from glow.errors import UserError, abbreviated
+from glow.files.atomic import atomic_path
 from glow.files.jsonl import write_json
 from glow.files.same_run import difference, run_identity
 
 NAME = "experiment.json"
+
+LAYOUT = 2
+"""How files are arranged below R: another number whenever a result moves or changes its form."""
+
+_STAGES = (
+    *("models", "suites", "problems", "trajectories", "verdicts", "arms", "contamination", "sft", "grpo"),
+    *("evaluation", "tables", "figures"),
+)
 
 
 def frozen_file(results: Path) -> Path:
@@ -30,6 +43,35 @@ def changes(results: Path, document: dict[str, Any]) -> str:
 
 
 def freeze(results: Path, document: dict[str, Any]) -> None:
-    """Freeze the configuration `document`, as it was read."""
+    """Freeze the configuration `document`, as it was read, and mark the layout of what comes beside it."""
+    mark_layout(results)
     if not frozen_file(results).is_file() or changes(results, document):
         write_json(frozen_file(results), document)
+
+
+def mark_layout(results: Path) -> None:
+    """Note in R/layout how this version of glow arranges results."""
+    if _layout(results) != str(LAYOUT):
+        with atomic_path(results / "layout") as partial:
+            partial.write_text(f"{LAYOUT}\n", encoding="utf-8")
+
+
+def refuse_other_layout(results: Path) -> None:
+    """Refuse results that are arranged as another version of glow does it.
+
+    Raises:
+        UserError: there are results below `results`, and no mark of this layout.
+    """
+    found = _layout(results)
+    if found == str(LAYOUT) or not any((results / stage).exists() for stage in _STAGES):
+        return
+    layout = "without a mark of their layout" if found is None else f"in layout {abbreviated(found)}"
+    raise UserError(
+        f"{results}: results of another version of glow, {layout} (this version: {LAYOUT}); they stay as "
+        "they are. Choose another `name:`, move the folder away, or go on with the version that made them"
+    )
+
+
+def _layout(results: Path) -> str | None:
+    file = results / "layout"
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None

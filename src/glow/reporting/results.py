@@ -17,6 +17,7 @@ import pandas as pd
 from glow.config import Experiment, SelectionName
 from glow.errors import UserError
 from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_scored_rows
+from glow.files.frozen import refuse_other_layout
 from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import read_jsonl
 
@@ -63,9 +64,13 @@ class Results:
         tables_file: all tables with their captions, as the report shows them.
         questions_file: what every model answered: `questions` of all runs.
         report: the page.
+
+    Raises:
+        UserError: another version of glow made them, and arranged them in another way.
     """
 
     def __init__(self, experiment: Experiment, root: Path) -> None:
+        refuse_other_layout(root)
         self.experiment = experiment
         self.root = root
         self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
@@ -132,7 +137,7 @@ class Results:
 
     def facts(self, run: Run) -> dict[str, Any]:
         """What the manifest of a training run notes of it."""
-        facts: dict[str, Any] = _read_json(present_file(self.training(run) / "manifest.json"))["facts"]
+        facts: dict[str, Any] = read_json(present_file(self.training(run) / "manifest.json"))["facts"]
         return facts
 
     def figure(self, name: str) -> Path:
@@ -168,7 +173,7 @@ class Results:
     def refuse_outdated(self, stage: Shown) -> None:
         """Raise a `UserError` unless the stage ran on the files and with the settings that there are now."""
         folder, again = self.root / stage, f"run `glow {stage}` on these results again"
-        manifest = _read_json(present_file(folder / "manifest.json", f"`glow {stage}`"))
+        manifest = read_json(present_file(folder / "manifest.json", f"`glow {stage}`"))
         if manifest.get("settings_sha256") != digest(self.settings):
             raise UserError(f"{folder}: made with another configuration or version of glow; {again}")
         recorded = set(manifest["inputs"].values())  # Its paths are those of the folder that it ran in.
@@ -216,7 +221,7 @@ class Results:
 
     def _read_questions(self, run: Run) -> pd.DataFrame:
         path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
-        suites = _read_json(path)["suites"]
+        suites = read_json(path)["suites"]
         rows = [_question_row(question) for question in questions(read_scored_rows(archive), archive)]
         frame = pd.DataFrame(rows).set_index(KEYS).astype({"tokens": "float64"})
         measured = frame["correct"].groupby(level="suite").agg(accuracy)
@@ -258,7 +263,7 @@ class Results:
 
     def contamination(self, domain: str) -> dict[str, Any]:
         """The report of `glow contamination` on a domain."""
-        return _read_json(self.contamination_file(domain))
+        return read_json(self.contamination_file(domain))
 
     def selection_size(self, domain: str, seed: int, selection: str) -> int:
         """How many trajectories a selection holds."""
@@ -290,7 +295,7 @@ def read_manifests(root: Path) -> pd.DataFrame:
     columns = ["path", "stage", "git_commit", "host", "device", "python", "packages", "wall_s"]
     times = ["started", "finished"]
     paths = sorted({*root.rglob("manifest.json"), *root.rglob("*.manifest.json")})
-    rows = [{"path": str(path.relative_to(root)), **_read_json(path)} for path in paths]
+    rows = [{"path": str(path.relative_to(root)), **read_json(path)} for path in paths]
     frame = pd.DataFrame(rows, columns=[*columns, *times])
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True) for time in times})
 
@@ -302,7 +307,8 @@ def present_file(path: Path, stage: str = "the stage that makes it") -> Path:
     return path
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file that must be there."""
     try:
         document = json.loads(present_file(path).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

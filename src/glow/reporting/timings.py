@@ -11,6 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from glow.errors import UserError
+from glow.files.frozen import refuse_other_layout
 from glow.reporting.results import read_manifests
 
 COLUMNS = ("stage", "jobs", "wall_s", "cpu_s", "max_rss_mb")
@@ -130,8 +131,10 @@ def print_timings(root: Path) -> None:
         root: the results, R.
 
     Raises:
-        UserError: there are neither benchmark files nor manifests below `root`.
+        UserError: there are neither benchmark files nor manifests below `root`, or another version of glow
+            made them.
     """
+    refuse_other_layout(root)
     timings = stage_timings(root)
     span = whole_span(root)
     if timings.empty or span is None:

@@ -11,8 +11,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from glow.config import Section
 from glow.experiment import load
+from glow.files.frozen import freeze
 from glow.files.jsonl import write_json, write_jsonl
+from glow.files.manifest import manifest_path
 from glow.reporting.results import Results, Run
 
 DOCUMENT = {
@@ -148,29 +151,54 @@ class World:
     # --- the tree -------------------------------------------------------------------------------
 
     def write(self) -> "World":
-        write_json(self.root / "experiment.json", self.document)
-        for domain in self.results.experiment.domain_names:
-            write_jsonl(self.results.verdicts_file(domain), self.trajectories(domain))
-            write_json(self.results.contamination_file(domain), {"suites": self.contamination()})
-            for seed in self.results.experiment.seeds:
+        experiment = self.results.experiment
+        freeze(self.root, self.document)
+        self._write_what_came_before()
+        for domain in experiment.domain_names:
+            write_jsonl(verdicts := self.results.verdicts_file(domain), self.trajectories(domain))
+            self.write_manifest(verdicts, "verify", experiment.verdicts, seconds=0)
+            write_json(shared := self.results.contamination_file(domain), {"suites": self.contamination()})
+            self.write_manifest(shared.parent, "contamination", experiment.contamination, seconds=0)
+            for seed in experiment.seeds:
                 for selection, size in SELECTION_SIZES.items():
-                    write_jsonl(self.results.selection_file(domain, seed, selection), [{}] * size)
+                    write_jsonl(file := self.results.selection_file(domain, seed, selection), [{}] * size)
+                self.write_manifest(file.parent, "arms", experiment.arm_selection(seed), seconds=0)
         for run in self.results.models:
             self.write_evaluation(run)
             if run.kind == "sft":
                 self._write_sft(run)
             elif run.kind == "grpo":
                 write_jsonl(self.results.training(run) / "log.jsonl", self.grpo_log(run))
-                self.write_manifest(self.results.training(run), "grpo")
+                self.write_manifest(self.results.training(run), "grpo", experiment.grpo_run(run.seed))
         self.results.collect()
         return self
+
+    def _write_what_came_before(self) -> None:
+        """The manifests of results that no table reads."""
+        experiment = self.results.experiment
+        for role, model in (("base", experiment.student), ("teacher", experiment.teacher)):
+            if model is not None:
+                (folder := self.root / "models" / role).mkdir(parents=True)
+                self.write_manifest(folder, "pretrain", model.pretrain, seconds=0)
+        for name, suite in experiment.suites.items():
+            self.write_manifest(self.root / "suites" / f"{name}.jsonl", "suite", suite, seconds=0)
+        for name, domain in experiment.domains.items():
+            problems = self.root / "problems" / name / "train.jsonl"
+            self.write_manifest(problems, "problems", domain.problems, seconds=0)
+        for name in experiment.domain_names:
+            sampled = self.root / "trajectories" / name / "shard-0.jsonl.gz"
+            if experiment.trajectories is None:
+                self.write_manifest(sampled, "generate", experiment.generation, seconds=0)
+            else:
+                self.write_manifest(sampled, "import", experiment.importing, seconds=0)
 
     def _write_sft(self, run: Run) -> None:
         folder = self.results.training(run)
         folder.mkdir(parents=True)
         self.history(run).to_parquet(folder / "history.parquet", index=False)
         write_jsonl(folder / "log.jsonl", self.sft_log(run))
-        self.write_manifest(folder, "sft", facts={"too_long": self.too_long(run)})
+        settings = self.results.experiment.sft_run(run.name, run.seed)
+        self.write_manifest(folder, "sft", settings, facts={"too_long": self.too_long(run)})
 
     def write_evaluation(self, run: Run) -> None:
         suites, samples, entropy = {}, [], self.entropy(run)
@@ -192,18 +220,26 @@ class World:
         folder = self.results.evaluation(run)
         write_json(folder / "scores.json", {"suites": suites})
         write_jsonl(folder / "samples.jsonl.gz", samples)
-        self.write_manifest(folder, "evaluate")
+        self.write_manifest(folder, "evaluate", self.results.experiment.evaluation_run(run.seed))
 
     def write_manifest(
-        self, folder: Path, stage: str, seconds: int = 10, idle: int = 0, facts: dict | None = None
+        self,
+        output: Path,
+        stage: str,
+        settings: Section | None = None,
+        *,
+        seconds: int = 10,
+        idle: int = 0,
+        facts: dict | None = None,
     ) -> None:
         """A manifest of a job of `seconds`, `idle` seconds after the one before it."""
         started = self._clock + timedelta(seconds=idle)
         self._clock = started + timedelta(seconds=seconds)
         write_json(
-            folder / "manifest.json",
+            manifest_path(output),
             {
-                "stage": stage, "settings": {}, "settings_sha256": "0", "inputs": {}, "facts": facts or {},
+                "stage": stage, "settings": settings.model_dump(mode="json") if settings else {},
+                "settings_sha256": "0", "inputs": {}, "facts": facts or {},
                 "git_commit": "c0ffee", "packages": {"torch": "2.13.0"}, "python": "3.11.2",
                 "device": "cpu", "host": "box", "started": started.isoformat(),
                 "finished": self._clock.isoformat(), "wall_s": float(seconds),

@@ -10,6 +10,7 @@ from pytest import approx
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.reporting.results import Results, Run, read_manifests
+from glow.reporting.timings import print_timings
 
 BASE = Run("base", None, "base", 1)
 GLOW = Run("sft", "arithmetic", "glow", 0)
@@ -163,7 +164,8 @@ def test_a_missing_figure_is_named(world: World) -> None:
 
 def test_manifests(fabricated: World, tmp_path: Path) -> None:
     manifests = read_manifests(fabricated.root)
-    assert len(manifests) == 24 + 10 + 12  # evaluations, SFT runs, GRPO runs
+    # evaluations, SFT runs, GRPO runs; verdicts, contamination, arms; suites, models, problems, trajectories
+    assert len(manifests) == 24 + 10 + 12 + (1 + 1 + 2) + (3 + 2 + 1 + 1)
     assert str(manifests["started"].dt.tz) == "UTC"
     none = read_manifests(tmp_path)
     assert none.empty
@@ -175,3 +177,11 @@ def test_an_experiment_without_grpo_has_no_initialisations(fabricated: World) ->
     results = Results(experiment, fabricated.root)
     assert results.initialisations == []
     assert {run.kind for run in results.models} == {"base", "sft"}
+
+
+def test_results_in_another_layout_are_not_read(world: World) -> None:
+    (world.root / "layout").write_text("1\n")
+    with pytest.raises(UserError, match="another version of glow, in layout '1'"):
+        Results(world.results.experiment, world.root)
+    with pytest.raises(UserError, match="another version of glow, in layout '1'"):
+        print_timings(world.root)
