@@ -1,5 +1,6 @@
 """Whole studies at the smallest scale: every result is there, and only what must be is made again."""
 
+import json
 import os
 import random
 import shutil
@@ -256,6 +257,50 @@ def test_a_table_made_again_is_the_same(finished: Finished) -> None:
     assert {name: (finished.results / "tables" / name).read_bytes() for name in before} == before
 
 
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def copied(finished: Finished, to: Path) -> Path:
+    """The results and what Snakemake knows of them, in another folder; files and folders keep their times."""
+    for name in ("results", ".snakemake"):
+        shutil.copytree(finished.directory / name, to / name)
+    return to / "results" / "tiny"
+
+
+def test_results_copied_with_their_times_are_as_good_as_the_first(finished: Finished, tmp_path: Path) -> None:
+    copied(finished, tmp_path)
+    assert planned(tmp_path, TINY) == []
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(TINY.read_text().replace("entropy_samples: 8", "entropy_samples: 9"))
+    assert Counter(job.rule for job in planned(tmp_path, changed)) == {"evaluate": 14, **LAST}
+    shutil.rmtree(tmp_path / ".snakemake")  # By their times alone nothing is to be done...
+    assert planned(tmp_path, changed) == []
+    refused = glow(tmp_path, "tables", str(changed))  # ... but no tables are made of it.
+    assert refused.returncode == 2
+    assert "14 manifest(s) with other settings" in refused.stderr
+
+
+def test_one_evaluation_with_other_settings_is_in_no_table(finished: Finished, tmp_path: Path) -> None:
+    results = copied(finished, tmp_path)
+    prepare(tmp_path)
+    table, manifest = (results / name for name in ("tables/main.csv", "evaluation/base/seed-0/manifest.json"))
+    noted = json.loads(manifest.read_text())
+    noted["settings"]["evaluation"]["max_tokens"] = 20
+    manifest.write_text(json.dumps(noted))
+    table.unlink()
+    ended = snakemake(tmp_path, TINY, "--cores", "1", str(table.relative_to(tmp_path)))
+    assert ended.returncode == 1
+    assert f"evaluation.max_tokens was 20, is 48: {manifest.relative_to(tmp_path)}\n" in ended.stdout
+    assert "Traceback" not in ended.stdout
+    assert not table.exists()
+
+
+def test_tables_of_a_finished_study_can_be_made_by_hand(finished: Finished, tmp_path: Path) -> None:
+    results = copied(finished, tmp_path)
+    made = glow(tmp_path, "tables", str(results / "experiment.json"))
+    assert made.returncode == 0, made.stderr
+
+
 FILES_OF_ONES_OWN = """
 name: own
 seeds: [0]
@@ -304,10 +349,8 @@ def contents(results: Path) -> dict[str, bytes]:
     }
 
 
-def unlock(directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "glow", "unlock"], cwd=directory, capture_output=True, text=True, check=False
-    )
+def glow(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BIN / "glow", *words], cwd=directory, capture_output=True, text=True, check=False)
 
 
 def test_a_run_killed_again_and_again_ends_in_the_same_results(finished: Finished, tmp_path: Path) -> None:
@@ -328,7 +371,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_results(finished: Finishe
             time.sleep(wait)
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
-        assert unlock(tmp_path).returncode == 0
+        assert glow(tmp_path, "unlock").returncode == 0
     ended = snakemake(tmp_path, TINY, "--cores", "2")
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert contents(tmp_path / "results" / "tiny") == contents(finished.results)
@@ -349,7 +392,7 @@ def test_a_live_run_keeps_its_lock(finished: Finished, tmp_path: Path) -> None:
         while not list(tmp_path.glob(".snakemake/locks/*.lock")):
             assert run.poll() is None
             time.sleep(0.1)
-        refused = unlock(tmp_path)
+        refused = glow(tmp_path, "unlock")
         assert refused.returncode == 2
         assert f"pid {run.pid}" in refused.stderr
         second = snakemake(tmp_path, TINY, "--cores", "1")
@@ -358,7 +401,7 @@ def test_a_live_run_keeps_its_lock(finished: Finished, tmp_path: Path) -> None:
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-    cleared = unlock(tmp_path)
+    cleared = glow(tmp_path, "unlock")
     assert cleared.returncode == 0
     assert "cleared the lock" in cleared.stdout
 

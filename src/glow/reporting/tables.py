@@ -15,6 +15,7 @@ from glow.files.atomic import atomic_path
 from glow.files.jsonl import write_json
 from glow.files.manifest import Manifest
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
+from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
@@ -45,10 +46,12 @@ def write_tables(experiment: Experiment, root: Path) -> None:
         root: its results, R.
 
     Raises:
-        UserError: a result that a cell needs is missing; the message names the file.
+        UserError: a result that a cell needs is missing, or was made with other settings than those of the
+            configuration; the message names the file.
     """
     manifest = Manifest("tables")
     results = Results(experiment, root)
+    refuse_other_settings(results)
     questions = results.collect()
     tables = build_tables(results)
     for table in tables:

@@ -186,9 +186,9 @@ class World:
             problems = self.root / "problems" / name / "train.jsonl"
             self.write_manifest(problems, "problems", domain.problems, seconds=0)
         for name in experiment.domain_names:
-            sampled = self.root / "trajectories" / name / "shard-0.jsonl.gz"
+            sampled = self.root / "trajectories" / f"{name}.jsonl.gz"
             if experiment.trajectories is None:
-                self.write_manifest(sampled, "generate", experiment.generation, seconds=0)
+                self.write_manifest(sampled, "merge", experiment.generation, seconds=0)
             else:
                 self.write_manifest(sampled, "import", experiment.importing, seconds=0)
 
