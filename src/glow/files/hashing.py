@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from glow.files.hash_cache import file_hash
+
 
 def digest(document: Any) -> str:
     """SHA-256 of a JSON document, keys sorted: equal settings give equal hashes."""
@@ -33,5 +35,4 @@ def hash_path(path: Path) -> str:
             if file.is_file() and file.name != "manifest.json" and not file.name.startswith(".")
         )
         return digest([(str(file.relative_to(path)), hash_path(file)) for file in files])
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_hash(path)
