@@ -101,7 +101,11 @@ def _on_results(function: str) -> Callable[..., None]:
 
     def run(file: Path, results: Path | None) -> None:
         shown = experiment.read(file)
-        _function(function)(shown, results or Path("results") / shown.name)
+        root = results or Path("results") / shown.name
+        if not root.is_dir():
+            where = "run this where Snakemake ran, or give --results"
+            raise UserError(f"{root}: no such folder in {Path.cwd()}; {where}")
+        _function(function)(shown, root)
 
     return run
 

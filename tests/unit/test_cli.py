@@ -12,6 +12,7 @@ import pytest
 from glow import cli
 from glow.config import VerdictSettings, Verification
 
+ROOT = Path(__file__).resolve().parents[2]
 STAGES = [stage.name for stage in cli.STAGES]
 
 
@@ -102,6 +103,16 @@ def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest
     overlay.write_text("suites: {more: {familys: [boolean]}}\n")
     assert cli.main(["check", str(tiny), str(overlay)]) == 2
     assert "overlay.yaml: suites.more.familys: unknown key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["tables", "figures", "report"])
+def test_results_that_are_not_in_this_folder_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([stage, str(ROOT / "tests" / "workflow" / "tiny.yaml")]) == 2
+    said = f"glow {stage}: results/tiny: no such folder in {tmp_path}; run this where Snakemake ran, or give"
+    assert said in capsys.readouterr().err
 
 
 def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +13,20 @@ from typing import Any
 
 import pytest
 import yaml
-from flow import BIN, ROOT, TINY, TWO_DOMAINS, Job, parsed, planned, prepare, snakemake, write
+from flow import (
+    BIN,
+    ROOT,
+    TINY,
+    TWO_DOMAINS,
+    Job,
+    command,
+    environment,
+    parsed,
+    planned,
+    prepare,
+    snakemake,
+    write,
+)
 
 from glow import cli, config
 from glow.errors import UserError
@@ -269,6 +283,34 @@ def test_results_in_the_layout_of_another_version_stay_as_they_are(tmp_path: Pat
     (old / "trajectories").rename(old / "elsewhere")
     frozen(tmp_path, TINY, TINY_SUITE)
     assert planned(tmp_path, TINY)
+
+
+# --- from another folder ------------------------------------------------------------------------
+
+
+def test_a_study_runs_in_another_folder(tmp_path: Path) -> None:
+    """Named from where one stands: Snakefile, configuration and folder, all by relative paths."""
+    (tmp_path / "here").mkdir()
+    snakefile, tiny = (os.path.relpath(file, tmp_path / "here") for file in (ROOT / "Snakefile", TINY))
+    words = ["--snakefile", snakefile, "--configfile", tiny, "--directory", "../there", "--cores", "1"]
+    ended = subprocess.run(
+        [BIN / "snakemake", *words, TINY_SUITE],
+        cwd=tmp_path / "here", env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "there" / TINY_SUITE).is_file()
+    assert list((tmp_path / "here").iterdir()) == []
+    assert "profiles/default for setting default" in ended.stderr  # what it says of reruns counts here too
+
+
+def test_a_path_that_begins_elsewhere_ends_with_the_folder_and_the_way(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        command(None, "--dry-run"),
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    said = f"reported: 'config/reported.yaml': no such file in {tmp_path}; run in the folder where the path"
+    assert said in ended.stderr
 
 
 # --- resources ----------------------------------------------------------------------------------

@@ -232,19 +232,29 @@ def test_what_a_change_of_the_configuration_runs_again(
     assert Counter(job.rule for job in planned(finished.directory, changed)) == again
 
 
-def test_a_change_of_a_rules_command_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:
-    """glow of another version, with other words in a shell line: results are as good as they were."""
-    for name in ("Snakefile", "workflow", "profiles", "config", "pyproject.toml"):
+def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:
+    """Its package has another number and other code, its rules other shell lines: results are as good."""
+    for name in ("Snakefile", "workflow", "profiles", "config", "pyproject.toml", "src"):
         copied = tmp_path / "glow" / name
         copied.parent.mkdir(exist_ok=True)
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copied)
     for file in (tmp_path / "glow" / "workflow" / "rules").glob("*.smk"):
         file.write_text(file.read_text().replace("2>&1 | tee {log}", "2>&1  | tee {log}"))
-    shown = subprocess.run(
-        [BIN / "snakemake", "--dry-run", "--cores", "1", "--snakefile", tmp_path / "glow" / "Snakefile",
-         "--configfile", TINY],
-        cwd=finished.directory, env=environment(), capture_output=True, text=True, check=False,
+    source = tmp_path / "glow" / "src"
+    for file in (source / "glow").rglob("*.py"):
+        file.write_text(file.read_text() + "\n# Of the next version.\n")
+    (source / "glow_sft-99.0.dist-info").mkdir()
+    (source / "glow_sft-99.0.dist-info" / "METADATA").write_text("Name: glow-sft\nVersion: 99.0\n")
+    options = ["--dry-run", "--cores", "1", "--snakefile", tmp_path / "glow" / "Snakefile"]
+    installed = "import glow, importlib.metadata as m; print(glow.__file__, m.version('glow-sft'))"
+    shown, version = (
+        subprocess.run(
+            words, cwd=finished.directory, env=environment() | {"PYTHONPATH": str(source)},
+            capture_output=True, text=True, check=False,
+        )
+        for words in ([BIN / "snakemake", *options, "--configfile", TINY], [BIN / "python", "-c", installed])
     )  # fmt: skip
+    assert version.stdout == f"{source}/glow/__init__.py 99.0\n"
     assert NOTHING in shown.stdout + shown.stderr
 
 

@@ -101,8 +101,8 @@ class Model(Section):
             raise ValueError("give exactly one of pretrain, scratch, hub (with revision), path")
         if self.path is not None and not (self.path / "config.json").is_file():
             raise ValueError(
-                f"{str(self.path)!r} is not a model: neither a directory with a config.json, nor "
-                "'scratch', nor a hub id with a pinned commit (org/name@<40 hex digits>)"
+                f"{str(self.path)!r} is not a model: neither a directory with a config.json (looked for in "
+                f"{Path.cwd()}), nor 'scratch', nor a hub id with a pinned commit (org/name@<40 hex digits>)"
             )
         return self
 

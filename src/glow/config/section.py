@@ -44,15 +44,22 @@ def distinct_families(families: list[str] | None) -> list[str] | None:
 def existing(file: Path | None) -> Path | None:
     """The file, if there is one; for field validators."""
     if file is not None and not file.is_file():
-        raise ValueError(f"{str(file)!r}: no such file")
+        raise ValueError(f"{str(file)!r}: no such file{_from_here(file)}")
     return file
 
 
 def existing_folder(folder: Path | None) -> Path | None:
     """The folder, if there is one; for field validators."""
     if folder is not None and not folder.is_dir():
-        raise ValueError(f"{str(folder)!r}: no such folder")
+        raise ValueError(f"{str(folder)!r}: no such folder{_from_here(folder)}")
     return folder
+
+
+def _from_here(path: Path) -> str:
+    """Where a relative path was looked for, and what to do if that was not meant."""
+    if path.is_absolute():
+        return ""
+    return f" in {Path.cwd()}; run in the folder where the path begins, or give the whole path"
 
 
 def message(mistake: Any) -> str:

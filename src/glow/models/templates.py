@@ -69,7 +69,7 @@ def template_text(name: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a chat template: {error}") from None
+        raise UserError(f"{file}: cannot be read as a chat template: {error} (in {Path.cwd()})") from None
 
 
 def named_template(name: str, tokenizer: "PreTrainedTokenizerBase") -> str:
