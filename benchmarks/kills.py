@@ -10,6 +10,7 @@ compared with the first one's, hash by hash, and a new study is begun. An hour o
 The results go to benchmarks/results/; exit code 1 if any study differs.
 """
 
+import argparse
 import hashlib
 import os
 import random
@@ -32,13 +33,17 @@ CONFIG = Path("tests", "workflow", "tiny.yaml")
 RESULTS = Path("results", "tiny")
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     made = new_parser(__doc__)
     made.add_argument("--kills", type=int, default=100, help="how many (%(default)s)")
     made.add_argument("--shortest", type=float, default=5, help="seconds from start to kill (%(default)s)")
     made.add_argument("--longest", type=float, default=60, help="seconds from start to kill (%(default)s)")
     made.add_argument("--seed", type=int, default=0, help="of the moments of the kills (%(default)s)")
-    arguments = made.parse_args()
+    return made
+
+
+def main() -> None:
+    arguments = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = new_study(Path(folder, "undisturbed"))
         run_to_its_end(undisturbed)

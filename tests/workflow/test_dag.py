@@ -85,7 +85,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "import_trajectories": 1 if own else 0,
         "problems": 0 if own else domains,
         "generate": 0 if own else domains * experiment.shards,
-        "trajectories": 0 if own else domains,
+        "merge": 0 if own else domains,
         "contamination": domains,
         "verify": domains,
         "arms": domains * seeds,

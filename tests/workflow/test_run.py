@@ -158,7 +158,7 @@ OBJECTIVES = """objectives:
   glow_released: {{objective: glow, clamp: [0.5, 5.0]}}
 """
 LAST = {"tables": 1, "figures": 1, "report": 1}
-ANEW = {"generate": 2, "trajectories": 1, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 6,
+ANEW = {"generate": 2, "merge": 1, "contamination": 1, "verify": 1, "arms": 1, "sft": 6, "grpo": 6,
         "evaluate": 12, **LAST}  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def domain_data():
         return rules.import_trajectories.output
     return [
         *expand(rules.problems.output, domain=experiment.domain_names),
-        *expand(rules.trajectories.output, domain=experiment.domain_names),
+        *expand(rules.merge.output, domain=experiment.domain_names),
     ]
 
 

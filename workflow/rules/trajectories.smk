@@ -36,7 +36,7 @@ rule generate:
         " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee {log}"
 
 
-rule trajectories:
+rule merge:
     input:
         problems=rules.problems.output.train,
         model=study.made(study.model_path("teacher")),
@@ -46,9 +46,9 @@ rule trajectories:
         trajectories=f"{RESULTS}/trajectories/{{domain}}.jsonl.gz",
         manifest=f"{RESULTS}/trajectories/{{domain}}.jsonl.gz.manifest.json",
     log:
-        f"{LOGS}/trajectories/{{domain}}.log",
+        f"{LOGS}/merge/{{domain}}.log",
     benchmark:
-        f"{BENCHMARKS}/trajectories/{{domain}}.tsv"
+        f"{BENCHMARKS}/merge/{{domain}}.tsv"
     threads: 1
     resources:
         mem_mb=3000,

@@ -5,11 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from glow.config import GenerateSettings
 from glow.data.problem_rows import read_problems
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest, manifest_path
 from glow.files.records import Problem, Trajectory, read_records
+from glow.files.same_run import difference, run_identity
+
+_COUNTS = ("trajectories", "tokens", "truncated")
 
 
 def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
@@ -26,20 +32,17 @@ def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
     """
     manifest = Manifest("merge")
     notes = [_manifest_of(shard) for shard in shards]
-    for shard, note in zip(shards, notes, strict=True):
-        if _shared(note) != _shared(notes[0]):
-            raise UserError(f"{shard}: sampled with other settings than {shards[0]}; sample it again")
+    settings = [_settings(note, shard) for note, shard in zip(notes, shards, strict=True)]
+    for shard, own in zip(shards, settings, strict=True):
+        if differs := difference(run_identity(settings[0].decisive()), run_identity(own.decisive())):
+            raise UserError(f"{shard}: {differs}, where the first is {shards[0]}'s; sample it again")
     rows = [read_records(shard, Trajectory, ("problem_id", "sample_index")) for shard in shards]
     asked = read_problems(problems)
-    samples = _shared(notes[0])["sampling"]["samples"]
-    write_jsonl(output, _in_order(asked, rows, samples))
-    counts = {
-        key: sum(note["facts"][key] for note in notes) for key in ("trajectories", "tokens", "truncated")
-    }
-    manifest.write(output, _shared(notes[0]), [problems, *shards], counts)
-    print(
-        f"{output}: {counts['trajectories']} trajectories of {len(asked)} problems, {counts['tokens']} tokens"
-    )
+    write_jsonl(output, _in_order(asked, rows, settings[0].sampling.samples))
+    counts = {key: sum(note["facts"][key] for note in notes) for key in _COUNTS}
+    manifest.write(output, settings[0].model_dump(mode="json"), [problems, *shards], counts)
+    rows_of = f"{counts['trajectories']} trajectories of {len(asked)} problems"
+    print(f"{output}: {rows_of}, {counts['tokens']} tokens, {counts['truncated']} truncated")
 
 
 def _manifest_of(shard: Path) -> Any:
@@ -49,9 +52,14 @@ def _manifest_of(shard: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _shared(note: Any) -> dict[str, Any]:
-    """The settings of a shard's manifest without those that say which shard it is."""
-    return {key: value for key, value in note["settings"].items() if key not in ("shard", "shards")}
+def _settings(note: Any, shard: Path) -> GenerateSettings:
+    """The settings that a shard was sampled with, which shard it is left out."""
+    try:
+        return GenerateSettings.model_validate(
+            {key: value for key, value in note["settings"].items() if key not in ("shard", "shards")}
+        )
+    except ValidationError:
+        raise UserError(f"{shard}: sampled by another version of glow; sample it again") from None
 
 
 def _in_order(

@@ -10,7 +10,7 @@ import pytest
 from glow.config import GenerateSettings, Sampling
 from glow.data.shards import merge_shards
 from glow.errors import UserError
-from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.files.jsonl import read_jsonl, write_json, write_jsonl
 from glow.files.manifest import Manifest, manifest_path
 
 Sampled = Callable[..., list[Path]]
@@ -88,7 +88,17 @@ def test_shards_of_other_settings_are_refused(problems: Path, sampled: Sampled, 
     _, second = sampled(2, temperature=1.0)
     first.write_bytes(kept[0])
     manifest_path(first).write_bytes(kept[1])
-    with pytest.raises(UserError, match=r"shard-1-of-2.jsonl.gz: sampled with other settings than .*shard-0"):
+    with pytest.raises(
+        UserError, match=r"shard-1-of-2.jsonl.gz: sampling.temperature was 0.7, is 1.0, where .*-0-of"
+    ):
+        merge_shards(problems, [first, second], tmp_path / "out.jsonl.gz")
+    noted = manifest(second)
+    noted["settings"]["sampling"] |= {"temperature": 0.7, "batch_size": 3}
+    write_json(manifest_path(second), noted)
+    merge_shards(problems, [first, second], tmp_path / "out.jsonl.gz")  # the batch changes no number
+    noted["settings"]["sampling"]["gone"] = 1
+    write_json(manifest_path(second), noted)
+    with pytest.raises(UserError, match=r"shard-1-of-2.jsonl.gz: sampled by another version of glow"):
         merge_shards(problems, [first, second], tmp_path / "out.jsonl.gz")
     manifest_path(second).unlink()
     with pytest.raises(UserError, match=r"shard-1-of-2.jsonl.gz.manifest.json: no such file"):
