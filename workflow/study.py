@@ -143,6 +143,12 @@ class Study:
             *(f"grpo/{domain}/{name}" for domain in domains for name in self.initialisations()),
         ]
 
+    def answers(self, model: str, seed: str) -> list[str]:
+        """What says that the shards of an evaluation have its answers; nothing where one job does it all."""
+        count = self.experiment.evaluation.shards
+        folder = f"{self.results}/evaluation/{model}/seed-{seed}/answers"
+        return [f"{folder}/shard-{shard}-of-{count}.json" for shard in range(count)] if count > 1 else []
+
     def trained_model(self, name: str, seed: str) -> str:
         """The directory of a model named as in `trained_models`."""
         return self.model_path("base") if name == "base" else f"{self.results}/{name}/seed-{seed}/model"

@@ -17,6 +17,7 @@ from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
+    AnswerSettings,
     ArmSettings,
     EvaluationSettings,
     GenerateSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
     "DONE_TO_LONG",
+    "AnswerSettings",
     "Arm",
     "ArmSettings",
     "Contamination",

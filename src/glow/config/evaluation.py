@@ -65,3 +65,6 @@ class Evaluation(Decoding):
     entropy_samples: int = Field(
         256, description="responses whose policy entropy is scored, spread over the boxed suites", ge=0
     )
+    shards: int = Field(
+        1, exclude=True, description="jobs that answer the suites of one model side by side", gt=0
+    )

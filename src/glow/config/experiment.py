@@ -30,6 +30,7 @@ from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.section import Section, existing, existing_folder, message, unknown
 from glow.config.stages import (
+    AnswerSettings,
     ArmSettings,
     EvaluationSettings,
     GenerateSettings,
@@ -234,6 +235,10 @@ class Experiment(Section):
         """Settings of one run of GRPO, which the experiment must have."""
         assert self.grpo is not None
         return GrpoSettings(prompt=self.prompt, extraction=self.found_by, grpo=self.grpo, seed=seed)
+
+    def answering_run(self, seed: int) -> AnswerSettings:
+        """Settings of asking a model the suites' questions."""
+        return AnswerSettings(prompt=self.prompt, evaluation=self.evaluation, seed=seed)
 
     def evaluation_run(self, seed: int) -> EvaluationSettings:
         """Settings of one evaluation."""

@@ -89,10 +89,15 @@ class GrpoSettings(Section):
         )
 
 
-class EvaluationSettings(Section):
-    """One evaluation of a model."""
+class AnswerSettings(Section):
+    """Asking a model the questions of suites."""
 
     prompt: Prompt = Prompt()
-    verification: Verification = Verification()
     evaluation: Evaluation
     seed: int = Field(description="seed of the sampled responses", ge=0)
+
+
+class EvaluationSettings(AnswerSettings):
+    """One evaluation of a model: its answers, and how they are judged."""
+
+    verification: Verification = Verification()

@@ -5,28 +5,24 @@ wrong: judging them is the verdicts stage. A killed shard goes on where it was: 
 in `<output>.partial.jsonl` as soon as it is there, and the output itself is written at the end.
 """
 
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from glow.config import GenerateSettings
 from glow.data.problem_rows import gold_facts, read_problems
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
+from glow.files.kept_rows import KeptRows
 from glow.files.manifest import Manifest
 from glow.files.records import Problem, Trajectory, trajectory_id
-from glow.files.same_run import Identity, difference, run_identity
+from glow.files.same_run import Identity, run_identity
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
 from glow.models.sampling import Completion, Request, TokenMeter
 from glow.models.templates import template_files
-
-SampleKey = tuple[str, int]
-"""What names a response within a shard: problem_id and sample_index."""
 
 
 def generate(  # noqa: PLR0913 (a stage's paths and options)
@@ -63,7 +59,7 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
     # A response does not depend on how many others are asked for.
     inputs = [problems, model, *template_files(settings.prompt)]
     identity = run_identity(settings.decisive(), inputs, leave_out=["sampling.samples"])
-    with _partial(output, identity) as partial:
+    with closing(_partial(output, identity)) as partial:
         run = _sample_missing(wanted, partial, model, settings, trust_remote_code)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
         write_jsonl(output, rows)
@@ -83,7 +79,7 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
 
 def _sample_missing(
     wanted: list[tuple[Problem, int]],
-    partial: "_Partial",
+    partial: KeptRows,
     model: Path,
     settings: GenerateSettings,
     trust_remote_code: bool,
@@ -143,47 +139,12 @@ def _trajectory(
 # --- what an interrupted run left -----------------------------------------------------------------
 
 
-@contextmanager
-def _partial(output: Path, identity: Identity) -> Iterator["_Partial"]:
-    """Open the partial file of `output`; it outlives a failure."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    path = output.with_name(output.name + ".partial.jsonl")
-    with path.open("a+b") as stream:
-        yield _Partial(path, stream, identity)
-
-
-class _Partial:
-    """The responses sampled so far: a header with the run's identity, then one row a line.
-
-    A last line that a kill tore is dropped; the rows of another run are dropped with a note.
-    """
-
-    def __init__(self, path: Path, stream: IO[bytes], identity: Identity) -> None:
-        self.path = path
-        self.rows: dict[SampleKey, Trajectory] = {}
-        self._stream = stream
-        stream.seek(0)
-        whole = [line for line in stream if line.endswith(b"\n")]
-        differs = difference(json.loads(whole[0]) if whole else None, identity)
-        if not differs:
-            stream.truncate(sum(map(len, whole)))
-            self.rows = {_sample(row): row for row in map(json.loads, whole[1:])}
-            print(f"{path}: going on after {len(self.rows)} responses of an interrupted run", file=sys.stderr)
-            return
-        if whole:
-            print(f"{path}: of another run ({differs}); starting afresh", file=sys.stderr)
-        stream.truncate(0)
-        self._write(json.dumps(identity).encode() + b"\n")
-
-    def append(self, row: Trajectory) -> None:
-        """Keep one more response; from here on a kill does not lose it."""
-        self.rows[_sample(row)] = row
-        self._write(json.dumps(row).encode() + b"\n")
-
-    def _write(self, line: bytes) -> None:
-        self._stream.write(line)
-        self._stream.flush()
-
-
-def _sample(row: Trajectory) -> SampleKey:
-    return row["problem_id"], row["sample_index"]
+def _partial(output: Path, identity: Identity) -> KeptRows:
+    """The responses sampled so far, beside the output."""
+    partial = KeptRows(output.with_name(output.name + ".partial.jsonl"), identity)
+    if partial.differs:
+        print(f"{partial.path}: of another run ({partial.differs}); starting afresh", file=sys.stderr)
+    elif partial.rows:
+        kept = f"{len(partial.rows)} responses of an interrupted run"
+        print(f"{partial.path}: going on after {kept}", file=sys.stderr)
+    return partial

@@ -3,37 +3,34 @@
 The harness runs the task files of glow/suites with the model `glow`, and the archive is made from the samples
 that it returns: every response with its verdict. The verdicts are `glow.verifier.verify`'s, so a suite and
 the reward of GRPO agree on what is right. Nothing here uses a network.
+
+What the model says is kept in `answers/` below the output as soon as it is there (`kept_answers`). A stage
+that is killed goes on where it was, and one that judges otherwise, or has one more suite, asks nothing twice.
 """
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 # Read when the libraries below are imported, here or in a module of ours.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 
 from lm_eval import evaluator
-from lm_eval.api.task import ConfigurableTask
-from lm_eval.tasks import TaskManager
 
-from glow.config import Evaluation, EvaluationSettings
-from glow.data.problem_rows import gold_facts, gold_of, suite_name
-from glow.errors import UserError
+from glow.config import EvaluationSettings
+from glow.data.problem_rows import gold_facts, gold_of
 from glow.evaluation import metrics
-from glow.evaluation.lm_eval_model import GlowModel
+from glow.evaluation.asking import Asking, asking, is_sampled
+from glow.evaluation.entropy import mean_entropies, spread
 from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Attempt, Problem, Sample
 from glow.models.sampling import Completion
 from glow.models.templates import template_files
-from glow.suites.files import read_suite
-from glow.suites.scorers import require_scorers
 from glow.suites.task_hooks import judge_boxed
-from glow.suites.tasks import FOLDER
 from glow.verifier.verify import Verifier, own_cores
 
 
@@ -58,71 +55,31 @@ def evaluate(
             is not a model or has code that may not run, or the chat template is not there.
     """
     manifest = Manifest("evaluate")
-    evaluation = settings.evaluation
-    lm = GlowModel(
-        str(model),
-        evaluation.engine,
-        settings.seed,
-        prompt=settings.prompt,
-        trust_remote_code=trust_remote_code,
-    )
+    folder = output / "answers"
+    asked = asking(model, suites, folder, settings, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
-        tasks = _tasks(suites, settings, verifier)
-        answers = _answers(lm, tasks)
-        if evaluation.samples > 1:
+        answers = _answers(asked, verifier)
+        if settings.evaluation.samples > 1:
             _class_answers(answers, verifier)
-    _score_entropy(lm, answers, evaluation.entropy_samples)
-    lm.tested.close()
+    _add_entropy(asked, answers, settings.evaluation.entropy_samples, folder / "entropy.json")
+    asked.lm.tested.close()
     rows = [answer.row for own in answers.values() for answer in own]
     scores = metrics.archive_scores(rows, output / "samples.jsonl.gz")
     write_jsonl(output / "samples.jsonl.gz", rows)
     write_json(output / "scores.json", scores)
-    facts = {"samples": len(rows), "tokens": sum(row.get("response_tokens") or 0 for row in rows)}
+    for name, kept in asked.lm.answers.items():
+        kept.finish([problem for problem, _ in asked.wanted[name]])
+    tokens = sum(row.get("response_tokens") or 0 for row in rows)
+    facts = {"samples": len(rows), "tokens": tokens, "reused": asked.reused}
     inputs = [model, *suites, *template_files(settings.prompt)]
-    manifest.write(output, settings.model_dump(mode="json"), inputs, facts, device=lm.tested.device)
+    device = asked.lm.tested.device
+    manifest.write(output, settings.model_dump(mode="json"), inputs, facts, device=device)
     shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())
-    print(f"{output}: {len(rows)} answers to {len(scores['suites'])} suites: {shown}")
+    reused = f" ({asked.reused} reused)" if asked.reused else ""
+    print(f"{output}: {len(rows)} answers{reused} to {len(scores['suites'])} suites: {shown}")
 
 
 # --- the harness --------------------------------------------------------------------------------
-
-
-def _tasks(
-    suites: list[Path], settings: EvaluationSettings, verifier: Verifier
-) -> dict[str, ConfigurableTask]:
-    """Each suite as a task of lm-eval: the shipped task file of its format, on the suite's own file."""
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    tasks: dict[str, ConfigurableTask] = {}
-    for path in suites:
-        name = suite_name(path)
-        if name in tasks:
-            raise UserError(f"{path}: a second suite named {name!r}; give each file its own name")
-        problems = read_suite(path)
-        require_scorers(problems)
-        facts = {"suite_file": str(path), "instruction": settings.prompt.instruction}
-        manager = TaskManager(include_defaults=False, metadata=facts)
-        shipped = FOLDER / f"suite_{problems[0]['format']}.yaml"
-        (task,) = manager.load(str(shipped))["tasks"].values()
-        task.set_config("task", name)
-        if problems[0]["format"] == "boxed":
-            task.set_config("repeats", settings.evaluation.samples)
-            task.set_config("generation_kwargs", _generation(settings.evaluation), update=True)
-            # A function, not a partial: lm-eval copies its configuration, and a verifier has a process.
-            task.set_config(
-                "process_results", lambda document, results: judge_boxed(document, results, verifier)
-            )
-        tasks[name] = task
-    return tasks
-
-
-def _generation(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "do_sample": evaluation.temperature > 0,
-        "temperature": evaluation.temperature,
-        "top_p": evaluation.top_p,
-        "max_gen_toks": evaluation.max_tokens,
-        "batch_size": evaluation.batch_size,
-    }
 
 
 @dataclass(frozen=True)
@@ -140,15 +97,19 @@ class _Answer:
     completion: Completion | None
 
 
-def _answers(lm: GlowModel, tasks: dict[str, ConfigurableTask]) -> dict[str, list[_Answer]]:
+def _answers(asked: Asking, verifier: Verifier) -> dict[str, list[_Answer]]:
     """Let lm-eval ask and judge everything; return answers by suite, in the order of the suites' files."""
+    for task in filter(is_sampled, asked.tasks.values()):
+        # A function, not a partial: lm-eval copies its configuration, and a verifier has a process.
+        task.set_config("process_results", lambda document, results: judge_boxed(document, results, verifier))
     # Those that sample come first: scoring may have to close the engine.
-    order = sorted(tasks, key=lambda name: tasks[name].OUTPUT_TYPE != "generate_until")
-    found = evaluator.evaluate(lm, {"tasks": {name: tasks[name] for name in order}}, bootstrap_iters=0)
+    order = sorted(asked.tasks, key=lambda name: not is_sampled(asked.tasks[name]))
+    tasks = {name: asked.tasks[name] for name in order}
+    found = evaluator.evaluate(asked.lm, {"tasks": tasks}, bootstrap_iters=0)
     assert found is not None  # It is None only in processes other than the first.
     return {
         name: [answer for sample in found["samples"][name] for answer in _sample_answers(name, sample)]
-        for name in tasks
+        for name in asked.tasks
     }
 
 
@@ -218,48 +179,15 @@ def _class_answers(answers: dict[str, list[_Answer]], verifier: Verifier) -> Non
             row["answer_class"] = number
 
 
-def _score_entropy(lm: GlowModel, answers: dict[str, list[_Answer]], wanted: int) -> None:
-    """Add to the rows of some boxed responses the mean policy entropy over their tokens, in nats.
-
-    Policy entropy is how uncertain the model is, token by token, while it writes: the entropy of
-    p(. | prefix) at temperature 1, averaged over the tokens of a sampled response, the end of the turn
-    included where it was reached. A teacher-forced pass over the response computes it, whichever engine
-    sampled it and at whichever temperature.
-    """
+def _add_entropy(asked: Asking, answers: dict[str, list[_Answer]], wanted: int, kept: Path) -> None:
+    """Add to the rows of some sampled responses their mean policy entropy."""
     sampled = {suite: own for suite, own in answers.items() if own and own[0].completion is not None}
     chosen = [
         sampled[suite][place]
         for suite, places in spread({suite: len(own) for suite, own in sampled.items()}, wanted).items()
         for place in places
     ]
-    turns = [
-        (answer, turn)
-        for answer in chosen
-        if answer.completion is not None and (turn := lm.tested.sampled_turn(answer.completion))
-    ]  # A response that had no room for a token has no entropy.
-    if not turns:
-        return
-    scores = lm.tested.score(
-        [lm.conversation(answer.asked) for answer, _ in turns], [turn for _, turn in turns]
-    )
-    for (answer, _), score in zip(turns, scores, strict=True):
-        answer.row["entropy"] = score.entropy / score.tokens
-
-
-def spread(sizes: dict[str, int], wanted: int) -> dict[str, list[int]]:
-    """Which responses to score: `wanted` of them, shared evenly by the suites, evenly spaced in each.
-
-    From a suite with too few, all are chosen; the other suites do not make up for it.
-
-    Args:
-        sizes: number of responses of each suite.
-        wanted: number of responses in all.
-
-    Returns:
-        Places of the chosen responses in each suite, ascending.
-    """
-    chosen = {}
-    for rank, (suite, size) in enumerate(sizes.items()):
-        share = min(size, wanted // len(sizes) + (rank < wanted % len(sizes)))
-        chosen[suite] = [place * size // share for place in range(share)]
-    return chosen
+    responses = [(answer.asked, answer.completion) for answer in chosen if answer.completion is not None]
+    entropies = mean_entropies(asked.lm, responses, kept, asked.identity)
+    for answer, entropy in zip(chosen, entropies, strict=True):
+        answer.row["entropy"] = entropy

@@ -15,7 +15,7 @@ them: raw text, without a chat template and without the end.
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ from lm_eval.models.utils import postprocess_generated_text
 from glow.config import Decoding, Prompt
 from glow.config.options import validated
 from glow.errors import UserError, abbreviated
+from glow.evaluation.kept_answers import SuiteAnswers
 from glow.evaluation.model_under_test import ModelUnderTest
+from glow.files.progress import progress_bar
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.load import require_model
 from glow.models.prompts import PAPER, Message, prompt_messages, without_instruction
-from glow.models.sampling import Key, Request
+from glow.models.sampling import Completion, Key, Request
 from glow.models.scoring import Score
 from glow.suites.task_hooks import SampledText
 from glow.suites.tasks import FOLDER, task_names
@@ -41,6 +43,14 @@ _OF_THE_PROMPT = frozenset({"system", "chat_template", "chat_template_kwargs"})
 
 _NOT_OURS = frozenset({"device", "max_batch_size"})
 """Arguments that lm-eval gives to every model, ignored: engines choose the device, batches have one size."""
+
+
+SCORED_TOGETHER = 256
+"""How many questions of a suite have their choices scored together, always the same ones: the last digits of
+a log-likelihood depend on its batch, and must not depend on what was scored before a kill."""
+
+Choice = tuple[float, bool]
+"""The log-likelihood of a choice, and whether greedy decoding gives it."""
 
 
 @register_model("glow")
@@ -60,6 +70,8 @@ class GlowModel(LM):
 
     Attributes:
         tested: the model itself.
+        answers: by task, where its answers are kept: those there are not asked for again. Of a task that is
+            not among these, nothing is kept.
 
     Raises:
         UserError: there is no model at `path`, or an argument is unknown, out of bounds or of another kind.
@@ -96,6 +108,7 @@ class GlowModel(LM):
         own = prompt.model_dump() | {name: None if value == "" else value for name, value in given.items()}
         self._prompt = without_instruction(validated(Prompt, own, "--model_args {}"))
         self.tested = ModelUnderTest(Path(path), self._prompt, trust_remote_code=trust_remote_code)
+        self.answers: Mapping[str, SuiteAnswers] = {}
         self._engine = engine
         self._seed = int(seed)
         self._batch_size = int(batch_size) if str(batch_size).isdigit() and int(batch_size) > 1 else 256
@@ -106,19 +119,41 @@ class GlowModel(LM):
         return prompt_messages(asked, self._prompt)
 
     def generate_until(self, requests: list[Instance]) -> list[SampledText]:
-        """Sample; requests with the same decoding settings share one engine start."""
-        responses: dict[int, SampledText] = {}
-        groups: dict[Decoding, list[tuple[int, Request]]] = {}
-        for place, (instance, key) in enumerate(zip(requests, self._keys(requests), strict=True)):
-            request = Request(self.conversation(instance.args[0]), key)
-            groups.setdefault(self._decoding(instance.args[1]), []).append((place, request))
-        for decoding, group in groups.items():
-            completions = self.tested.sample([request for _, request in group], decoding)
-            for (place, _), completion in zip(group, completions, strict=True):
-                stops = requests[place].args[1].get("until")
-                text = postprocess_generated_text(completion.text, stops, None)
-                responses[place] = SampledText(text, completion)
-        return [responses[place] for place in range(len(requests))]
+        """Sample what is not kept already; requests with the same decoding share one engine start."""
+        keys = self._keys(requests)
+        completions = {
+            place: kept
+            for place, (instance, key) in enumerate(zip(requests, keys, strict=True))
+            if (answers := self._kept(instance)) and (kept := answers.completion(key[1:]))
+        }
+        missing: dict[Decoding, list[int]] = {}
+        for place, instance in enumerate(requests):
+            if place not in completions:
+                missing.setdefault(self._decoding(instance.args[1]), []).append(place)
+        for decoding, places in missing.items():
+            asked = [(requests[place], keys[place]) for place in places]
+            completions.update(zip(places, self._sample(asked, decoding, len(completions)), strict=True))
+        return [
+            SampledText(
+                postprocess_generated_text(completions[place].text, instance.args[1].get("until"), None),
+                completions[place],
+            )
+            for place, instance in enumerate(requests)
+        ]
+
+    def _sample(self, asked: list[tuple[Instance, Key]], decoding: Decoding, done: int) -> list[Completion]:
+        """Sample, and keep each completion as soon as it is there; `done`: how many are there already."""
+
+        def keep(place: int, completion: Completion) -> None:
+            instance, key = asked[place]
+            if answers := self._kept(instance):
+                answers.keep_completion(key[1:], completion)
+
+        requests = [Request(self.conversation(instance.args[0]), key) for instance, key in asked]
+        return self.tested.sample(requests, decoding, keep, done=done)
+
+    def _kept(self, instance: Instance) -> SuiteAnswers | None:
+        return self.answers.get(instance.task_name or "")
 
     def _decoding(self, settings: dict[str, Any]) -> Decoding:
         sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
@@ -145,22 +180,57 @@ class GlowModel(LM):
             seen[place] += 1
         return keys
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """(log-likelihood of the continuation, whether greedy decoding gives it); see the module's docstring.
+    def loglikelihood(self, requests: list[Instance]) -> list[Choice]:
+        """Score each continuation, where that is not kept already; see the module's docstring.
 
         A turn does not begin with a space: those that lm-eval puts before a continuation are removed.
         """
-        scores: dict[int, Score] = {}
-        for score, is_raw in ((self.tested.score_raw, True), (self._score_turns, False)):
-            places = [n for n, request in enumerate(requests) if bool(request.doc.get("is_raw")) is is_raw]
-            if places:
-                scores.update(zip(places, score([requests[n].args for n in places]), strict=True))
-        return [(scores[n].log_likelihood, scores[n].greedy) for n in range(len(requests))]
+        together: dict[tuple[str | None, int, bool], list[int]] = {}
+        for place, request in enumerate(requests):
+            is_raw = bool(request.doc.get("is_raw"))
+            group = (request.task_name, (request.doc_id or 0) // SCORED_TOGETHER, is_raw)
+            together.setdefault(group, []).append(place)
+        found: dict[int, Choice] = {}
+        with progress_bar("scores", "choice", total=len(requests)) as bar:
+            for (_, _, is_raw), places in together.items():
+                own = [requests[place] for place in places]
+                scores = self._kept_choices(own)
+                if scores is None:
+                    scores = self._scored_choices(own, is_raw, bar.update)
+                else:
+                    bar.update(len(own))
+                found.update(zip(places, scores, strict=True))
+        return [found[place] for place in range(len(requests))]
 
-    def _score_turns(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+    def _kept_choices(self, requests: list[Instance]) -> list[Choice] | None:
+        """The scores of some questions' choices, where those of all questions are kept."""
+        answers = self._kept(requests[0])
+        if answers is None:
+            return None
+        kept = {name: answers.choices(name) for name in {request.doc["problem_id"] for request in requests}}
+        if None in kept.values():
+            return None
+        return [(kept[request.doc["problem_id"]] or [])[request.idx] for request in requests]
+
+    def _scored_choices(
+        self, requests: list[Instance], is_raw: bool, on_done: Callable[[int], object]
+    ) -> list[Choice]:
+        """Score the choices of some questions, and keep that."""
+        pairs = [request.args for request in requests]
+        scores = self.tested.score_raw(pairs, on_done) if is_raw else self._score_turns(pairs, on_done)
+        if answers := self._kept(requests[0]):
+            by_question: dict[str, list[Score]] = {}
+            for request, score in zip(requests, scores, strict=True):
+                by_question.setdefault(request.doc["problem_id"], []).append(score)
+            for problem, own in by_question.items():
+                answers.keep_choices(problem, own)
+        return [(score.log_likelihood, score.greedy) for score in scores]
+
+    def _score_turns(self, pairs: Sequence[tuple[str, str]], on_done: Callable[[int], object]) -> list[Score]:
         return self.tested.score(
             [self.conversation(asked) for asked, _ in pairs],
             [self.tested.whole_turn(said.lstrip(" ")) for _, said in pairs],
+            on_done,
             are_answers=True,
         )
 

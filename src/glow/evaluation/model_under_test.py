@@ -4,7 +4,7 @@ Scoring is always transformers' teacher-forced pass. With vLLM the one engine is
 starts, so that they never share a device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from typing import Any
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from glow.config import Decoding, Prompt
-from glow.files.progress import progress_bar
 from glow.models.engines import load_engine
 from glow.models.load import context_size, load_model, prompt_ids, turn_end
 from glow.models.prompts import Message
-from glow.models.sampling import Completion, Engine, Request, TokenMeter
+from glow.models.sampling import Completion, Engine, OnDone, Request, TokenMeter
 from glow.models.scoring import Score, score_responses
 from glow.models.templates import opens_thought
 from glow.models.transformers_engine import TransformersEngine
@@ -51,8 +50,15 @@ class ModelUnderTest:
         self._engine: Engine | None = None
         self._loaded: _Loaded | None = None
 
-    def sample(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """One completion for each request, in order; the engine is kept for further requests like these."""
+    def sample(
+        self, requests: Sequence[Request], decoding: Decoding, on_done: OnDone, done: int = 0
+    ) -> list[Completion]:
+        """One completion for each request, in order; the engine is kept for further requests like these.
+
+        Args:
+            on_done: called with a request's place and its completion, as soon as there is one.
+            done: how many responses were there before, which the progress bar counts too.
+        """
         if self._engine is None or decoding != self._decoding:
             self.close()
             self._engine = load_engine(
@@ -60,19 +66,26 @@ class ModelUnderTest:
             )
             self._decoding = decoding
             self.device = self._engine.device
-        with TokenMeter("responses", len(requests)) as meter:
-            return self._engine.generate(requests, lambda place, completion: meter.add(completion))
+        with TokenMeter("responses", done + len(requests), done) as meter:
+
+            def finish(place: int, completion: Completion) -> None:
+                on_done(place, completion)
+                meter.add(completion)
+
+            return self._engine.generate(requests, finish)
 
     def score(
         self,
         conversations: Sequence[Sequence[Message]],
         responses: Sequence[list[int]],
+        on_done: Callable[[int], object] = lambda count: None,
         *,
         are_answers: bool = False,
     ) -> list[Score]:
         """Score token ids as the model's turn after each conversation; one too long loses its start.
 
         Args:
+            on_done: called with the number of responses that have just been scored.
             are_answers: no response goes on with a thought that the prompt opens: it is closed before.
         """
         loaded = self._for_scoring()
@@ -83,7 +96,7 @@ class ModelUnderTest:
             ]
             for messages, response in zip(conversations, responses, strict=True)
         ]
-        return self._score(loaded, prompts, responses)
+        return score_responses(loaded.model, prompts, responses, on_done)
 
     def _closing(self, messages: Sequence[Message]) -> str:
         """What closes the thought that the prompt opens, if it does."""
@@ -91,7 +104,9 @@ class ModelUnderTest:
         opened = opens_thought(self._for_scoring().tokenizer, messages, thought)
         return f"\n{thought[1]}\n\n" if opened else ""
 
-    def score_raw(self, pairs: Sequence[tuple[str, str]]) -> list[Score]:
+    def score_raw(
+        self, pairs: Sequence[tuple[str, str]], on_done: Callable[[int], object] = lambda count: None
+    ) -> list[Score]:
         """Score (context, continuation) pairs of raw text, tokenized together and split as lm-eval does.
 
         Spaces at the context's end belong to the continuation. A context that is too long loses its start.
@@ -105,12 +120,7 @@ class ModelUnderTest:
             split = len(loaded.tokenizer(bare)["input_ids"])
             prompts.append(whole[:split][-max(1, context_length - len(whole) + split) :])
             responses.append(whole[split:])
-        return self._score(loaded, prompts, responses)
-
-    @staticmethod
-    def _score(loaded: _Loaded, prompts: list[list[int]], responses: Sequence[list[int]]) -> list[Score]:
-        with progress_bar("scores", "response", total=len(responses)) as bar:
-            return score_responses(loaded.model, prompts, responses, bar.update)
+        return score_responses(loaded.model, prompts, responses, on_done)
 
     def whole_turn(self, text: str) -> list[int]:
         """Token ids of the turn `text`, with the end-of-turn token."""
