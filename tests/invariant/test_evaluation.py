@@ -1,11 +1,18 @@
-"""An evaluation's archive and scores do not depend on how many answers are decoded together."""
+"""An evaluation's archive and scores depend neither on batches and shards, nor on a kill."""
 
+import json
 import random
+import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from glow.config import Evaluation, EvaluationSettings, Pretrain
+from glow.config import AnswerSettings, Evaluation, EvaluationSettings, Pretrain
+from glow.config.options import flags
+from glow.evaluation.answer import answer
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.miniature.families import as_choice, draw_problems
@@ -71,3 +78,66 @@ def test_the_order_of_the_suites_changes_no_answer(model: Path, suites: list[Pat
         )
     assert answers[0] == answers[1]
     assert answers[2].items() <= answers[0].items()
+
+
+SAMPLED = Evaluation(max_tokens=64, temperature=1.2, samples=3, batch_size=7, entropy_samples=12)
+
+
+@pytest.fixture(scope="module")
+def whole(model: Path, suites: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an evaluation in one go leaves."""
+    output = tmp_path_factory.mktemp("whole")
+    evaluate(model, suites, output, EvaluationSettings(evaluation=SAMPLED, seed=5))
+    return results(output)
+
+
+def results(output: Path) -> dict[str, bytes]:
+    files = [file for file in output.rglob("*") if file.is_file() and file.name != "manifest.json"]
+    return {str(file.relative_to(output)): file.read_bytes() for file in files}
+
+
+def test_shards_change_no_byte(
+    model: Path, suites: list[Path], tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    other = SAMPLED.model_copy(update={"batch_size": 4})
+    for shard in (2, 0, 1):
+        settings = AnswerSettings(evaluation=other, seed=5)
+        answer(model, suites, tmp_path, settings, shard=shard, shards=3)
+        (tmp_path / "answers" / f"shard-{shard}-of-3.json").unlink()  # as Snakemake does
+    evaluate(model, suites, tmp_path, EvaluationSettings(evaluation=SAMPLED, seed=5))
+    assert results(tmp_path) == whole
+
+
+DIES = """
+import os, signal, sys
+from glow import cli
+from glow.files.kept_rows import KeptRows
+
+left, keep = int(sys.argv[1]), KeptRows.append
+
+def dies(kept, row):
+    global left
+    keep(kept, row)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+KeptRows.append = dies
+cli.main(sys.argv[2:])
+"""
+"""`glow`, killed when it has kept so many answers."""
+
+
+@pytest.mark.parametrize("count", [1, 20, 53])
+def test_a_killed_process_goes_on_and_ends_in_the_same_bytes(
+    model: Path, suites: list[Path], tmp_path: Path, whole: dict[str, bytes], count: int
+) -> None:
+    """Of 56 answers, the last 5 of which are choices."""
+    settings = EvaluationSettings(evaluation=SAMPLED, seed=5)
+    words = ["evaluate", "--model", str(model), "--output", str(tmp_path), *shlex.split(flags(settings))]
+    command = [sys.executable, "-c", DIES, str(count), *words, "--suites", *map(str, suites)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    evaluate(model, suites, tmp_path, settings)
+    assert results(tmp_path) == whole
+    assert json.loads((tmp_path / "manifest.json").read_text())["facts"]["reused"] == count

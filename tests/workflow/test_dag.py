@@ -77,6 +77,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
     initialisations = arms + 1 if experiment.grpo else 0
     models = [model for model in (experiment.student, experiment.teacher) if model is not None]
     own = experiment.trajectories is not None
+    evaluations = seeds * (1 + domains * (arms + initialisations))
     counts = {
         "pretrain": sum(model.pretrain is not None for model in models),
         "scratch": sum(model.scratch is not None for model in models),
@@ -91,7 +92,8 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "arms": domains * seeds,
         "sft": domains * seeds * arms,
         "grpo": domains * seeds * initialisations,
-        "evaluate": seeds * (1 + domains * (arms + initialisations)),
+        "answer": evaluations * experiment.evaluation.shards if experiment.evaluation.shards > 1 else 0,
+        "evaluate": evaluations,
         "tables": 1,
         "figures": 1,
         "report": 1,
@@ -213,6 +215,26 @@ def test_tables_and_figures_are_those_of_the_experiment(tmp_path: Path) -> None:
         assert f"results/tiny/tables/{table}.csv" in shown
     for figure in figure_names(experiment):
         assert f"results/tiny/figures/{figure}.png" in shown
+
+
+def test_shards_of_evaluation_are_answered_before_it(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("evaluation: {shards: 3}\n")
+    jobs = planned(tmp_path / "run", (TINY, overlay))
+    experiment = read(TINY, overlay)
+    assert Counter(job.rule for job in jobs) == expected_counts(experiment)
+    asked = [parsed(job) for job in jobs if job.rule == "answer"]
+    judged = {options.output: options for job in jobs if job.rule == "evaluate" and (options := parsed(job))}
+    assert len(asked) == 3 * len(judged)
+    for output, whole in judged.items():
+        own = [options for options in asked if options.output == output]
+        assert sorted((options.shard, options.shards) for options in own) == [(0, 3), (1, 3), (2, 3)]
+        for options in own:
+            assert (options.model, options.suites) == (whole.model, whole.suites)
+            settings = cli.section_from(options, config.AnswerSettings)
+            judging = cli.section_from(whole, config.EvaluationSettings).model_dump()
+            del judging["verification"]
+            assert settings.model_dump() == judging
 
 
 def test_a_model_of_ones_own_is_used_where_it_is(tmp_path: Path) -> None:

@@ -214,12 +214,13 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("checkpoints: 2", "checkpoints: 3", LAST),
         ("gradient_checkpointing: false", "gradient_checkpointing: true", LAST),
         ("max_tokens: 48, entropy", "max_tokens: 48, batch_size: 7, entropy", LAST),
+        ("max_tokens: 48, entropy", "max_tokens: 48, shards: 3, entropy", LAST),
         ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
         ("# The smallest", "# A remark: the smallest", {}),
     ],
     ids=["seed", "arm", "alpha", "alpha as it was", "extraction", "threshold", "new suite", "shards",
-         "teacher's temperature", "entropy", "steps of GRPO",
-         "checkpoints", "recomputing", "batch of evaluation", "batch of sampling", "comment"],
+         "teacher's temperature", "entropy", "steps of GRPO", "checkpoints", "recomputing",
+         "batch of evaluation", "shards of evaluation", "batch of sampling", "comment"],
 )  # fmt: skip
 def test_what_a_change_of_the_configuration_runs_again(
     finished: Finished, tmp_path: Path, found: str, put: str, again: dict[str, int]
@@ -321,7 +322,7 @@ arms: {positive: {trajectories: positive, objective: plain}}
 sft: {epochs: 1, precision: fp32, gradient_checkpointing: false, max_length: 64}
 grpo: {steps: 1, prompts: 2, generations: 2, max_tokens: 8, precision: fp32, gradient_checkpointing: false}
 suites: {boolean: {families: [boolean], problems: 8}}
-evaluation: {max_tokens: 8}
+evaluation: {max_tokens: 8, shards: 2}
 """
 
 
@@ -333,7 +334,11 @@ def test_a_file_of_ones_own_that_changes_makes_again_what_reads_it(tmp_path: Pat
     ended = snakemake(tmp_path, file, "--cores", "2")
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert planned(tmp_path, file) == []
-    trained = {"sft": 1, "grpo": 2, "evaluate": 4, **LAST}
+    assert list(tmp_path.rglob("answers/*")) == [
+        *tmp_path.rglob("answers/boolean.jsonl.gz"),
+        *tmp_path.rglob("answers/entropy.json"),
+    ]
+    trained = {"sft": 1, "grpo": 2, "answer": 8, "evaluate": 4, **LAST}
     before = template.stat()
     os.utime(template)
     assert Counter(job.rule for job in planned(tmp_path, file)) == trained

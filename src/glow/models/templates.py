@@ -48,8 +48,16 @@ _VARIABLE = re.compile(r"\{# chat_template_kwargs #\}\{% set (\w+) = .* %\}\n")
 
 
 def template_files(prompt: Prompt) -> list[Path]:
-    """The user's own file with the chat template, if the prompt names one."""
-    return [Path(prompt.chat_template)] if prompt.chat_template and _is_file(prompt.chat_template) else []
+    """The user's own file with the chat template, if the prompt names one.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    name = prompt.chat_template
+    if name is None or not _is_file(name):
+        return []
+    template_text(name)
+    return [Path(name)]
 
 
 def template_text(name: str) -> str:

@@ -122,6 +122,12 @@ def test_the_text_of_a_template_is_part_of_the_run(
     assert "of another run (input 3 (own.jinja) has changed)" in capsys.readouterr().err
 
 
+def test_a_template_that_is_not_there_is_refused(problems: Path, model: Path, tmp_path: Path) -> None:
+    settings = GenerateSettings(sampling=SAMPLING, prompt=Prompt(chat_template="none.jinja"))
+    with pytest.raises(UserError, match=r"none\.jinja: cannot be read as a chat template"):
+        generate(problems, model, tmp_path / "out.jsonl", settings, shard=0, shards=1)
+
+
 def test_manifest_and_closing_line(
     problems: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glow.evaluation.evaluate import spread
+from glow.evaluation.entropy import spread
 
 
 def test_shares_are_even_and_evenly_spaced() -> None:
