@@ -101,9 +101,9 @@ def test_shards_change_no_byte(
 ) -> None:
     other = SAMPLED.model_copy(update={"batch_size": 4})
     for shard in (2, 0, 1):
-        settings = AnswerSettings(evaluation=other, seed=5)
-        answer(model, suites, tmp_path, settings, shard=shard, shards=3)
-        (tmp_path / "answers" / f"shard-{shard}-of-3.json").unlink()  # as Snakemake does
+        settings, note = AnswerSettings(evaluation=other, seed=5), tmp_path / "answers" / f"{shard}.json"
+        answer(model, suites, note, settings, shard=shard, shards=3)
+        note.unlink()  # as Snakemake does
     evaluate(model, suites, tmp_path, EvaluationSettings(evaluation=SAMPLED, seed=5))
     assert results(tmp_path) == whole
 

@@ -227,9 +227,10 @@ def test_shards_of_evaluation_are_answered_before_it(tmp_path: Path) -> None:
     judged = {options.output: options for job in jobs if job.rule == "evaluate" and (options := parsed(job))}
     assert len(asked) == 3 * len(judged)
     for output, whole in judged.items():
-        own = [options for options in asked if options.output == output]
-        assert sorted((options.shard, options.shards) for options in own) == [(0, 3), (1, 3), (2, 3)]
+        own = [options for options in asked if options.output.parent == output / "answers"]
+        assert sorted(options.output.name for options in own) == [f"shard-{k}-of-3.json" for k in range(3)]
         for options in own:
+            assert options.output.name == f"shard-{options.shard}-of-{options.shards}.json"
             assert (options.model, options.suites) == (whole.model, whole.suites)
             settings = cli.section_from(options, config.AnswerSettings)
             judging = cli.section_from(whole, config.EvaluationSettings).model_dump()

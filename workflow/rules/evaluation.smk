@@ -25,7 +25,6 @@ rule answer:
         runtime=study.at_scale("base", 60, 1440),
         gpu=study.at_scale("base", 0, 1),
     params:
-        directory=lambda wildcards, output: str(Path(output.note).parent.parent),
         model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),
         settings=lambda wildcards: depends_on(
             experiment.answering_run(int(wildcards.seed)),
@@ -37,7 +36,7 @@ rule answer:
             experiment.answering_run(int(wildcards.seed)), study.trust("base")
         ),
     shell:
-        "glow answer --model {params.model:q} --suites {input.suites} --output {params.directory}"
+        "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
         " --shard {wildcards.shard} --shards {wildcards.shards} {params.flags} 2>&1 | tee {log}"
 
 

@@ -28,22 +28,24 @@ def answer(  # noqa: PLR0913 (a stage's paths and options)
     shards: int,
     trust_remote_code: bool = False,
 ) -> None:
-    """Get the answers of shard `shard` of `shards` for the evaluation in `output`.
-
-    A note, `answers/shard-K-of-N.json`, says that they are there.
+    """Get the answers of shard `shard` of `shards`; write a note to `output` when they are there.
 
     Args:
+        output: in the folder `answers` of the evaluation. The answers are kept in a folder beside it, of the
+            same name without its suffix.
         trust_remote_code: whether code in the model's directory may run.
 
     Raises:
         UserError: a suite file is missing, empty or malformed, two suites have the same name, the directory
-            is not a model or has code that may not run, the chat template is not there, or there is no such
-            shard.
+            is not a model or has code that may not run, the chat template is not there, there is no such
+            shard, or the output is no .json file.
     """
     if not 0 <= shard < shards:
         raise UserError(f"--shard: {shard} is not among the {shards} shards 0 to {shards - 1}")
-    folder, mine = output / "answers", Shard(shard, shards)
-    asked = asking(model, suites, folder, settings, shard=mine, trust_remote_code=trust_remote_code)
+    if output.suffix != ".json":
+        raise UserError(f"--output {output}: the note is a .json file; the answers go to a folder beside it")
+    mine = Shard(shard, shards, output.stem)
+    asked = asking(model, suites, output.parent, settings, shard=mine, trust_remote_code=trust_remote_code)
     requests: dict[bool, list[Instance]] = {True: [], False: []}
     for name, task in asked.tasks.items():
         questions = {problem for problem, _ in asked.wanted[name]}
@@ -58,7 +60,9 @@ def answer(  # noqa: PLR0913 (a stage's paths and options)
     asked.lm.generate_until(requests[True])
     asked.lm.loglikelihood(requests[False])
     asked.lm.tested.close()
+    for kept in asked.lm.answers.values():
+        kept.close()
     count = sum(map(len, asked.wanted.values()))
     note = {"answers": count, "reused": asked.reused, "device": asked.lm.tested.device}
-    write_json(folder / f"{mine.name}.json", note)
-    print(f"{folder}: {mine.name}: {count} answers to {len(suites)} suites, {asked.reused} of them reused")
+    write_json(output, note)
+    print(f"{output}: {count} answers to {len(suites)} suites, {asked.reused} of them reused")

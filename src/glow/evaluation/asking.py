@@ -24,15 +24,15 @@ from glow.suites.tasks import FOLDER
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` parts of the questions, numbered from 0."""
+    """One of `count` parts of the questions, numbered from 0; its `folder` is one in that of the answers."""
 
     number: int
     count: int
+    folder: str
 
-    @property
-    def name(self) -> str:
-        """What its files are called."""
-        return f"shard-{self.number}-of-{self.count}"
+
+ALL = Shard(0, 1, "")
+"""All questions, as `glow evaluate` asks them."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ def asking(
     answers: Path,
     settings: AnswerSettings,
     *,
-    shard: Shard | None = None,
+    shard: Shard = ALL,
     trust_remote_code: bool,
 ) -> Asking:
     """Get ready to ask `model` the questions of suites; nothing is loaded yet.
 
     Args:
         answers: folder of what it says.
-        shard: the part of the questions; None: all.
+        shard: the part of the questions.
         trust_remote_code: whether code in the model's directory may run.
 
     Raises:
@@ -83,8 +83,8 @@ def asking(
     )
     tasks = _tasks(suites, settings)
     identity = answering_identity(model, settings)
-    lm.answers = kept_answers(answers, suites, identity, shard.name if shard else "")
-    wanted = {name: _share(task, shard or Shard(0, 1)) for name, task in tasks.items()}
+    lm.answers = kept_answers(answers, suites, identity, shard.folder)
+    wanted = {name: _share(task, shard) for name, task in tasks.items()}
     reused = sum(key in lm.answers[name] for name, keys in wanted.items() for key in keys)
     if reused:
         total = sum(map(len, wanted.values()))

@@ -2,13 +2,14 @@
 
     answers/<suite>.jsonl.gz             all answers in the suite's order, when an evaluation has ended
     answers/<suite>.jsonl                those that an evaluation under way has added
-    answers/shard-K-of-N/<suite>.jsonl   those that one shard has added
+    answers/shard-K-of-N/<suite>.jsonl   those that one shard has added (`glow answer`)
 
 No rule of the workflow declares these files: they outlive a job that fails, and one that is repeated. What is
 in them is not asked for again, unless it is of another run: what a model says depends on the model, the
 prompt, the decoding, the seed and the suite; not on how it is judged, nor on how many samples there are.
 """
 
+import glob
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -42,7 +43,7 @@ class SuiteAnswers:
 
     def __init__(self, folder: Path, suite: str, identity: Identity, part: str) -> None:
         self._finished = folder / f"{suite}.jsonl.gz"
-        self._growing = [folder / f"{suite}.jsonl", *folder.glob(f"shard-*/{suite}.jsonl")]
+        self._growing = [folder / f"{suite}.jsonl", *sorted(folder.glob(f"*/{glob.escape(suite)}.jsonl"))]
         self._own = folder / part / f"{suite}.jsonl"
         self._added: KeptRows | None = None
         self._identity = identity

@@ -5,14 +5,12 @@ named by its problem_id and sample_index. A run goes on after the rows of its ow
 any other.
 """
 
-import fcntl
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.files.same_run import Identity, difference
 
@@ -30,20 +28,12 @@ class KeptRows:
     Attributes:
         rows: all rows: those that an interrupted run of the same identity left, and those since.
         differs: what is another in the run that left the file, in words; empty where nothing is.
-
-    Raises:
-        UserError: another process is adding rows.
     """
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("a+b")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._stream.close()
-            raise UserError(f"{path}: another process is at this work; wait for it, or end it") from None
         self._stream.seek(0)
         self.rows, end, self.differs = _read(self._stream, identity)
         self._stream.truncate(end)

@@ -329,7 +329,8 @@ def test_entropy_of_other_responses_is_scored_without_sampling(
 
 
 def of_shard(model: Path, suites: list[Path], output: Path, shard: int, shards: int) -> None:
-    answer(model, suites, output, AnswerSettings(evaluation=SAMPLED, seed=3), shard=shard, shards=shards)
+    note = output / "answers" / f"shard-{shard}-of-{shards}.json"
+    answer(model, suites, note, AnswerSettings(evaluation=SAMPLED, seed=3), shard=shard, shards=shards)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 7])
@@ -391,6 +392,14 @@ def test_a_killed_shard_goes_on_and_what_others_have_is_not_asked_for(
 def test_a_shard_that_is_none_is_refused(tiny_model: Path, suites: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--shard: 2 is not among the 2 shards 0 to 1"):
         of_shard(tiny_model, suites, tmp_path / "out", 2, 2)
+
+
+def test_a_note_that_would_stand_where_the_answers_go_is_refused(
+    tiny_model: Path, suites: list[Path], tmp_path: Path
+) -> None:
+    settings = AnswerSettings(evaluation=SAMPLED, seed=3)
+    with pytest.raises(UserError, match=r"--output .*shard-0: the note is a \.json file"):
+        answer(tiny_model, suites, tmp_path / "shard-0", settings, shard=0, shards=1)
 
 
 def test_a_template_that_is_not_there_is_refused(

@@ -1,6 +1,5 @@
 """Rows that outlive a kill: what is gone on after, and what is dropped."""
 
-import fcntl
 import gzip
 import json
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from glow.errors import UserError
 from glow.files.kept_rows import KeptRows, read_kept, write_kept
 
 RUN = {"seed": 1, "prompt.system": "£\u2028"}
@@ -79,14 +77,6 @@ def test_rows_of_another_run_are_dropped_only_when_one_adds_its_own(file: Path) 
     with opened(file, other) as kept:
         assert (kept.rows, kept.differs) == ({}, "seed was 1, is 2")
     assert read_kept(file, RUN) == ({}, "seed was 2, is 1")
-
-
-def test_only_one_process_adds_rows(file: Path) -> None:
-    with file.open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=r"kept.jsonl: another process is at this work"):
-            KeptRows(file, RUN)
-    assert len(read_kept(file, RUN)[0]) == 3
 
 
 def test_a_finished_run_is_one_file_of_the_same_form(tmp_path: Path) -> None:
