@@ -334,10 +334,7 @@ def test_a_file_of_ones_own_that_changes_makes_again_what_reads_it(tmp_path: Pat
     ended = snakemake(tmp_path, file, "--cores", "2")
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert planned(tmp_path, file) == []
-    assert list(tmp_path.rglob("answers/*")) == [
-        *tmp_path.rglob("answers/boolean.jsonl.gz"),
-        *tmp_path.rglob("answers/entropy.json"),
-    ]
+    assert {file.name for file in tmp_path.rglob("answers/*")} == {"boolean.jsonl.gz", "entropy.json"}
     trained = {"sft": 1, "grpo": 2, "answer": 8, "evaluate": 4, **LAST}
     before = template.stat()
     os.utime(template)
