@@ -87,11 +87,12 @@ def _check(files: list[Path]) -> None:
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{'GRPO' if checked.grpo else 'no GRPO'}; report: results/{checked.name}/report.html"
     )
-    for key, left in checked.left_to_contamination().items():
-        print(
-            f"not kept apart from training questions, only checked for: {', '.join(left)}; name them in {key}"
-        )
     for domain in checked.domain_names:
+        if left := checked.left_to_contamination(domain):
+            print(
+                f"not kept apart from training questions, only checked for: {', '.join(left)}; "
+                f"name them in {checked.disjoint_key(domain)}"
+            )
         inside = [name for name, suite in checked.suites.items() if suite.domain == domain]
         print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
 

@@ -38,7 +38,11 @@ def load(document: Any, source: str) -> Experiment:
         UserError: one line a mistake, each naming its key and what to do.
     """
     experiment = config.load(document, source)
-    mistakes = [*_unknown_families(experiment), *_unknown_templates(experiment)]
+    mistakes = [
+        *_unknown_families(experiment),
+        *_unknown_templates(experiment),
+        *_unknown_suites(experiment),
+    ]
     objectives: dict[str, ObjectiveChoice] = {}
     for name, choice in experiment.objectives.items():
         try:
@@ -65,6 +69,13 @@ def _unknown_templates(experiment: Experiment) -> Iterator[str]:
                 template_text(prompt.chat_template)
             except UserError as error:
                 yield f"{key}.chat_template: {error}"
+
+
+def _unknown_suites(experiment: Experiment) -> Iterator[str]:
+    for domain in experiment.domain_names:
+        for name in experiment.disjoint_from(domain):
+            if name not in experiment.suites:
+                yield f"{experiment.disjoint_key(domain)}: {unknown(name, experiment.suites)}"
 
 
 def _unknown_families(experiment: Experiment) -> Iterator[str]:

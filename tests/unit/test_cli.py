@@ -99,7 +99,9 @@ def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("name: other\nsuites: {more: {families: [boolean]}}\n")
     assert cli.main(["check", str(tiny), str(overlay)]) == 0
-    assert "other: 1 domain(s), 6 arms, 1 seed(s), 3 suites" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "other: 1 domain(s), 6 arms, 1 seed(s), 3 suites" in shown
+    assert "only checked for: more; name them in domains.logic.problems.disjoint_from\n" in shown
     overlay.write_text("suites: {more: {familys: [boolean]}}\n")
     assert cli.main(["check", str(tiny), str(overlay)]) == 2
     assert "overlay.yaml: suites.more.familys: unknown key" in capsys.readouterr().err

@@ -130,11 +130,6 @@ class Experiment(Section):
             if suite.domain is not None and suite.domain not in self.domain_names:
                 raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
         for domain in self.domain_names:
-            for named in self.disjoint_from(domain):
-                if named not in self.suites:
-                    raise ValueError(
-                        f"{self._source_key(domain)}.disjoint_from: {unknown(named, self.suites)}"
-                    )
             if self.grpo is not None and not self.grpo_problems(domain):
                 raise ValueError(
                     f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
@@ -174,17 +169,15 @@ class Experiment(Section):
             return self.trajectories.disjoint_from
         return self.domains[domain].problems.disjoint_from
 
-    def _source_key(self, domain: str) -> str:
-        """The key of the configuration that says where a domain's training data come from."""
-        return "trajectories" if self.trajectories is not None else f"domains.{domain}.problems"
+    def disjoint_key(self, domain: str) -> str:
+        """The key of the configuration for these."""
+        if self.trajectories is not None:
+            return "trajectories.disjoint_from"
+        return f"domains.{domain}.problems.disjoint_from"
 
-    def left_to_contamination(self) -> dict[str, list[str]]:
-        """The suites that training data are not kept apart from, only checked for, by the key for them."""
-        return {
-            f"{self._source_key(name)}.disjoint_from": left
-            for name in self.domain_names
-            if (left := [suite for suite in self.suites if suite not in self.disjoint_from(name)])
-        }
+    def left_to_contamination(self, domain: str) -> list[str]:
+        """The suites that a domain's training data are not kept apart from, only checked for."""
+        return [suite for suite in self.suites if suite not in self.disjoint_from(domain)]
 
     @property
     def verification(self) -> Verification:
