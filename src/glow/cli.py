@@ -17,6 +17,7 @@ from typing import Any
 from glow import config, experiment
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
+from glow.files import stopping
 from glow.files.lock import held
 from glow.training.objectives import objectives_help
 
@@ -33,6 +34,7 @@ class Stage:
         options: further options, name to argparse's settings.
         settings: the section of the configuration that the function takes as `settings`.
         epilog: the end of its help text.
+        logged: whether its output goes to a log, in which each attempt is marked.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Stage:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: type[config.Section] | None = None
     epilog: str | None = None
+    logged: bool = True
 
     def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Declare the subcommand and its options."""
@@ -133,7 +136,7 @@ STAGES = (
     Stage("check", "check a configuration file and say what it would run", _check, options={
         "files": {"type": Path, "nargs": "+", "metavar": "config",
                   "help": "YAML configuration file, then any overlays, each changing those before it"},
-    }),
+    }, logged=False),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
           "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
     Stage("scratch", "make a small random model with a tokenizer trained on your text",
@@ -210,7 +213,7 @@ STAGES = (
     Stage("lm-eval", "run lm-eval's own command line, with our engines (`--model glow`) and task files",
           "glow.evaluation.lm_eval_model:run_lm_eval", options={
               "arguments": {"nargs": argparse.REMAINDER, "help": "lm-eval's command (default: run), options"},
-          }),
+          }, logged=False),
     Stage("tables", "write the study's tables as CSV, Markdown and LaTeX",
           _on_results("glow.reporting.tables:write_tables"), options=_EXPERIMENT),
     Stage("figures", "draw the study's figures as PNG and SVG",
@@ -219,21 +222,28 @@ STAGES = (
           _on_results("glow.reporting.report:write_report"), options=_EXPERIMENT),
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
-          options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}),
-    Stage("unlock", "clear the lock that a killed run left here (refused while a run is active)", _unlock),
+          options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}, logged=False),
+    Stage("unlock", "clear the lock that a killed run left here (refused while a run is active)", _unlock,
+          logged=False),
 )
 # fmt: on
 """In the order of the study."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; return the exit code (2 for a user's mistake)."""
+    """Run one subcommand; return the exit code (2 for a user's mistake, 75 if it stopped when asked)."""
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    command = f"glow {arguments.stage.name}"
+    if arguments.stage.logged:
+        stopping.say_where(command)
     try:
-        arguments.stage.run(arguments)
+        with stopping.listen():
+            arguments.stage.run(arguments)
     except UserError as error:
-        print(f"glow {arguments.stage.name}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 2
+    except stopping.Stopped as stopped:
+        return stopping.go_on_later(stopped)
     return 0
 
 

@@ -5,8 +5,8 @@
 Beyond `glow_runs.SETTINGS`, settings may be: shard (put the model under FSDP2; accelerate does that on
 accelerators only, so it is done by hand with the same torch call), resume (as for `train`), kill_at (a
 step that the process does not survive), kill_in_save (a step, and before what of its checkpoint the
-process dies: "ledger", "random state", "mark" or "rotation") and spoil (a step after which the process of
-a rank has a weight that is NaN).
+process dies: "ledger", "random state", "mark" or "rotation"), spoil (a step after which the process of a
+rank has a weight that is NaN) and ask (a step, in which the process of a rank is asked to stop).
 It leaves parameters.safetensors and log.json; of a run that was spoilt, each process's error in error-RANK.
 """
 
@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from transformers import TrainerCallback
 
 import glow.training.trainer
 from glow.errors import UserError
+from glow.files.stopping import asked, listen
+from glow.training.callbacks import StopWhenAsked
 from glow.training.ledger import LossLedger
 from glow.training.trainer import GlowTrainer
 
@@ -63,6 +66,17 @@ class Spoil(TrainerCallback):
             own[-1] = torch.nan
 
 
+class AskAt(TrainerCallback):
+    def __init__(self, step: int, rank: int) -> None:
+        self.step, self.rank = step, rank
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step and args.process_index == self.rank:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            while not asked():
+                time.sleep(0.01)
+
+
 def kill_in_save(trainer: GlowTrainer, step: int, before: str) -> None:
     """Die in the checkpoint of `step`."""
     owner, name = {
@@ -85,7 +99,7 @@ def main() -> None:
     model, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     shard, resume = settings.pop("shard", False), settings.pop("resume", None)
     kill_at, kill_save = settings.pop("kill_at", None), settings.pop("kill_in_save", None)
-    spoil = settings.pop("spoil", None)
+    spoil, ask = settings.pop("spoil", None), settings.pop("ask", None)
     trainer = make_trainer(model, toy_dataset(), folder, **settings)
     if shard:
         shard_model(trainer)
@@ -95,8 +109,12 @@ def main() -> None:
         kill_in_save(trainer, *kill_save)
     if spoil:
         trainer.add_callback(Spoil(*spoil))
+    if ask:
+        trainer.add_callback(AskAt(*ask))
+        trainer.add_callback(StopWhenAsked())
     try:
-        trainer.train(resume_from_checkpoint=resume)
+        with listen():
+            trainer.train(resume_from_checkpoint=resume)
     except UserError as error:
         if not spoil:
             raise

@@ -215,6 +215,19 @@ def test_two_processes_resume_bit_for_bit(tiny_model: Path, tmp_path: Path) -> N
     pd.testing.assert_frame_equal(*histories, check_exact=True)
 
 
+def test_two_processes_of_which_one_is_asked_to_stop_save_the_same_step(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = {**SAVING, "save_strategy": "no", "per_device_train_batch_size": 4}
+    run_processes(tiny_model, tmp_path / "whole", settings)
+    run_processes(tiny_model, tmp_path / "stopped", {**settings, "ask": [8, 1]})
+    checkpoint = tmp_path / "stopped" / "checkpoint-8"
+    assert [path.parent for path in tmp_path.glob(f"*/*/{MARKER_FILE}")] == [checkpoint]
+    run_processes(tiny_model, tmp_path / "stopped", {**settings, "resume": str(checkpoint)})
+    whole, resumed = (load_file(tmp_path / run / "parameters.safetensors") for run in ("whole", "stopped"))
+    assert all(torch.equal(resumed[name], values) for name, values in whole.items())
+
+
 @pytest.mark.parametrize(
     "change", [{"attention_dropout": 0.1}, {"neftune_noise_alpha": 5.0}, {"dataloader_drop_last": True}]
 )

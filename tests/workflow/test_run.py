@@ -240,7 +240,7 @@ def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path
         copied.parent.mkdir(exist_ok=True)
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copied)
     for file in (tmp_path / "glow" / "workflow" / "rules").glob("*.smk"):
-        file.write_text(file.read_text().replace("2>&1 | tee {log}", "2>&1  | tee {log}"))
+        file.write_text(file.read_text().replace("2>&1 | tee -a", "2>&1  | tee -a"))
     source = tmp_path / "glow" / "src"
     for file in (source / "glow").rglob("*.py"):
         file.write_text(file.read_text() + "\n# Of the next version.\n")

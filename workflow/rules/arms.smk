@@ -23,4 +23,5 @@ rule arms:
         settings=lambda wildcards: depends_on(experiment.arm_selection(int(wildcards.seed))),
         flags=lambda wildcards, resources: options(experiment.arm_selection(int(wildcards.seed))),
     shell:
-        "glow arms --verdicts {input.verdicts} --output {params.directory} {params.flags} 2>&1 | tee {log}"
+        "glow arms --verdicts {input.verdicts} --output {params.directory} {params.flags}"
+        " 2>&1 | tee -a {log} {log}.all"

@@ -4,9 +4,12 @@ Of a rule's params, `settings` says what its result depends on beside its inputs
 again. Snakemake does not compare params that are functions of `resources` (or output), so `flags` and `model`
 are: they are the words of the command, in which a setting that changes no number stands too. All are functions,
 since in what a function returns braces are no wildcards.
+
+Of the two logs of a job, Snakemake deletes the first when the job starts again; {log}.all has all attempts.
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -48,6 +51,14 @@ if workflow.is_main_process:
     workflow.config_settings.config_args = None
     if changed := changes(Path(RESULTS), config):
         print(f"{FROZEN}: the configuration is another since the last run: {changed}", file=sys.stderr)
+
+# A cluster's request to stop (SIGUSR1) goes to all processes of a job. Stages that can stop and go on later listen
+# to it (glow.files.stopping). Snakemake, the shell and tee have to live on, and inherit this.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+# Options of sbatch for those stages: the request comes ten minutes before the limit, and a job that is queued
+# again adds to its log.
+STOPS_IN_TIME = "--signal=USR1@600 --open-mode=append"
 
 
 def freeze_experiment():

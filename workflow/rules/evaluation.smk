@@ -74,4 +74,4 @@ rule evaluate:
         ),
     shell:
         "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"
-        " {params.flags} 2>&1 | tee {log}"
+        " {params.flags} 2>&1 | tee -a {log} {log}.all"

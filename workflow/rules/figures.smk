@@ -26,4 +26,4 @@ rule figures:
     message:
         "figures of {params.results}"
     shell:
-        "glow figures {params.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow figures {params.experiment} --results {params.results} 2>&1 | tee -a {log} {log}.all"

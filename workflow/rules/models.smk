@@ -23,7 +23,7 @@ rule pretrain:
         settings=lambda wildcards: depends_on(study.models[wildcards.role].pretrain),
         flags=lambda wildcards, resources: options(study.models[wildcards.role].pretrain),
     shell:
-        "glow pretrain --output {output} {params.flags} 2>&1 | tee {log}"
+        "glow pretrain --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule scratch:
@@ -46,7 +46,7 @@ rule scratch:
         settings=lambda wildcards: depends_on(study.models[wildcards.role].scratch),
         flags=lambda wildcards, resources: options(study.models[wildcards.role].scratch),
     shell:
-        "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee {log}"
+        "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule fetch:
@@ -67,4 +67,4 @@ rule fetch:
         settings=lambda wildcards: depends_on(study.models[wildcards.role].hub),
         flags=lambda wildcards, resources: options(study.models[wildcards.role].hub),
     shell:
-        "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee {log}"
+        "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -25,4 +25,4 @@ rule problems:
         flags=lambda wildcards, resources: options(experiment.domains[wildcards.domain].problems),
     shell:
         "HF_HUB_OFFLINE=0 glow problems --suites {input.suites} --output {output.train}"
-        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee {log}"
+        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -23,4 +23,4 @@ rule report:
     message:
         "report of {params.results}"
     shell:
-        "glow report {params.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow report {params.experiment} --results {params.results} 2>&1 | tee -a {log} {log}.all"

@@ -22,6 +22,8 @@ rule sft:
         mem_mb=study.at_scale("base", 3000, 128000),
         runtime=study.at_scale("base", 60, 2880),
         gpu=study.at_scale("base", 0, 1),
+        slurm_extra=STOPS_IN_TIME,
+        training=1,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         model=lambda wildcards, resources: study.model_path("base"),
@@ -36,4 +38,4 @@ rule sft:
         ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"
-        " --output {params.directory} {params.flags} 2>&1 | tee {log}"
+        " --output {params.directory} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -19,4 +19,4 @@ rule suite:
         flags=lambda wildcards, resources: options(experiment.suites[wildcards.suite]),
     shell:
         "HF_HUB_OFFLINE=0 glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
-        " 2>&1 | tee {log}"
+        " 2>&1 | tee -a {log} {log}.all"

@@ -28,4 +28,4 @@ rule tables:
     message:
         "tables of {params.results}"
     shell:
-        "glow tables {params.experiment} --results {params.results} 2>&1 | tee {log}"
+        "glow tables {params.experiment} --results {params.results} 2>&1 | tee -a {log} {log}.all"

@@ -22,6 +22,7 @@ rule generate:
         mem_mb=study.at_scale("teacher", 3000, 64000),
         runtime=study.at_scale("teacher", 60, 1440),
         gpu=study.at_scale("teacher", 0, 1),
+        slurm_extra=STOPS_IN_TIME,
     params:
         model=lambda wildcards, resources: study.model_path("teacher"),
         shards=experiment.shards,
@@ -33,7 +34,7 @@ rule generate:
         flags=lambda wildcards, resources: options(experiment.generation, study.trust("teacher")),
     shell:
         "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
-        " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee {log}"
+        " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule merge:
@@ -58,4 +59,4 @@ rule merge:
         settings=rules.generate.params.settings,
     shell:
         "glow merge --problems {input.problems} --shards {input.shards} --output {output.trajectories}"
-        " 2>&1 | tee {log}"
+        " 2>&1 | tee -a {log} {log}.all"

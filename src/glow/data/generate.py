@@ -18,6 +18,7 @@ from glow.files.kept_rows import KeptRows
 from glow.files.manifest import Manifest
 from glow.files.records import Problem, Trajectory, trajectory_id
 from glow.files.same_run import Identity, run_identity
+from glow.files.stopping import at_once
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
@@ -103,7 +104,8 @@ def _sample_missing(
             partial.append(_trajectory(problem, index, completion, model.resolve().name, sampling.seed))
             meter.add(completion)
 
-        engine.generate(requests, keep)
+        with at_once(f"finished responses are kept in {partial.path}"):
+            engine.generate(requests, keep)
     engine.close()
     return {
         "device": engine.device,

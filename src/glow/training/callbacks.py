@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
+from accelerate import PartialState
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
+from glow.files.stopping import Stopped, asked
 from glow.training.checkpoints import sync_folder
 
 
@@ -55,6 +58,37 @@ class StepProgress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         self.bar.close()
+
+
+class StopWhenAsked(TrainerCallback):
+    """Saves a checkpoint and ends the training after the step in which a process was asked to stop."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        if _any_process_asked():
+            control.should_save = True
+            control.should_training_stop = True
+
+
+def _any_process_asked() -> bool:
+    """Whether any process of this run was asked: all have to save after the same step (each must call)."""
+    if not torch.distributed.is_initialized():
+        return asked()
+    found = torch.tensor(int(asked()), device=PartialState().device)
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return bool(found)
+
+
+def raise_if_stopped(trainer: Trainer) -> None:
+    """End a stage whose training has stopped before its last step.
+
+    Raises:
+        Stopped: says from which step it goes on.
+    """
+    step, steps = trainer.state.global_step, trainer.state.max_steps
+    if step < steps:
+        raise Stopped(f"saved after step {step} of {steps}, in {trainer.args.output_dir}")
 
 
 def save_model(trainer: Trainer, output: Path) -> None:

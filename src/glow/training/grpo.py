@@ -42,7 +42,7 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
-from glow.training.callbacks import StepProgress, save_model
+from glow.training.callbacks import StepProgress, StopWhenAsked, raise_if_stopped, save_model
 from glow.training.checkpoints import (
     CheckpointMarker,
     FiniteWeights,
@@ -104,6 +104,7 @@ def train(
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, dataset, reward)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    raise_if_stopped(trainer)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
@@ -215,7 +216,10 @@ def _trainer(
         args=arguments,
         train_dataset=dataset,
         processing_class=tokenizer,
-        callbacks=[FiniteWeights(), CheckpointMarker(), NoFinalCheckpoint(), StepProgress("GRPO", "reward")],
+        callbacks=[
+            *(FiniteWeights(), CheckpointMarker(), NoFinalCheckpoint(), StopWhenAsked()),
+            StepProgress("GRPO", "reward"),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -25,7 +25,7 @@ from glow.files.same_run import run_identity
 from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model
 from glow.models.prompts import prompt_messages
 from glow.models.templates import generation_prompt, template_files
-from glow.training.callbacks import StepProgress, quieten, save_model
+from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_if_stopped, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.objectives import choose
 from glow.training.trainer import GlowTrainer
@@ -77,6 +77,7 @@ def fine_tune(
     stage = run_identity(settings.decisive() | of_run, inputs)
     resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    raise_if_stopped(trainer)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         _save_history(trainer, rows, output)
@@ -138,7 +139,7 @@ def _trainer(
         args=arguments,
         train_dataset=_dataset(rows, settings.prompt, tokenizer),
         processing_class=tokenizer,
-        callbacks=[NoFinalCheckpoint(), StepProgress("SFT", "sample_loss")],
+        callbacks=[NoFinalCheckpoint(), StopWhenAsked(), StepProgress("SFT", "sample_loss")],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

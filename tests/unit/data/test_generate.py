@@ -1,6 +1,9 @@
 """The trajectories stage: shards, resumption after a kill, and what is refused."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +15,7 @@ from glow.data.generate import generate
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.files.records import trajectory_id
+from glow.files.stopping import Stopped, listen
 from glow.models.sampling import Completion, OnDone, Request
 
 SAMPLING = Sampling(max_tokens=50, samples=3, seed=5)
@@ -176,6 +180,37 @@ def test_a_killed_shard_goes_on_where_it_was(
     assert output.read_bytes() == expected
     assert len(fake_engine.asked) == len({request.key for request in fake_engine.asked}) == 15
     assert not list(tmp_path.glob("out*.partial*"))
+
+
+def test_a_shard_that_is_asked_to_stop_keeps_its_responses(
+    problems: Path,
+    model: Path,
+    tmp_path: Path,
+    fake_engine: type[FakeEngine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = run(problems, model, tmp_path / "expected.jsonl.gz").read_bytes()
+
+    def decode(engine: FakeEngine, requests: list[Request], on_done: OnDone) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            sample(engine, requests, on_done)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        for _ in range(6000):  # a batch that takes long
+            time.sleep(0.01)
+
+    sample, output = FakeEngine.generate, tmp_path / "out.jsonl.gz"
+    fake_engine.lives = 4
+    with (
+        monkeypatch.context() as patch,
+        listen(),
+        pytest.raises(Stopped, match=r"kept in .*out.jsonl.gz.partial"),
+    ):
+        patch.setattr(FakeEngine, "generate", decode)
+        run(problems, model, output)
+    assert not output.exists()
+    fake_engine.lives, fake_engine.asked = 10**9, []
+    assert run(problems, model, output).read_bytes() == expected
+    assert len(fake_engine.asked) == 15 - 4
 
 
 def test_a_torn_last_line_is_sampled_again(

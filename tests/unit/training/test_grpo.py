@@ -1,6 +1,9 @@
 """The GRPO stage: order of prompts, reward, signal, log, and resuming to the last bit."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +17,7 @@ from transformers import TrainerCallback
 from glow.config import Grpo, GrpoSettings, Prompt, Verification
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
+from glow.files.stopping import Stopped, asked, listen
 from glow.models.load import load_tokenizer, stop_ids
 from glow.training import grpo as stage
 from glow.training.checkpoints import MARKER_FILE
@@ -368,6 +372,59 @@ def test_killed_run_ends_in_the_same_bits(
     assert "missing keys" not in printed.err
     assert (resumed / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
     assert _same(_weights(resumed), _weights(whole))
+
+
+class AskAt(TrainerCallback):
+    """Asks this process to stop, in a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            while not asked():
+                time.sleep(0.01)
+
+
+@pytest.mark.parametrize("asked_in", [1, 3])
+def test_a_run_that_is_asked_to_stop_saves_that_step_and_ends_in_the_same_bits(
+    asked_in: int,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints are planned after steps 2 and 4."""
+    stopped = tmp_path / "stopped"
+    with (
+        monkeypatch.context() as patch,
+        listen(),
+        pytest.raises(Stopped, match=f"after step {asked_in} of 6"),
+    ):
+        _with(AskAt(asked_in), patch)
+        _train(problems, tiny_model, stopped)
+    _train(problems, tiny_model, stopped)
+    manifest = json.loads((stopped / "manifest.json").read_text())
+    assert manifest["facts"]["resumed_from"] == f"checkpoint-{asked_in}"
+    assert (stopped / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+    assert _same(_weights(stopped), _weights(whole))
+
+
+def test_a_run_that_is_asked_in_its_last_step_ends(
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch, listen():
+        _with(AskAt(6), patch)
+        _train(problems, tiny_model, tmp_path / "run")
+    assert _same(_weights(tmp_path / "run"), _weights(whole))
 
 
 @pytest.mark.parametrize(

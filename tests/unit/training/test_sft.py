@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from glow.config import ObjectiveChoice, Prompt, Sft, SftSettings
+from glow.config.options import flags
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.models.load import load_tokenizer
@@ -137,6 +139,35 @@ def test_a_killed_run_resumes_and_ends_in_the_same_weights(tiny_model: Path, tmp
     # Not the values: a line that a kill parts is the mean over the steps since the checkpoint.
     logs = [list(read_jsonl(tmp_path / name / "log.jsonl")) for name in ("whole", "cut")]
     assert [list(line) for line in logs[0]] == [list(line) for line in logs[1]]
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_ends_in_the_same_weights(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """The whole command, as a job has it: it saves where it was asked, which no setting had planned."""
+    data = trajectories(tmp_path / "data.jsonl", 40)
+    settings = SETTINGS.model_copy(update={"epochs": 9, "checkpoints": 0})
+    options = flags(SftSettings(objective=GLOW, sft=settings, seed=0))
+    output = tmp_path / "stopped"
+    paths = f"--data {data} --all {data} --model {tiny_model} --output {output}"
+    command = [sys.executable, "-m", "glow.cli", "sft", *shlex.split(f"{paths} {options}")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (output / "checkpoints").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 75, said
+    (checkpoint,) = (output / "checkpoints").glob("checkpoint-*")
+    step = checkpoint.name.removeprefix("checkpoint-")
+    assert f"asked to stop (SIGUSR1): saved after step {step} of 90, in {output / 'checkpoints'}\n" in said
+    assert not (output / "model").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert json.loads((output / "manifest.json").read_text())["facts"]["resumed_from"] == checkpoint.name
+    run(data, tiny_model, tmp_path / "whole", sft=settings)
+    whole, stopped = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "stopped"))
+    assert all((whole[name] == stopped[name]).all() for name in whole)
+    histories = (pd.read_parquet(tmp_path / name / "history.parquet") for name in ("whole", "stopped"))
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
 
 
 class KillAt(TrainerCallback):
