@@ -366,10 +366,31 @@ def test_overlays_plan_over_their_configuration(
     assert jobs["evaluate"] > 0
 
 
+def test_training_jobs_can_be_counted_and_are_asked_to_stop_in_time(plan: Plan) -> None:
+    jobs = plan(TINY)
+    assert {job.rule for job in jobs if "training=1" in job.resources} == {"sft", "grpo"}
+    asked = {job.rule for job in jobs if "--signal=USR1@600 --open-mode=append" in job.resources}
+    assert asked == {"generate", "sft", "grpo"}
+
+
 def test_the_miniature_plans_under_slurm(tmp_path: Path) -> None:
     jobs = planned(tmp_path, None, "--profile", str(ROOT / "profiles" / "slurm"))
     experiment = read(ROOT / "config" / "miniature.yaml")
     assert Counter(job.rule for job in jobs) == expected_counts(experiment)
+
+
+def test_a_profile_of_ones_own_says_what_a_cluster_asks_for(tmp_path: Path) -> None:
+    """As docs/cluster.md has it: a copy with a line more; rules keep what they ask for."""
+    profile = tmp_path / "local" / "config.yaml"
+    profile.parent.mkdir()
+    shipped_profile = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
+    profile.write_text(shipped_profile + "default-resources: {slurm_partition: gpu, slurm_account: mine}\n")
+    jobs = planned(tmp_path / "plan", TINY, "--profile", str(profile.parent))
+    for job in jobs:
+        if job.resources:
+            assert "slurm_partition=gpu" in job.resources, job
+            assert "slurm_account=mine" in job.resources
+            assert "mem_mb=3000" in job.resources or "mem_mb=8000" in job.resources
 
 
 def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
@@ -378,14 +399,17 @@ def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
     sbatch.write_text(f'#!/bin/sh\necho "$@" >> {notes}\necho "no such cluster" >&2\nexit 1\n')
-    for name in ("squeue", "sinfo", "scancel", "sacct", "sacctmgr"):
+    for name in ("squeue", "sinfo", "scancel", "sacct", "sacctmgr", "sshare"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 0\n")
     for program in sbatch.parent.iterdir():
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     prepare(tmp_path)
     profile = ["--profile", str(ROOT / "profiles" / "slurm"), "--retries", "0"]
     profile += ["--slurm-init-seconds-before-status-checks", "1"]
-    options = ["results/tiny/suites/boolean.jsonl", *profile, "--set-resources", "suite:gpu=2"]
+    extra = "slurm_extra=--signal=USR1@600 --open-mode=append"
+    options = ["results/tiny/suites/boolean.jsonl", *profile]
+    options += ["--default-resources", "slurm_partition=gpu", "slurm_account=mine"]
+    options += ["--set-resources", "suite:gpu=2", "suite:training=1", f"suite:{extra}"]
     path = f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}"
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", path)
@@ -396,6 +420,12 @@ def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
     assert "--mem 3000" in asked
     assert "-t 60" in asked
     assert "--gpus=2" in asked
+    assert "-A mine" in asked
+    assert "-p gpu" in asked
+    # For the stages that go on where they stopped; the number of training jobs is Snakemake's to limit.
+    assert " --signal=USR1@600 --open-mode=append " in asked
+    assert "--requeue" in asked
+    assert "--training" not in asked.partition("--wrap")[0]
     assert str(BIN) in asked
     # A job that starts late reads what was frozen, and not the file as it is then.
     assert f"--configfiles {tmp_path}/results/tiny/experiment.json " in asked
