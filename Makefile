@@ -21,7 +21,7 @@ READY := .venv/ready
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPU_JOBS) --cores all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-extras test-vllm lint tiny docs pictures clean
+.PHONY: help setup reproduce report test test-extras test-slurm test-vllm lint tiny docs pictures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,9 @@ test: $(READY)  ## all tests, a whole study at the smallest scale among them
 test-extras:  ## the tests that need the extras gym and ifeval, which `make test` skips without them
 	$(MAKE) setup EXTRAS=gym,ifeval
 	$(BIN)/pytest -m extra
+
+test-slurm: $(READY)  ## the workflow on a real SLURM: Debian's, unpacked into .slurm and started on this machine alone
+	$(BIN)/pytest -m slurm tests/slurm
 
 test-vllm: $(VLLM_READY)  ## the tests against the real vLLM, in an environment of its own (.venv-vllm)
 	$(VLLM_BIN)/pytest -m vllm tests/real_vllm
@@ -71,7 +74,7 @@ pictures: $(READY)  ## draw docs/*.svg again, from results/miniature (needs grap
 	cp results/miniature/figures/main.svg docs/main.svg
 
 clean:  ## remove the environments and the caches; results/ stays
-	rm -rf .venv .venv-vllm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm .slurm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 define FIT_PYTHON
 @command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }
