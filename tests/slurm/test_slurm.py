@@ -161,7 +161,7 @@ def limited(slurm: Cluster, local: Path, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("limited") / "study"
     shutil.copytree(local, directory, symlinks=True)  # with the times of its files
     shutil.rmtree(directory / SLOW_RUN)
-    (directory / "pause").write_text("9")
+    (directory / "pause").write_text("12")
     options = ["--retries", "0", "--default-resources", "slurm_partition=other"]
     options += ["--set-resources", "sft:runtime=2", "sft:slurm_extra=--signal=USR1@30 --open-mode=append"]
     with submitting(directory, str(SLOW_RUN / "model"), *options) as run:

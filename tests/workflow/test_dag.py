@@ -370,7 +370,7 @@ def test_training_jobs_can_be_counted_and_are_asked_to_stop_in_time(plan: Plan) 
     jobs = plan(TINY)
     assert {job.rule for job in jobs if "training=1" in job.resources} == {"sft", "grpo"}
     asked = {job.rule for job in jobs if "--signal=USR1@600 --open-mode=append" in job.resources}
-    assert asked == {"generate", "sft", "grpo"}
+    assert asked == {"generate", "sft", "grpo", "evaluate"}
 
 
 def test_the_miniature_plans_under_slurm(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ rule answer:
         mem_mb=study.at_scale("base", 3000, 64000),
         runtime=study.at_scale("base", 60, 1440),
         gpu=study.at_scale("base", 0, 1),
+        slurm_extra=STOPS_IN_TIME,
     params:
         model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),
         settings=lambda wildcards: depends_on(
@@ -37,7 +38,7 @@ rule answer:
         ),
     shell:
         "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
-        " --shard {wildcards.shard} --shards {wildcards.shards} {params.flags} 2>&1 | tee {log}"
+        " --shard {wildcards.shard} --shards {wildcards.shards} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule evaluate:
@@ -60,6 +61,7 @@ rule evaluate:
         mem_mb=study.at_scale("base", 3000, 64000),
         runtime=study.at_scale("base", 60, 1440),
         gpu=study.at_scale("base", 0, 1),
+        slurm_extra=STOPS_IN_TIME,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
         model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),

@@ -30,6 +30,7 @@ from glow.errors import UserError, abbreviated
 from glow.evaluation.kept_answers import SuiteAnswers
 from glow.evaluation.model_under_test import ModelUnderTest
 from glow.files.progress import progress_bar
+from glow.files.stopping import at_once
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.load import require_model
 from glow.models.prompts import PAPER, Message, prompt_messages, without_instruction
@@ -150,7 +151,13 @@ class GlowModel(LM):
                 answers.keep_completion(key[1:], completion)
 
         requests = [Request(self.conversation(instance.args[0]), key) for instance, key in asked]
-        return self.tested.sample(requests, decoding, keep, done=done)
+        with at_once(self._what_is_kept):
+            return self.tested.sample(requests, decoding, keep, done=done)
+
+    @property
+    def _what_is_kept(self) -> str:
+        """Of what is asked for, when this process is asked to stop."""
+        return "finished answers are kept" if self.answers else "no answer is kept"
 
     def _kept(self, instance: Instance) -> SuiteAnswers | None:
         return self.answers.get(instance.task_name or "")
@@ -191,7 +198,7 @@ class GlowModel(LM):
             group = (request.task_name, (request.doc_id or 0) // SCORED_TOGETHER, is_raw)
             together.setdefault(group, []).append(place)
         found: dict[int, Choice] = {}
-        with progress_bar("scores", "choice", total=len(requests)) as bar:
+        with progress_bar("scores", "choice", total=len(requests)) as bar, at_once(self._what_is_kept):
             for (_, _, is_raw), places in together.items():
                 own = [requests[place] for place in places]
                 scores = self._kept_choices(own)

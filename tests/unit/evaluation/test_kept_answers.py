@@ -1,7 +1,10 @@
 """An evaluation goes on where it was, asks for nothing twice, and ends in the same bytes."""
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +17,7 @@ from glow.evaluation import asking, lm_eval_model, model_under_test
 from glow.evaluation.answer import answer
 from glow.evaluation.evaluate import evaluate
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
+from glow.files.stopping import Stopped, listen
 from glow.models.sampling import Completion, OnDone, Request
 from glow.models.scoring import Score, score_responses
 
@@ -162,6 +166,28 @@ def test_a_killed_evaluation_asks_for_what_is_missing_and_ends_in_the_same_bytes
     assert (f"out: 15 answers ({lives} reused) to 3 suites: " in shown.out) == (lives > 0)
     # The bar counts what was there.
     assert f"responses: 100%|██████████| {COUNT}/{COUNT}" in shown.err
+
+
+def test_an_evaluation_that_is_asked_to_stop_keeps_its_answers(
+    tiny_model: Path, suites: list[Path], tmp_path: Path, engine: type[Engine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole = run(tiny_model, suites, tmp_path / "whole")
+
+    def take_long(stopped: Engine, requests: Sequence[Request], on_done: OnDone) -> None:
+        with pytest.raises(Killed):
+            sample(stopped, requests, on_done)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        for _ in range(6000):
+            time.sleep(0.01)
+
+    sample, engine.lives, engine.asked = Engine.generate, 4, []
+    with monkeypatch.context() as patch, listen(), pytest.raises(Stopped, match="finished answers are kept"):
+        patch.setattr(Engine, "generate", take_long)
+        run(tiny_model, suites, tmp_path / "out")
+    engine.lives = 10**9
+    assert run(tiny_model, suites, tmp_path / "out") == whole
+    assert facts(tmp_path / "out")["reused"] == 4
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2])
