@@ -85,6 +85,20 @@ def shown(directory: Path) -> str:
     return (directory / "shown").read_text()[-8000:]
 
 
+def glow_unlock(directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "glow", "unlock"], cwd=directory,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+
+
+def snakemake_again(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Start the study beside its jobs, unlocked by Snakemake's own way, which asks nobody."""
+    study = directory / "study.yaml"
+    assert snakemake(directory, study, "--cores", "1", "--unlock").returncode == 0
+    return snakemake(directory, study, *PROFILE)
+
+
 class Watch:
     """Looks at the queue until something is there, while Snakemake runs."""
 
@@ -137,10 +151,14 @@ def test_after_a_bad_day_the_results_are_those_of_a_local_run(
         os.kill(run.pid, signal.SIGKILL)
     assert slurm.jobs(tmp_path, TRAINING, "running") == [again]
     assert [job.state for job in slurm.jobs(tmp_path, TRAINING, "all")] == ["TIMEOUT", "RUNNING"]
+    for refused in (glow_unlock(tmp_path), snakemake_again(tmp_path)):
+        assert refused.returncode == 2
+        assert f"{again.number} (sft logic_slow_0, RUNNING)" in refused.stdout
+        assert f"scancel {again.number}" in refused.stdout
     (tmp_path / "pause").unlink()
     wait_for(lambda: not slurm.jobs(tmp_path), "an empty queue", seconds=400)
     study.write_text((local / "study.yaml").read_text())
-    subprocess.run([BIN / "glow", "unlock"], cwd=tmp_path, check=True)
+    assert glow_unlock(tmp_path).returncode == 0
     with submitting(tmp_path) as run:
         assert run.wait(timeout=600) == 0, shown(tmp_path)
     assert contents(tmp_path / "results" / "tiny") == contents(local / "results" / "tiny")

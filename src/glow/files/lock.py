@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from glow.errors import UserError
-from glow.files.squeue import ABSENT, ENDED, NODE_FAIL, job_state
+from glow.files.squeue import ABSENT, ENDED, NODE_FAIL, job_restarts, job_state
 
 BEAT_S = 30.0
 """How often a holder touches its lock."""
@@ -63,13 +63,15 @@ class Holder:
     def here(cls, command: str) -> "Holder":
         """This process, which runs `command`."""
         process = psutil.Process()
+        slurm_job = os.environ.get("SLURM_JOB_ID", "")
         return cls(
             host=platform.node(),
             machine=_machine(),
             pid=process.pid,
             started=_start(process),
-            slurm_job=os.environ.get("SLURM_JOB_ID", ""),
-            restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+            slurm_job=slurm_job,
+            # Not SLURM_RESTART_COUNT: Snakemake's plugin removes SLURM's variables.
+            restarts=job_restarts(slurm_job) if slurm_job else 0,
             command=command,
             token=uuid.uuid4().hex,
         )

@@ -43,7 +43,7 @@ def still_queued(jobs: list[Job]) -> str:
 
 
 def live_processes(directory: Path) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Snakemake's processes that work in `directory`, and `glow` stages that write there."""
+    """Snakemake's processes that work in `directory`, and those of its jobs, which write there."""
     me = psutil.Process()
     mine = {me.pid, *(parent.pid for parent in me.parents())}
     workflows, jobs = [], []
@@ -51,9 +51,10 @@ def live_processes(directory: Path) -> tuple[list[psutil.Process], list[psutil.P
         if process.pid in mine:
             continue
         program, arguments = _program(process, directory)
-        if program == "snakemake":
+        is_of_a_job = "--target-jobs" in arguments  # a Snakemake that another one started
+        if program == "snakemake" and not is_of_a_job:
             workflows.append(process)
-        elif program == "glow" and arguments and arguments[0] not in _READERS:
+        elif is_of_a_job or (program == "glow" and arguments and arguments[0] not in _READERS):
             jobs.append(process)
     return workflows, jobs
 

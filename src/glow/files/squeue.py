@@ -42,6 +42,13 @@ def job_state(job: str) -> str | None:
     return ABSENT if "Invalid job id" in answer.stderr else None
 
 
+def job_restarts(job: str) -> int:
+    """How often a job was queued again; 0 where SLURM cannot be asked."""
+    answer = _ask("--states=all", "--Format=RestartCnt", "--jobs", job)
+    restarts = answer.stdout.strip() if answer is not None and answer.returncode == 0 else ""
+    return int(restarts) if restarts.isdigit() else 0
+
+
 def jobs_of(directory: Path, named: str = "") -> list[Job]:
     """The jobs that a run of Snakemake in `directory` has in the queue, this one left out.
 

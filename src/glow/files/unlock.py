@@ -37,14 +37,14 @@ def unlock(directory: Path) -> None:
             f"Snakemake is running in {directory} (pid {_pids(workflows)}); wait for it to end, or stop it "
             f"when the jobs that it runs have ended: kill -TERM {workflows[0].pid}"
         )
+    if jobs := jobs_of(directory):
+        raise UserError(still_queued(jobs))
     if stages:
         raise UserError(
             f"jobs of a killed run are still writing results in {directory} (pid {_pids(stages)}); wait for "
             f"them to end ({KEPT}), or stop them (training goes on from its last checkpoint): "
             f"kill {' '.join(str(stage.pid) for stage in stages)}"
         )
-    if jobs := jobs_of(directory):
-        raise UserError(still_queued(jobs))
     if others := live_locks(directory / "results"):
         raise UserError(
             f"jobs of a killed run are still writing results: {'; '.join(map(str, others))}; "

@@ -108,6 +108,13 @@ def test_jobs_that_outlived_their_run_are_named_without_a_lock(tmp_path: Path, s
         unlock(tmp_path)
 
 
+def test_a_snakemake_of_one_job_is_a_job(project: Path, start: Start) -> None:
+    """One that SLURM starts on this machine, as the plugin calls it."""
+    job = start("snakemake", "--target-jobs", "sft:arm=glow", "--mode", "remote", cwd=project)
+    with pytest.raises(UserError, match=rf"jobs of a killed run.*kill {job.pid}"):
+        unlock(project)
+
+
 def test_a_dry_run_and_a_reader_do_not_matter(tmp_path: Path, start: Start) -> None:
     start("snakemake", "-n", cwd=tmp_path)
     start("glow", "timings", "results/x", cwd=tmp_path)
