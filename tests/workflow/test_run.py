@@ -150,8 +150,8 @@ ARMS = """arms:
   all: {trajectories: all, objective: plain}
   glow: {trajectories: all, objective: glow}
   glow_released: {trajectories: all, objective: glow_released}
-  another: {trajectories: mixed, objective: glow}
 """
+ANOTHER = "  another: {trajectories: mixed, objective: glow}\n"
 OBJECTIVES = """objectives:
   plain: {{objective: plain}}
   glow: {{objective: glow, {}}}
@@ -199,7 +199,8 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
     ("found", "put", "again"),
     [
         ("seeds: [0]", "seeds: [0, 1]", {"arms": 1, **TRAINED, "evaluate": 14}),
-        ("sft:\n", ARMS + "sft:\n", OF_ONE_ARM),
+        ("sft:\n", ARMS + ANOTHER + "sft:\n", OF_ONE_ARM),
+        ("sft:\n", ARMS.replace("mixed, objective: plain", "mixed, objective: glow") + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 2.0") + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 1.0") + "sft:\n", LAST),
         ("sft:\n", "extraction: lenient\nsft:\n",
@@ -218,8 +219,8 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
         ("# The smallest", "# A remark: the smallest", {}),
     ],
-    ids=["seed", "arm", "alpha", "alpha as it was", "extraction", "threshold", "new suite", "shards",
-         "teacher's temperature", "entropy", "steps of GRPO", "checkpoints", "recomputing",
+    ids=["seed", "arm", "objective", "alpha", "alpha as it was", "extraction", "threshold", "new suite",
+         "shards", "teacher's temperature", "entropy", "steps of GRPO", "checkpoints", "recomputing",
          "batch of evaluation", "shards of evaluation", "batch of sampling", "comment"],
 )  # fmt: skip
 def test_what_a_change_of_the_configuration_runs_again(
