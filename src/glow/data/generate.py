@@ -64,11 +64,11 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
         run = _sample_missing(wanted, partial, model, settings, trust_remote_code)
         rows = [partial.rows[problem["problem_id"], index] for problem, index in wanted]
         write_jsonl(output, rows)
-        partial.path.unlink()
     tokens = sum(row["response_tokens"] or 0 for row in rows)
     truncated = sum(row["finish_reason"] == "length" for row in rows)
     facts = {"trajectories": len(rows), "tokens": tokens, "truncated": truncated}
     manifest.write(output, noted, inputs, {**run, **facts})
+    partial.path.unlink()  # last: a kill before it loses nothing
     print(
         f"{output}: {len(rows)} trajectories of {len(mine)} problems, {tokens} tokens, "
         f"{run['tokens_per_second']:.0f} tok/s, {truncated / max(1, len(rows)):.1%} truncated"

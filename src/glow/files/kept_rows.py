@@ -13,6 +13,7 @@ from typing import Any
 
 from glow.files.jsonl import write_jsonl
 from glow.files.same_run import Identity, difference
+from glow.files.stopping import note_kept
 
 SampleKey = tuple[str, int]
 """What names a response: problem_id and sample_index."""
@@ -44,6 +45,7 @@ class KeptRows:
         """Keep one more row; from here on a kill does not lose it."""
         self.rows[_key(row)] = row
         self._write(row)
+        note_kept()
 
     def close(self) -> None:
         """Close the file, which stays."""

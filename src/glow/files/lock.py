@@ -6,10 +6,11 @@ systems keep too. It names its holder, and the holder touches it every 30 second
 - if it was on this machine and its process is gone;
 - if it was an earlier attempt of the very SLURM job that asks (a requeued job keeps its id), or of another
   that has ended, says squeue;
-- else, when it has not touched its lock for five minutes and squeue does not know its job.
+- else, when it has not touched its lock for five minutes, and squeue, where there is one, does not know its
+  job.
 
 A process that finds a live holder refuses before it has touched anything. One that lost its lock, because its
-machine stood still for longer, ends before it writes.
+machine stood still for longer, ends: within seconds, and before it puts anything in place.
 """
 
 import json
@@ -27,7 +28,7 @@ from pathlib import Path
 import psutil
 
 from glow.errors import UserError
-from glow.files.squeue import ABSENT, ENDED, NODE_FAIL, job_restarts, job_state
+from glow.files.squeue import ABSENT, ENDED, NODE_FAIL, is_here, job_restarts, job_state
 
 BEAT_S = 30.0
 """How often a holder touches its lock."""
@@ -98,7 +99,7 @@ class Lock:
 
     def __str__(self) -> str:
         output = self.file.with_name(self.file.name[1:].removesuffix(".lock"))
-        return f"{output} ({self.holder or 'made by nobody knows whom'})"
+        return f"{output} ({self.holder or 'by an unknown process'})"
 
 
 def lock_file(output: Path) -> Path:
@@ -164,14 +165,14 @@ def _is_alive(lock: Lock, me: Holder) -> bool | None:
         return None
     if holder.machine == me.machine:
         return _runs(holder)
-    if not holder.slurm_job:
+    if not holder.slurm_job or not is_here():
         return None
     if holder.slurm_job == me.slurm_job:
         return False if holder.restarts < me.restarts else None
     state = job_state(holder.slurm_job)
     if state in (ABSENT, NODE_FAIL):
         return None
-    return state not in ENDED  # and alive where SLURM cannot be asked
+    return state not in ENDED  # and alive where SLURM does not answer
 
 
 def _runs(holder: Holder) -> bool:
@@ -253,10 +254,15 @@ def _remove(dead: Lock) -> None:
 
 def _created(file: Path, me: Holder) -> bool:
     try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(me)) + "\n")
+        stream = file.open("x", encoding="utf-8")
     except FileExistsError:
         return False
+    try:
+        with stream:
+            stream.write(json.dumps(asdict(me)) + "\n")
+    except OSError:  # a full disk: no lock of nobody is left
+        file.unlink()
+        raise
     return True
 
 
@@ -280,4 +286,4 @@ def _beat(file: Path, me: Holder, ended: threading.Event) -> None:
 
 
 def _lost(file: Path) -> str:
-    return f"{Lock(file, _read(file))}: another process makes this by now; ending without writing"
+    return f"{Lock(file, _read(file))}: the lock of this process is gone or another's; ending without writing"

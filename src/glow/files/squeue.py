@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from glow.errors import UserError
+
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
 }  # fmt: skip
@@ -32,6 +34,11 @@ class Job:
         return f"{self.id} ({self.what}, {self.state})"
 
 
+def is_here() -> bool:
+    """Whether this machine has SLURM's programs."""
+    return shutil.which("squeue") is not None
+
+
 def job_state(job: str) -> str | None:
     """The state of a job (RUNNING, ...), `ABSENT`, or None where SLURM cannot be asked."""
     answer = _ask("--states=all", "--format=%T", "--jobs", job)
@@ -54,10 +61,16 @@ def jobs_of(directory: Path, named: str = "") -> list[Job]:
 
     Args:
         named: only those whose script has this text.
+
+    Raises:
+        UserError: there is a SLURM, which does not answer.
     """
+    if not is_here():
+        return []
     answer = _ask("--me", "--format=%i|%T|%Z|%k")
     if answer is None or answer.returncode != 0:
-        return []
+        why = "no answer" if answer is None else answer.stderr.strip()
+        raise UserError(f"squeue says nothing of the jobs that may still work here ({why}); try again later")
     found = []
     for line in answer.stdout.splitlines():
         job, state, folder, comment = line.split("|", 3)
@@ -72,27 +85,17 @@ def jobs_of(directory: Path, named: str = "") -> list[Job]:
 
 def _script(job: str, otherwise: str) -> str:
     """The script of a job; `otherwise` where SLURM does not show it."""
-    shown = subprocess.run(
-        ["scontrol", "write", "batch_script", job, "-"],
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE_S,
-        check=False,
-    )
-    return shown.stdout if shown.returncode == 0 else otherwise
+    shown = _run("scontrol", "write", "batch_script", job, "-")
+    return shown.stdout if shown is not None and shown.returncode == 0 else otherwise
 
 
 def _ask(*options: str) -> subprocess.CompletedProcess[str] | None:
-    """squeue's answer; None where there is no squeue, or its controller does not answer."""
-    if shutil.which("squeue") is None:
-        return None
+    return _run("squeue", "--noheader", *options)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """What a program of SLURM's answers; None where there is none, or its controller does not answer."""
     try:
-        return subprocess.run(
-            ["squeue", "--noheader", *options],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return None

@@ -39,6 +39,7 @@ class _State:
 
     asked = threading.Event()
     at_once = False
+    has_kept = False
 
 
 @contextmanager
@@ -48,6 +49,7 @@ def listen() -> Iterator[None]:
     The signal is blocked, which processes and threads started from here inherit: workers, to which SLURM
     sends it too, would be ended by it. A thread waits for it, and has the handler run in the main thread.
     """
+    _State.has_kept = False
     done = threading.Event()
     handler = signal.signal(signal.SIGUSR1, _note)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -79,6 +81,11 @@ def _note(_signal: int, _frame: FrameType | None) -> None:
         raise Stopped
 
 
+def note_kept() -> None:
+    """Note that this attempt has kept something, from which the next goes on."""
+    _State.has_kept = True
+
+
 def asked() -> bool:
     """Whether this process was asked to stop."""
     return _State.asked.is_set()
@@ -108,15 +115,26 @@ def at_once(kept: str) -> Iterator[None]:
 def go_on_later(stopped: Stopped) -> int:
     """Have SLURM queue this job again, and wait to be ended by it; outside SLURM, return the exit code.
 
-    The job keeps its id: whoever waits for it sees one job that was running, pending and running again.
+    The job keeps its id: whoever waits for it sees one job that was running, pending and running again. One
+    that has kept nothing new in this attempt is not queued again: it would never end.
     """
     print(f"asked to stop (SIGUSR1): {stopped}", file=sys.stderr)
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         print("The same command goes on from there.", file=sys.stderr)
+    elif not _State.has_kept:
+        print(
+            f"job {job} had no time to make anything that is kept: give it a higher limit (runtime of its "
+            "rule), or smaller batches",
+            file=sys.stderr,
+        )
     elif os.environ.get("RANK", "0") == "0":  # of several processes of one job, the first alone asks
         print(f"SLURM is asked to queue job {job} again", file=sys.stderr, flush=True)
-        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        try:
+            answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            print(f"scontrol requeue {job}: {error}", file=sys.stderr)
+            return STOPPED
         if answer.returncode == 0:
             time.sleep(_ENDED_WITHIN_S)
         print(f"scontrol requeue {job}: {answer.stderr.strip() or 'no effect'}", file=sys.stderr)

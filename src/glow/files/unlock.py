@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 from base64 import urlsafe_b64decode
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -34,8 +35,14 @@ def unlock(directory: Path) -> None:
     workflows, stages = live_processes(directory)
     if workflows and (locked or stages):
         raise UserError(
-            f"Snakemake is running in {directory} (pid {_pids(workflows)}); wait for it to end, or stop it "
-            f"when the jobs that it runs have ended: kill -TERM {workflows[0].pid}"
+            f"Snakemake is running in {directory} (pid {_pids(workflows)}); wait for it to end, or have it "
+            f"start no further job and end with those that run: kill -TERM {workflows[0].pid}"
+        )
+    host = _last_host(directory)
+    if locked and host not in (None, platform.node()):
+        raise UserError(
+            f"the last run in {directory} was on host {host}; if it has ended there, "
+            "clear its lock with: snakemake --unlock --cores 1"
         )
     if jobs := jobs_of(directory):
         raise UserError(still_queued(jobs))
@@ -45,16 +52,11 @@ def unlock(directory: Path) -> None:
             f"them to end ({KEPT}), or stop them (training goes on from its last checkpoint): "
             f"kill {' '.join(str(stage.pid) for stage in stages)}"
         )
-    if others := live_locks(directory / "results"):
+    # Of each folder there: it may be a link.
+    if others := [lock for results in directory.glob("results/*") for lock in live_locks(results)]:
         raise UserError(
             f"jobs of a killed run are still writing results: {'; '.join(map(str, others))}; "
             f"wait for them to end ({KEPT})"
-        )
-    host = _last_host(directory)
-    if locked and host not in (None, platform.node()):
-        raise UserError(
-            f"the last run in {directory} was on host {host}; if it has ended there, "
-            "clear its lock with: snakemake --unlock --cores 1"
         )
     if kept := _keep_finished(directory):
         print(f"kept what jobs finished after their run was killed: {', '.join(map(str, kept))}")
@@ -70,26 +72,41 @@ def _pids(processes: list[psutil.Process]) -> str:
 def _keep_finished(directory: Path) -> list[Path]:
     """Let Snakemake take for complete what is: the manifest, which a stage writes last, is there.
 
-    What Snakemake notes of a result (which settings made it) is of an earlier one, and goes.
+    What Snakemake notes of a result (which settings made it) is of an earlier one, and goes. Nothing is kept
+    in a folder that holds another output of which this is not known: it may be of the same job.
 
     Returns:
         The manifests of what was kept.
     """
-    marks = directory / ".snakemake" / "incomplete"
+    marks = {mark: output for mark, output in _incomplete(directory) if output.exists()}
+    manifests = {mark: _manifest_since(mark, output) for mark, output in marks.items()}
+    unknown = {marks[mark].parent for mark, manifest in manifests.items() if manifest is None}
     kept = set()
-    for mark in sorted(marks.rglob("*")):
-        if not mark.is_file():
-            continue
-        name = mark.relative_to(marks)
-        output = (
-            directory / urlsafe_b64decode("".join(part.removeprefix("@") for part in name.parts)).decode()
-        )
-        manifest = _manifest_of(output)
-        if manifest is not None and output.exists() and manifest.stat().st_mtime > mark.stat().st_mtime:
+    for mark, manifest in manifests.items():
+        if manifest is not None and marks[mark].parent not in unknown:
+            name = mark.relative_to(directory / ".snakemake" / "incomplete")
             mark.unlink()
             (directory / ".snakemake" / "metadata" / name).unlink(missing_ok=True)
             kept.add(manifest.relative_to(directory))
     return sorted(kept)
+
+
+def _incomplete(directory: Path) -> Iterator[tuple[Path, Path]]:
+    """Snakemake's marks of what is being made, each with its output, by whose name it is called."""
+    marks = directory / ".snakemake" / "incomplete"
+    for mark in sorted(filter(Path.is_file, marks.rglob("*"))):
+        code = "".join(part.removeprefix("@") for part in mark.relative_to(marks).parts)
+        try:
+            yield mark, directory / urlsafe_b64decode(code).decode()
+        except ValueError:
+            continue  # no mark, but what a file system left
+
+
+def _manifest_since(mark: Path, output: Path) -> Path | None:
+    """The manifest of an output that was marked as incomplete, if it is younger than the mark."""
+    manifest = _manifest_of(output)
+    is_younger = manifest is not None and manifest.stat().st_mtime > mark.stat().st_mtime
+    return manifest if is_younger else None
 
 
 def _manifest_of(output: Path) -> Path | None:

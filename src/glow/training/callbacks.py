@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
-from glow.files.stopping import Stopped, asked
+from glow.files.stopping import Stopped, asked, note_kept
 from glow.training.checkpoints import sync_folder
 
 
@@ -88,6 +88,7 @@ def raise_if_stopped(trainer: Trainer) -> None:
     """
     step, steps = trainer.state.global_step, trainer.state.max_steps
     if step < steps:
+        note_kept()
         raise Stopped(f"saved after step {step} of {steps}, in {trainer.args.output_dir}")
 
 

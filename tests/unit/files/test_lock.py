@@ -128,7 +128,7 @@ def test_one_that_lost_its_lock_leaves_what_the_other_made(
     first.process.send_signal(signal.SIGCONT)
     code, complaint = first.end()
     assert code in (1, 2)  # found out by the main thread, or by the one that touches the lock
-    assert "another process makes this by now; ending without writing" in complaint
+    assert "the lock of this process is gone or another's; ending without writing" in complaint
     assert json.loads(output.read_text()) == {"made by": "second"}
 
 
@@ -236,7 +236,7 @@ def test_a_holder_elsewhere_that_was_silent_for_long_is_dead(
 def test_a_damaged_lock_counts_as_held_until_it_is_old(output: Path) -> None:
     file = leave(output)
     file.write_text('{"host": "no')
-    assert [str(found) for found in live_locks(output.parent)] == [f"{output} (made by nobody knows whom)"]
+    assert [str(found) for found in live_locks(output.parent)] == [f"{output} (by an unknown process)"]
     age(file, 302)
     with held(output, "glow sft"):
         assert json.loads(file.read_text())["pid"] == os.getpid()
@@ -282,6 +282,25 @@ def test_squeue_is_asked_for_a_job_of_another_machine(
     assert bool(live_locks(output.parent)) == old
 
 
+def test_where_slurm_is_not_silence_decides(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of a cluster's job, in results that were moved to a workstation."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    file = leave(output, slurm_job="41", **ELSEWHERE)
+    assert len(live_locks(output.parent)) == 1
+    age(file, 302)
+    assert live_locks(output.parent) == []
+
+
+def test_a_full_disk_leaves_no_lock_of_nobody(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lock.json, "dumps", full)
+    with pytest.raises(OSError, match="No space left"), held(output, "glow sft"):
+        pass
+    assert list(output.parent.iterdir()) == []
+
+
 def test_a_requeued_job_succeeds_its_earlier_attempt_at_once(
     output: Path, monkeypatch: pytest.MonkeyPatch, squeue: Callable[[str], None]
 ) -> None:
@@ -301,7 +320,10 @@ def test_nothing_is_put_in_place_without_the_lock(output: Path) -> None:
         mine = lock_file(output).read_text()
         leave(output, **ELSEWHERE)
         for write in (atomic_path(output), atomic_folder(output.parent / "model")):
-            with pytest.raises(UserError, match="another process makes this by now"), write as partial:
+            with (
+                pytest.raises(UserError, match="the lock of this process is gone or another's"),
+                write as partial,
+            ):
                 if partial.is_dir():
                     (partial / "weights").touch()
                 else:

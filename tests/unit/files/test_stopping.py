@@ -94,6 +94,7 @@ def requeues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(stopping, "_ENDED_WITHIN_S", 0)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(stopping._State, "has_kept", True)
     return tmp_path / "asked"
 
 
@@ -110,6 +111,29 @@ def test_a_slurm_job_is_queued_again_under_its_id(requeues: Path, monkeypatch: p
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     go_on_later(Stopped("saved"))
     assert requeues.read_text() == "requeue 42\n"
+
+
+def test_a_job_that_kept_nothing_is_not_queued_again(
+    requeues: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be asked to stop at the same place again, and so on for ever."""
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    with listen():  # another attempt
+        pass
+    assert go_on_later(Stopped("nothing")) == STOPPED
+    assert not requeues.exists()
+    assert (
+        "job 42 had no time to make anything that is kept: give it a higher limit" in capsys.readouterr().err
+    )
+
+
+def test_without_scontrol_a_job_ends_with_the_reason(
+    requeues: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    monkeypatch.setenv("PATH", str(requeues.parent))
+    assert go_on_later(Stopped("saved")) == STOPPED
+    assert "scontrol requeue 42: [Errno 2]" in capsys.readouterr().err
 
 
 def test_of_several_processes_one_asks_slurm(requeues: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,18 @@ def test_jobs_in_slurms_queue_are_named_with_the_way_to_end_them(
     assert not locked(project)
 
 
+def test_where_slurm_does_not_answer_nothing_is_cleared(
+    project: Path, slurm: Callable[[str], None], tmp_path: Path
+) -> None:
+    slurm("")
+    (tmp_path / "slurm" / "squeue").write_text(
+        "#!/bin/sh\necho Unable to contact slurm controller >&2\nexit 1\n"
+    )
+    with pytest.raises(UserError, match=r"may still work here \(Unable to contact slurm controller\)"):
+        unlock(project)
+    assert locked(project)
+
+
 def test_a_run_starts_beside_the_jobs_of_another_experiment_only(
     project: Path, slurm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +211,9 @@ def test_a_run_starts_beside_the_jobs_of_another_experiment_only(
 
 def test_a_stage_on_another_machine_is_named(project: Path) -> None:
     results = project / "results" / "x"
-    results.mkdir(parents=True)
+    results.parent.mkdir()
+    (project.parent / "disk").mkdir()
+    results.symlink_to(project.parent / "disk")
     elsewhere = replace(Holder.here("glow grpo"), host="node7", machine="node7", pid=17)
     lock_file(results / "seed-0").write_text(json.dumps(vars(elsewhere)))
     for refused in (lambda: unlock(project), lambda: refuse_beside_others(results, project / "frozen.json")):
@@ -220,13 +234,14 @@ def mark(project: Path, subject: str, output: str) -> Path:
 
 
 def test_what_was_finished_after_the_kill_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of four jobs one ended; one had not begun; one has an earlier run's manifest; one has none yet."""
+    """Of five jobs one ended; of the others, this is not known of all outputs."""
     results = project / "results" / "x"
     outputs = {
         "ended": ["sft/a/model", "sft/a/log.jsonl", "sft/a/manifest.json"],
         "begun": ["sft/b/model", "sft/b/manifest.json"],
         "earlier": ["suites/c.jsonl", "suites/c.jsonl.manifest.json"],
         "torn": ["sft/d/model", "sft/d/manifest.json"],
+        "with one that has no manifest": ["problems/e/grpo.jsonl", "problems/e/train.jsonl.manifest.json"],
     }
     for path in ("suites/c.jsonl", "suites/c.jsonl.manifest.json"):
         (results / path).parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +250,11 @@ def test_what_was_finished_after_the_kill_is_kept(project: Path, capsys: pytest.
     marks = {
         path: mark(project, "incomplete", f"results/x/{path}") for paths in outputs.values() for path in paths
     }
+    for path in outputs["with one that has no manifest"]:
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text("{}")
     noted = mark(project, "metadata", "results/x/sft/a/model")
+    (project / ".snakemake" / "incomplete" / ".nfs0123").touch()
     for path in ("sft/a/model", "sft/d/model"):
         (results / path).mkdir(parents=True)
     for path in outputs["ended"][1:]:
