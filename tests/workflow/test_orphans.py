@@ -103,6 +103,11 @@ def test_a_stage_that_outlives_its_run_makes_its_result_alone_and_it_is_kept(orp
     assert {job.rule for job in planned(directory, orphaned.config)} == {
         "evaluate", "tables", "figures", "report",
     }  # fmt: skip
+    edited = directory / "edited.yaml"
+    edited.write_text(OWN.replace("max_length: 64", "max_length: 65"))
+    refused = snakemake(directory, edited, "--dry-run", "--cores", "1")
+    assert refused.returncode == 2
+    assert f"sft.max_length was 64, is 65: {RUN / 'manifest.json'}\n" in refused.stdout
     ended = orphaned.start_again()
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)

@@ -286,8 +286,12 @@ def test_results_copied_with_their_times_are_as_good_as_the_first(finished: Fini
     changed.write_text(TINY.read_text().replace("entropy_samples: 8", "entropy_samples: 9"))
     assert Counter(job.rule for job in planned(tmp_path, changed)) == {"evaluate": 14, **LAST}
     shutil.rmtree(tmp_path / ".snakemake")  # By their times alone nothing is to be done...
-    assert planned(tmp_path, changed) == []
-    refused = glow(tmp_path, "tables", str(changed))  # ... but no tables are made of it.
+    assert planned(tmp_path, TINY) == []
+    refused = snakemake(tmp_path, changed, "--dry-run", "--cores", "1")  # ... but that is not left at it,
+    assert refused.returncode == 2
+    assert "14 manifest(s) with other settings" in refused.stdout
+    assert "Snakemake has no record of how these were made: delete them" in refused.stdout
+    refused = glow(tmp_path, "tables", str(changed))  # ... and no tables are made of it.
     assert refused.returncode == 2
     assert "14 manifest(s) with other settings" in refused.stderr
 

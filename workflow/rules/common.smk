@@ -15,6 +15,7 @@ from pathlib import Path
 
 from glow.errors import UserError
 from glow.experiment import load
+from glow.files.bookkeeping import unrecorded
 from glow.files.frozen import changes, freeze, frozen_file, refuse_other_layout
 from glow.files.running import refuse_beside_others
 from glow.models.templates import template_files
@@ -44,6 +45,19 @@ study = Study(experiment)
 RESULTS, LOGS, BENCHMARKS = study.results, study.logs, study.benchmarks
 FROZEN = str(frozen_file(Path(RESULTS)))
 
+
+def refuse_unrecorded():
+    """Results of which Snakemake has no record, it takes as they are: refuse those with other settings."""
+    if manifests := unrecorded(Path.cwd(), Path(RESULTS)):
+        from glow.reporting import agreement, results
+
+        try:
+            agreement.refuse_unrecorded(results.Results(experiment, Path(RESULTS)), manifests)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+
+
 if workflow.is_main_process:
     # Jobs that are started elsewhere (SLURM) read the frozen configuration, whatever becomes of the files
     # that were given here.
@@ -51,6 +65,7 @@ if workflow.is_main_process:
     workflow.config_settings.config_args = None
     if changed := changes(Path(RESULTS), config):
         print(f"{FROZEN}: the configuration is another since the last run: {changed}", file=sys.stderr)
+    refuse_unrecorded()
 
 # A cluster's request to stop (SIGUSR1) goes to all processes of a job. Stages that can stop and go on later listen
 # to it (glow.files.stopping). Snakemake, the shell and tee have to live on, and inherit this.

@@ -9,13 +9,12 @@ Snakemake takes for incomplete and would make again.
 import platform
 import re
 import shutil
-from base64 import urlsafe_b64decode
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from glow.errors import UserError
+from glow.files.bookkeeping import incomplete, record
 from glow.files.lock import live_locks
 from glow.files.manifest import manifest_path
 from glow.files.running import KEPT, live_processes, still_queued
@@ -72,34 +71,23 @@ def _pids(processes: list[psutil.Process]) -> str:
 def _keep_finished(directory: Path) -> list[Path]:
     """Let Snakemake take for complete what is: the manifest, which a stage writes last, is there.
 
-    What Snakemake notes of a result (which settings made it) is of an earlier one, and goes. Nothing is kept
-    in a folder that holds another output of which this is not known: it may be of the same job.
+    Snakemake's record of such a result (which settings made it) is of an earlier one, and goes: the next run
+    compares its manifest (`glow.reporting.agreement`). Nothing is kept in a folder that holds another output
+    of which this is not known: it may be of the same job.
 
     Returns:
         The manifests of what was kept.
     """
-    marks = {mark: output for mark, output in _incomplete(directory) if output.exists()}
+    marks = {mark: directory / name for mark, name in incomplete(directory) if (directory / name).exists()}
     manifests = {mark: _manifest_since(mark, output) for mark, output in marks.items()}
     unknown = {marks[mark].parent for mark, manifest in manifests.items() if manifest is None}
     kept = set()
     for mark, manifest in manifests.items():
         if manifest is not None and marks[mark].parent not in unknown:
-            name = mark.relative_to(directory / ".snakemake" / "incomplete")
             mark.unlink()
-            (directory / ".snakemake" / "metadata" / name).unlink(missing_ok=True)
+            record(directory, str(marks[mark].relative_to(directory))).unlink(missing_ok=True)
             kept.add(manifest.relative_to(directory))
     return sorted(kept)
-
-
-def _incomplete(directory: Path) -> Iterator[tuple[Path, Path]]:
-    """Snakemake's marks of what is being made, each with its output, by whose name it is called."""
-    marks = directory / ".snakemake" / "incomplete"
-    for mark in sorted(filter(Path.is_file, marks.rglob("*"))):
-        code = "".join(part.removeprefix("@") for part in mark.relative_to(marks).parts)
-        try:
-            yield mark, directory / urlsafe_b64decode(code).decode()
-        except ValueError:
-            continue  # no mark, but what a file system left
 
 
 def _manifest_since(mark: Path, output: Path) -> Path | None:

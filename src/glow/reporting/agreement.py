@@ -5,7 +5,7 @@ is compared with what the configuration says, setting by setting. A setting that
 compared (`glow.config.section.Neutral`), nor one that this version of glow does not know.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,29 @@ def refuse_other_settings(results: Results) -> None:
     Raises:
         UserError: says what differs, and in which manifests; or a manifest is missing.
     """
+    _refuse(
+        (*_measured(results), *_below(results)),
+        "run Snakemake with this configuration, which makes them again; or restore the configuration",
+    )
+
+
+def refuse_unrecorded(results: Results, manifests: set[Path]) -> None:
+    """Refuse those of `manifests` that differ: of their results Snakemake has no record to compare.
+
+    Raises:
+        UserError: says what differs, and in which of them.
+    """
+    expected = (*_measured(results), *_below(results))
+    _refuse(
+        [(file, section) for file, section in expected if file in manifests],
+        "Snakemake has no record of how these were made: delete them, and what they belong to is made "
+        "again; or restore the configuration",
+    )
+
+
+def _refuse(expected: Iterable[tuple[Path, Section]], what_to_do: str) -> None:
     found: dict[str, list[Path]] = {}
-    for file, section in (*_measured(results), *_below(results)):
+    for file, section in expected:
         if change := difference(_noted(file, section), _decisive(section)):
             found.setdefault(change, []).append(file)
     if found:
@@ -42,8 +63,7 @@ def refuse_other_settings(results: Results) -> None:
                     f"{number} manifest(s) with other settings than the configuration has:",
                     *lines[:SHOWN],
                     *(["..."] if len(lines) > SHOWN else []),
-                    "run Snakemake with this configuration, which makes them again (delete what it leaves as "
-                    "it is); or restore the configuration",
+                    what_to_do,
                 ]
             )
         )
