@@ -113,8 +113,8 @@ def test_a_stage_that_outlives_its_run_makes_its_result_alone_and_it_is_kept(orp
     assert (model.stat().st_ino, model.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
 
 
-def test_of_two_on_one_output_the_one_that_fails_takes_nothing_with_it(orphaned: Orphaned) -> None:
-    """Snakemake starts the same job beside the first, which refuses: nothing goes."""
+def test_a_job_started_beside_one_at_work_refuses_and_the_first_ends_well(orphaned: Orphaned) -> None:
+    """Snakemake is told to ask nobody, neither for its own lock nor for ours."""
     second = subprocess.run(
         [*command(orphaned.config, "--cores", "2", "--nolock", "--no-hooks", str(RUN / "manifest.json"))],
         cwd=orphaned.directory, env=environment(), capture_output=True, text=True, check=False,

@@ -9,8 +9,10 @@ systems keep too. It names its holder, and the holder touches it every 30 second
 - else, when it has not touched its lock for five minutes, and squeue, where there is one, does not know its
   job.
 
-A process that finds a live holder refuses before it has touched anything. One that lost its lock, because its
-machine stood still for longer, ends: within seconds, and before it puts anything in place.
+A process that finds a live holder refuses before it has touched anything. (Snakemake deletes a job's outputs
+before its stage can refuse. So a run does not start beside live holders: `glow.files.running`.) One that lost
+its lock, because its machine stood still for longer, ends: within seconds, and before it puts anything in
+place.
 """
 
 import json
