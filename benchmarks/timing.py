@@ -183,12 +183,12 @@ def write(name: str, title: str, tables: list[str], measured: dict[str, Any]) ->
     page = "\n\n".join([f"# {title}", *tables, f"`{command}`", stated]) + "\n"
     slug = re.sub(r"[^a-z0-9]+", "-", where["device"].lower()).strip("-")
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{name}-{slug}"
-    file.with_suffix(".md").write_text(page)
+    stem = f"{name}-{slug}"  # which may hold dots: no suffix to cut off
+    (RESULTS / f"{stem}.md").write_text(page)
     record = {"command": command, "environment": where, **measured}
-    file.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(page)
-    print(f"written: {file.relative_to(RESULTS.parents[1])}.md and .json")
+    print(f"written: benchmarks/results/{stem}.md and .json")
 
 
 def plain(times: dict[str, list[StepTime]]) -> dict[str, list[dict[str, float]]]:

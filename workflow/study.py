@@ -96,11 +96,14 @@ class Study:
 
     def suite_files(self) -> list[str]:
         """The problem files of all suites."""
-        return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.suites]
+        return self._suite_files(self.experiment.suites)
 
     def suites_kept_apart(self, domain: str) -> list[str]:
         """The problem files of the suites with which the domain's training data may share no question."""
-        return [f"{self.results}/suites/{suite}.jsonl" for suite in self.experiment.disjoint_from(domain)]
+        return self._suite_files(self.experiment.disjoint_from(domain))
+
+    def _suite_files(self, suites: Iterable[str]) -> list[str]:
+        return [f"{self.results}/suites/{suite}.jsonl" for suite in suites]
 
     def trajectories(self, domain: str) -> str:
         """The trajectories of a domain."""

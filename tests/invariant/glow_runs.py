@@ -66,7 +66,7 @@ class RecordingTrainer(GlowTrainer):
         if model.training:
             for row, tokens, labels in _samples(inputs):
                 sample = {"row": row, "step": self.state.global_step, "epoch": self.ledger.epoch}
-                self.seen.append({**sample, "input_ids": tokens, "labels": labels})
+                self.seen.append({**sample, "input_ids": tokens.cpu(), "labels": labels.cpu()})
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, Job, wait_for
-from flow import BIN, ROOT, TINY, command, environment, prepare, snakemake
-from test_run import contents
+from flow import ROOT, TINY, contents, glow, kill, snakemake, start
 
 pytestmark = pytest.mark.slurm
 
@@ -65,31 +64,19 @@ def write_study(directory: Path) -> None:
 
 
 @contextmanager
-def submitting(directory: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def submitting(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """Snakemake at work in `directory`, as on a login node; it is killed if the test goes on without it."""
-    prepare(directory)
-    with (directory / "shown").open("ab") as shown:
-        run = subprocess.Popen(
-            command(directory / "study.yaml", *options, *PROFILE),
-            cwd=directory, env=environment(), stdout=shown, stderr=shown, start_new_session=True,
-        )  # fmt: skip
+    with (directory / "shown").open("a") as shown:
+        run = start(directory, directory / "study.yaml", *options, *PROFILE, output=shown)
         try:
             yield run
         finally:
             if run.poll() is None:
-                os.killpg(run.pid, signal.SIGKILL)
-                run.wait()
+                kill(run)
 
 
 def shown(directory: Path) -> str:
     return (directory / "shown").read_text()[-8000:]
-
-
-def glow_unlock(directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "glow", "unlock"], cwd=directory,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
 
 
 def snakemake_again(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -102,7 +89,7 @@ def snakemake_again(directory: Path) -> subprocess.CompletedProcess[str]:
 class Watch:
     """Looks at the queue until something is there, while Snakemake runs."""
 
-    def __init__(self, slurm: Cluster, directory: Path, run: subprocess.Popen[bytes]) -> None:
+    def __init__(self, slurm: Cluster, directory: Path, run: subprocess.Popen[str]) -> None:
         self.slurm, self.directory, self.run = slurm, directory, run
 
     def until(self, found: Callable[[], bool], what: str, seconds: float = 400) -> None:
@@ -151,14 +138,15 @@ def test_after_a_bad_day_the_results_are_those_of_a_local_run(
         os.kill(run.pid, signal.SIGKILL)
     assert slurm.jobs(tmp_path, TRAINING, "running") == [again]
     assert [job.state for job in slurm.jobs(tmp_path, TRAINING, "all")] == ["TIMEOUT", "RUNNING"]
-    for refused in (glow_unlock(tmp_path), snakemake_again(tmp_path)):
+    for refused in (glow(tmp_path, "unlock"), snakemake_again(tmp_path)):
+        said = f"{refused.stdout}{refused.stderr}"
         assert refused.returncode == 2
-        assert f"{again.number} (sft logic_slow_0, RUNNING)" in refused.stdout
-        assert f"scancel {again.number}" in refused.stdout
+        assert f"{again.number} (sft logic_slow_0, RUNNING)" in said
+        assert f"scancel {again.number}" in said
     (tmp_path / "pause").unlink()
     wait_for(lambda: not slurm.jobs(tmp_path), "an empty queue", seconds=400)
     study.write_text((local / "study.yaml").read_text())
-    assert glow_unlock(tmp_path).returncode == 0
+    assert glow(tmp_path, "unlock").returncode == 0
     with submitting(tmp_path) as run:
         assert run.wait(timeout=600) == 0, shown(tmp_path)
     assert contents(tmp_path / "results" / "tiny") == contents(local / "results" / "tiny")
@@ -169,7 +157,7 @@ class Limited:
     """A study whose training job has a limit of two minutes and needs more than twice as much."""
 
     directory: Path
-    run: subprocess.Popen[bytes]
+    run: subprocess.Popen[str]
     job: Job
 
 

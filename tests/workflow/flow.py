@@ -4,11 +4,12 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -61,6 +62,33 @@ def snakemake(directory: Path, config: Config, *options: str) -> subprocess.Comp
     )
 
 
+def start(
+    directory: Path, config: Config, *options: str, output: IO[str] | int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Start the workflow in `directory`, in a process group of its own, which can be killed."""
+    prepare(directory)
+    return subprocess.Popen(
+        command(config, *options),
+        cwd=directory,
+        env=environment(),
+        stdout=output,
+        stderr=output,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill(run: subprocess.Popen[str]) -> None:
+    """Kill the whole process group of a run."""
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def glow(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a subcommand of glow in `directory`."""
+    return subprocess.run([BIN / "glow", *words], cwd=directory, capture_output=True, text=True, check=False)
+
+
 def prepare(directory: Path) -> None:
     """Put the folders that configurations name relative to the repository's root into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -103,3 +131,16 @@ def write(directory: Path, document: dict[str, Any], name: str = "changed.yaml")
     file = directory / name
     file.write_text(yaml.safe_dump(document))
     return file
+
+
+COMPARED = ("trajectories", "verdicts", "arms", "sft", "grpo", "evaluation", "tables")
+
+
+def contents(results: Path) -> dict[str, bytes]:
+    """Every result by path; what holds times (manifests, logs, benchmarks, the report) is left out."""
+    return {
+        str(file.relative_to(results)): file.read_bytes()
+        for stage in COMPARED
+        for file in sorted((results / stage).rglob("*"))
+        if file.is_file() and "manifest.json" not in file.name and not file.name.startswith(".")
+    }

@@ -366,11 +366,13 @@ def test_overlays_plan_over_their_configuration(
     assert jobs["evaluate"] > 0
 
 
-def test_training_jobs_can_be_counted_and_are_asked_to_stop_in_time(plan: Plan) -> None:
-    jobs = plan(TINY)
+def test_training_jobs_can_be_counted_and_are_asked_to_stop_in_time(tmp_path: Path) -> None:
+    study = yaml.safe_load(TINY.read_text())
+    study["evaluation"]["shards"] = 2
+    jobs = planned(tmp_path / "plan", write(tmp_path, study))
     assert {job.rule for job in jobs if "training=1" in job.resources} == {"sft", "grpo"}
     asked = {job.rule for job in jobs if "--signal=USR1@600 --open-mode=append" in job.resources}
-    assert asked == {"generate", "sft", "grpo", "evaluate"}
+    assert asked == {"generate", "sft", "grpo", "answer", "evaluate"}
 
 
 def test_the_miniature_plans_under_slurm(tmp_path: Path) -> None:

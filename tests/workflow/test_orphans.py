@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from flow import BIN, command, environment, planned, prepare, snakemake
+from flow import glow, planned, snakemake, start
 
 OWN = """
 name: own
@@ -45,25 +45,15 @@ class Orphaned:
         return snakemake(self.directory, self.config, "--cores", "2", *options)
 
     def unlock(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "glow", "unlock"], cwd=self.directory, capture_output=True, text=True, check=False
-        )
+        return glow(self.directory, "unlock")
 
 
 @pytest.fixture
 def orphaned(tmp_path: Path) -> Iterator[Orphaned]:
-    prepare(tmp_path)
     (tmp_path / "rows.jsonl").write_text(ROWS)
     config = tmp_path / "own.yaml"
     config.write_text(OWN)
-    run = subprocess.Popen(
-        command(config, "--cores", "2"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    run = start(tmp_path, config, "--cores", "2")
     lock = tmp_path / RUN.with_name(".seed-0.lock")
     while not (lock.exists() and lock.read_text().endswith("\n")):
         assert run.poll() is None
@@ -86,11 +76,10 @@ def test_a_stage_that_outlives_its_run_makes_its_result_alone_and_it_is_kept(orp
     assert refused.returncode != 0
     assert f"{RUN} (glow sft, pid " in refused.stdout
     assert "Start again when they have ended: what they finish is kept." in refused.stdout
-    beside = subprocess.run(
-        [BIN / "glow", "sft", "--data", "x", "--all", "x", "--model", "x", "--output", RUN,
-         "--seed", "0"],
-        cwd=orphaned.directory, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    beside = glow(
+        orphaned.directory,
+        *("sft", "--data", "x", "--all", "x", "--model", "x", "--output", str(RUN), "--seed", "0"),
+    )
     assert beside.returncode == 2
     assert "is being made" in beside.stderr
     directory = orphaned.directory
@@ -115,12 +104,9 @@ def test_a_stage_that_outlives_its_run_makes_its_result_alone_and_it_is_kept(orp
 
 def test_a_job_started_beside_one_at_work_refuses_and_the_first_ends_well(orphaned: Orphaned) -> None:
     """Snakemake is told to ask nobody, neither for its own lock nor for ours."""
-    second = subprocess.run(
-        [*command(orphaned.config, "--cores", "2", "--nolock", "--no-hooks", str(RUN / "manifest.json"))],
-        cwd=orphaned.directory, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    second = orphaned.start_again("--nolock", "--no-hooks", str(RUN / "manifest.json"))
     assert second.returncode == 1
-    assert "is being made" in second.stdout + second.stderr
+    assert "is being made" in second.stdout
     orphaned.finish()
     assert (orphaned.directory / RUN / "model" / "model.safetensors").exists()
     assert (orphaned.directory / RUN / "manifest.json").exists()

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -15,7 +14,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from flow import BIN, ROOT, TINY, TWO_DOMAINS, command, environment, planned, prepare, snakemake
+from flow import (
+    BIN,
+    ROOT,
+    TINY,
+    TWO_DOMAINS,
+    contents,
+    environment,
+    glow,
+    kill,
+    planned,
+    prepare,
+    snakemake,
+    start,
+)
 
 from glow.experiment import read
 from glow.files.jsonl import read_jsonl
@@ -353,41 +365,16 @@ def test_a_file_of_ones_own_that_changes_makes_again_what_reads_it(tmp_path: Pat
 
 # --- interruption -------------------------------------------------------------------------------
 
-COMPARED = ("trajectories", "verdicts", "arms", "sft", "grpo", "evaluation", "tables")
-
-
-def contents(results: Path) -> dict[str, bytes]:
-    """Every result by path; what holds times (manifests, logs, benchmarks, the report) is left out."""
-    return {
-        str(file.relative_to(results)): file.read_bytes()
-        for stage in COMPARED
-        for file in sorted((results / stage).rglob("*"))
-        if file.is_file() and "manifest.json" not in file.name and not file.name.startswith(".")
-    }
-
-
-def glow(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BIN / "glow", *words], cwd=directory, capture_output=True, text=True, check=False)
-
 
 def test_a_run_killed_again_and_again_ends_in_the_same_results(finished: Finished, tmp_path: Path) -> None:
-    prepare(tmp_path)
     chance = random.Random()
     waits = [chance.uniform(2, finished.seconds / 3) for _ in range(KILLS)]
     print(f"killed after {waits} s")  # Shown when the test fails.
     for wait in waits:
         with (tmp_path / "killed.log").open("a") as log:
-            run = subprocess.Popen(
-                command(TINY, "--cores", "2"),
-                cwd=tmp_path,
-                env=environment(),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            run = start(tmp_path, TINY, "--cores", "2", output=log)
             time.sleep(wait)
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+            kill(run)
         assert glow(tmp_path, "unlock").returncode == 0
     ended = snakemake(tmp_path, TINY, "--cores", "2")
     assert ended.returncode == 0, ended.stdout[-5000:]
@@ -396,15 +383,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_results(finished: Finishe
 
 
 def test_a_live_run_keeps_its_lock(finished: Finished, tmp_path: Path) -> None:
-    prepare(tmp_path)
-    run = subprocess.Popen(
-        command(TINY, "--cores", "1"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    run = start(tmp_path, TINY, "--cores", "1")
     try:
         while not list(tmp_path.glob(".snakemake/locks/*.lock")):
             assert run.poll() is None
@@ -416,8 +395,7 @@ def test_a_live_run_keeps_its_lock(finished: Finished, tmp_path: Path) -> None:
         assert second.returncode == 1
         assert "LockException" in second.stdout
     finally:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+        kill(run)
     cleared = glow(tmp_path, "unlock")
     assert cleared.returncode == 0
     assert "cleared the lock" in cleared.stdout

@@ -11,6 +11,7 @@ Of the two logs of a job, Snakemake deletes the first when the job starts again;
 import json
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from glow.errors import UserError
@@ -25,17 +26,24 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: i
 from study import Study, depends_on, one_of, options, read_from
 
 
-def load_experiment():
-    """The configuration as typed sections; what is wrong with it or its results ends Snakemake with code 2."""
-    source = ", ".join(str(file) for file in workflow.configfiles)
+@contextmanager
+def mistakes_end_snakemake():
+    """A mistake that a user can mend is printed, and ends Snakemake with code 2."""
     try:
-        loaded = load(config, source)
-        if workflow.is_main_process:
-            refuse_other_layout(Path(Study(loaded).results))
-        return loaded
+        yield
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+def load_experiment():
+    """The configuration as typed sections, checked, and its results, if there are any, looked at."""
+    source = ", ".join(str(file) for file in workflow.configfiles)
+    with mistakes_end_snakemake():
+        loaded = load(config, source)
+        if workflow.is_main_process:
+            refuse_other_layout(Path(Study(loaded).results))
+    return loaded
 
 
 experiment = load_experiment()
@@ -51,11 +59,8 @@ def refuse_unrecorded():
     if manifests := unrecorded(Path.cwd(), Path(RESULTS)):
         from glow.reporting import agreement, results
 
-        try:
+        with mistakes_end_snakemake():
             agreement.refuse_unrecorded(results.Results(experiment, Path(RESULTS)), manifests)
-        except UserError as error:
-            print(error, file=sys.stderr)
-            sys.exit(2)
 
 
 if workflow.is_main_process:
@@ -78,11 +83,8 @@ STOPS_IN_TIME = "--signal=USR1@600 --open-mode=append"
 
 def freeze_experiment():
     """Freeze the configuration, for this run; refused while jobs of an earlier run still work."""
-    try:
+    with mistakes_end_snakemake():
         refuse_beside_others(Path(RESULTS), Path(FROZEN))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     freeze(Path(RESULTS), config)
 
 

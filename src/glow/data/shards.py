@@ -1,16 +1,14 @@
 """Put the shards of a teacher's trajectories together: one file a domain, however the work was divided."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from glow.config import GenerateSettings
 from glow.data.problem_rows import read_problems
 from glow.errors import UserError
-from glow.files.jsonl import write_jsonl
+from glow.files.jsonl import Record, present_file, read_json, write_jsonl
 from glow.files.manifest import Manifest, manifest_path
 from glow.files.records import Problem, Trajectory, read_records
 from glow.files.same_run import difference, run_identity
@@ -31,7 +29,7 @@ def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
         UserError: a shard is missing, was sampled with other settings than the first or of other problems.
     """
     manifest = Manifest("merge")
-    notes = [_manifest_of(shard) for shard in shards]
+    notes = [read_json(present_file(manifest_path(shard), "`glow generate`")) for shard in shards]
     settings = [_settings(note, shard) for note, shard in zip(notes, shards, strict=True)]
     for shard, own in zip(shards, settings, strict=True):
         if differs := difference(run_identity(settings[0].decisive()), run_identity(own.decisive())):
@@ -45,14 +43,7 @@ def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
     print(f"{output}: {rows_of}, {counts['tokens']} tokens, {counts['truncated']} truncated")
 
 
-def _manifest_of(shard: Path) -> Any:
-    file = manifest_path(shard)
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; sample this shard with `glow generate`")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _settings(note: Any, shard: Path) -> GenerateSettings:
+def _settings(note: Record, shard: Path) -> GenerateSettings:
     """The settings that a shard was sampled with, which shard it is left out."""
     try:
         return GenerateSettings.model_validate(

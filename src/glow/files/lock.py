@@ -147,8 +147,10 @@ def confirm_held() -> None:
 
 def live_locks(folder: Path) -> list[Lock]:
     """The locks below `folder` whose holders live, or may live."""
-    found = (Lock(file, _read(file)) for file in sorted(folder.rglob(".*.lock")))
-    me = Holder.here("")
+    found = [Lock(file, _read(file)) for file in sorted(folder.rglob(".*.lock"))]
+    if not found:
+        return []
+    me = Holder.here("")  # which asks squeue, in a SLURM job
     return [lock for lock in found if _may_live(lock, me)]
 
 

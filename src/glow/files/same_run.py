@@ -64,7 +64,7 @@ def difference(found: Identity | None, wanted: Identity) -> str:
         return "without a record of its settings"
     keys = [key for key in wanted | found if found.get(key, _UNSET) != wanted.get(key, _UNSET)]
     changes = [f"{key} {_change(found.get(key, _UNSET), wanted.get(key, _UNSET))}" for key in keys[:3]]
-    return "; ".join([*changes, *(["..."] if len(keys) > 3 else [])])
+    return "; ".join([*changes, *([f"and {len(keys) - 3} more"] if len(keys) > 3 else [])])
 
 
 def _change(found: object, wanted: object) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 from glow.config import ObjectiveChoice, Section, SftSettings
 from glow.errors import UserError
+from glow.files.jsonl import read_json
 from glow.files.manifest import manifest_path
 from glow.files.same_run import difference, run_identity
-from glow.reporting.results import Results, present_file, read_json
+from glow.reporting.results import Results
 from glow.training.objectives import ChosenObjective, arm_objectives
 
 SHOWN = 4
@@ -79,7 +80,7 @@ def _decisive(section: Section) -> dict[str, Any]:
 
 def _noted(manifest: Path, section: Section) -> dict[str, Any]:
     """The settings in a manifest that the section has, and on which numbers depend."""
-    settings = read_json(present_file(manifest)).get("settings")
+    settings = read_json(manifest).get("settings")
     return run_identity(_known(settings, section) if isinstance(settings, dict) else {})
 
 

@@ -5,7 +5,6 @@ models into one frame, R/tables/questions.parquet, which figures and report read
 lacks what it should hold is a `UserError` that names it, never an empty cell.
 """
 
-import json
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from glow.errors import UserError
 from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_scored_rows
 from glow.files.frozen import refuse_other_layout
 from glow.files.hashing import digest, hash_path
-from glow.files.jsonl import read_jsonl
+from glow.files.jsonl import present_file, read_json, read_jsonl
 
 Kind = Literal["base", "sft", "grpo"]
 Shown = Literal["tables", "figures"]
@@ -298,23 +297,3 @@ def read_manifests(root: Path) -> pd.DataFrame:
     rows = [{"path": str(path.relative_to(root)), **read_json(path)} for path in paths]
     frame = pd.DataFrame(rows, columns=[*columns, *times])
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True) for time in times})
-
-
-def present_file(path: Path, stage: str = "the stage that makes it") -> Path:
-    """The path, if there is such a file; a `UserError` that names the stage to run if not."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run {stage}, or the whole experiment")
-    return path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file that must be there."""
-    try:
-        document = json.loads(present_file(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path}: not valid JSON ({error}); delete it and run the stage that makes it"
-        ) from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
-    return document

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from glow.config import Experiment
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
-from glow.files.jsonl import write_json
+from glow.files.jsonl import present_file, write_json
 from glow.files.manifest import Manifest
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
@@ -20,7 +20,7 @@ from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.published import published_table
-from glow.reporting.results import Results, present_file
+from glow.reporting.results import Results
 from glow.reporting.training_tables import data_table, entropy_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {

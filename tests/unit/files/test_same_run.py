@@ -70,7 +70,7 @@ def test_objects_count_as_the_same_text_in_every_process() -> None:
         ({"kl": 0.1}, {}, "kl was 0.1, is unset"),
         ({"input 1 (a.jsonl)": "0" * 64}, {"input 1 (a.jsonl)": "1" * 64}, "input 1 (a.jsonl) has changed"),
         ({"text": "x" * 99}, {"text": ""}, f"text was '{'x' * 56}..., is ''"),
-        ({}, dict.fromkeys("dcba", 1), "d was unset, is 1; c was unset, is 1; b was unset, is 1; ..."),
+        ({}, dict.fromkeys("dcba", 1), "d was unset, is 1; c was unset, is 1; b was unset, is 1; and 1 more"),
         (None, {"seed": 1}, "without a record of its settings"),
     ],
 )

@@ -1,0 +1,212 @@
+"""GRPO that is killed, asked to stop or given bad numbers goes on to the last bit, or starts afresh."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from grpo_runs import (
+    OPENING,
+    SETTINGS,
+    KillAt,
+    is_the_whole,
+    resumed_from,
+    same,
+    train,
+    train_killed,
+    weights,
+    with_callback,
+)
+from transformers import TrainerCallback
+
+from glow.errors import UserError
+from glow.files.jsonl import read_jsonl
+from glow.files.stopping import Stopped, asked, listen
+from glow.training.checkpoints import MARKER_FILE
+
+
+class BadUpdate(TrainerCallback):
+    """Makes the gradient of one step infinite, and so weights of that update NaN; the loss stays finite."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step:
+            next(kwargs["model"].parameters()).grad.fill_(torch.inf)
+
+
+class AskAt(TrainerCallback):
+    """Asks this process to stop, in a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            while not asked():
+                time.sleep(0.01)
+
+
+def test_a_changed_template_file_is_another_run(
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    template = tmp_path / "opening.jinja"
+    for text in (OPENING, OPENING.replace("<think>", "")):
+        template.write_text(text)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            with_callback(KillAt(3), patch)
+            train(problems, tiny_model, tmp_path / "run", chat_template=str(template))
+    assert "of another run (input 3 (opening.jinja) has changed); deleted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("bad", "kept"), [(4, "checkpoint-2"), (5, "checkpoint-4"), (6, "checkpoint-4")])
+def test_a_bad_update_leaves_the_checkpoint_before_it_from_which_the_run_ends_in_the_same_bits(
+    bad: int,
+    kept: str,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints stand after steps 2 and 4; step 6 is the last."""
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        with_callback(BadUpdate(bad), patch)
+        with pytest.raises(UserError, match=f"not finite after optimiser step {bad}: .*/{kept} .step"):
+            train(problems, tiny_model, run)
+    assert not (run / "model").exists()
+    assert {path.parent.name for path in run.glob("checkpoints/*/complete")} == {"checkpoint-2", kept}
+    assert not (run / "checkpoints" / "checkpoint-6").exists()
+    train(problems, tiny_model, run)
+    assert resumed_from(run) == kept
+    assert is_the_whole(run, whole)
+
+
+@pytest.mark.parametrize("killed_at", [3, 5])
+def test_killed_run_ends_in_the_same_bits(
+    killed_at: int,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Checkpoints stand after steps 2 and 4; a pass over the five problems ends after step 2."""
+    resumed = tmp_path / "resumed"
+    train_killed(problems, tiny_model, resumed, killed_at, monkeypatch)
+    assert not (resumed / "model").exists()
+    train(problems, tiny_model, resumed)
+    assert resumed_from(resumed) == f"checkpoint-{killed_at - 1}"
+    printed = capfd.readouterr()
+    rewards = [row["reward"] for row in read_jsonl(resumed / "log.jsonl")]
+    assert f"reward {rewards[0]:.3f} -> {rewards[-1]:.3f} (first and last 1 of 6 steps)" in printed.out
+    assert "missing keys" not in printed.err
+    assert is_the_whole(resumed, whole)
+
+
+@pytest.mark.parametrize("asked_in", [1, 3])
+def test_a_run_that_is_asked_to_stop_saves_that_step_and_ends_in_the_same_bits(
+    asked_in: int,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints are planned after steps 2 and 4."""
+    stopped = tmp_path / "stopped"
+    with (
+        monkeypatch.context() as patch,
+        listen(),
+        pytest.raises(Stopped, match=f"after step {asked_in} of 6"),
+    ):
+        with_callback(AskAt(asked_in), patch)
+        train(problems, tiny_model, stopped)
+    train(problems, tiny_model, stopped)
+    assert resumed_from(stopped) == f"checkpoint-{asked_in}"
+    assert is_the_whole(stopped, whole)
+
+
+def test_a_run_that_is_asked_in_its_last_step_ends(
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch, listen():
+        with_callback(AskAt(6), patch)
+        train(problems, tiny_model, tmp_path / "run")
+    assert same(weights(tmp_path / "run"), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("steps", "killed_at", "checkpoint"), [(4, 3, "checkpoint-2"), (8, 7, "checkpoint-3")]
+)
+def test_a_run_of_another_length_goes_on_to_the_same_bits(
+    steps: int,
+    killed_at: int,
+    checkpoint: str,
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The checkpoints of a run of 8 stand after steps 3 and 6, where a run of 6 has nothing left to do."""
+    resumed = tmp_path / "resumed"
+    other = SETTINGS.model_copy(update={"steps": steps, "gradient_checkpointing": True})
+    train_killed(problems, tiny_model, resumed, killed_at, monkeypatch, other)
+    train(problems, tiny_model, resumed)
+    assert resumed_from(resumed) == checkpoint
+    assert is_the_whole(resumed, whole)
+
+
+def test_torn_checkpoint_gives_way_to_the_one_before(
+    whole: Path,
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resumed = tmp_path / "resumed"
+    train_killed(problems, tiny_model, resumed, 5, monkeypatch)
+    torn = resumed / "checkpoints" / "checkpoint-4"
+    (torn / MARKER_FILE).unlink()
+    (torn / "optimizer.pt").write_bytes(b"half")
+    train(problems, tiny_model, resumed)
+    assert resumed_from(resumed) == "checkpoint-2"
+    assert is_the_whole(resumed, whole)
+
+
+def test_other_settings_start_afresh(
+    problems: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    letters: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "run"
+    train_killed(problems, tiny_model, output, 3, monkeypatch)
+    train(problems, tiny_model, output, SETTINGS.model_copy(update={"steps": 1, "learning_rate": 1e-2}))
+    assert "of another run (grpo.learning_rate was 0.001, is 0.01); deleted" in capsys.readouterr().out
+    assert [row["step"] for row in read_jsonl(output / "log.jsonl")] == [1]
