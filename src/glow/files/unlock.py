@@ -73,7 +73,8 @@ def _keep_finished(directory: Path) -> list[Path]:
 
     Snakemake's record of such a result (which settings made it) is of an earlier one, and goes: the next run
     compares its manifest (`glow.reporting.agreement`). Nothing is kept in a folder that holds another output
-    of which this is not known: it may be of the same job.
+    of which this is not known: it may be of the same job. What a stage deletes last, after its manifest, is
+    deleted here where the kill came before.
 
     Returns:
         The manifests of what was kept.
@@ -87,7 +88,20 @@ def _keep_finished(directory: Path) -> list[Path]:
             mark.unlink()
             record(directory, str(marks[mark].relative_to(directory))).unlink(missing_ok=True)
             kept.add(manifest.relative_to(directory))
+    for manifest in kept:
+        _delete_resume_points(directory / manifest)
     return sorted(kept)
+
+
+def _delete_resume_points(manifest: Path) -> None:
+    """Delete what a stage goes on from when it is killed: checkpoints, or the responses that there are."""
+    of_folder = manifest.name == "manifest.json"
+    output = (
+        manifest.parent if of_folder else manifest.with_name(manifest.name.removesuffix(".manifest.json"))
+    )
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    shutil.rmtree(output.with_name(f"{output.name}.checkpoints"), ignore_errors=True)
+    output.with_name(f"{output.name}.partial.jsonl").unlink(missing_ok=True)
 
 
 def _manifest_since(mark: Path, output: Path) -> Path | None:

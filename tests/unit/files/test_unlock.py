@@ -259,8 +259,43 @@ def test_what_was_finished_after_the_kill_is_kept(project: Path, capsys: pytest.
         (results / path).mkdir(parents=True)
     for path in outputs["ended"][1:]:
         (results / path).write_text("{}")
+    for path in ("sft/a", "sft/b"):
+        (results / path / "checkpoints" / "checkpoint-6").mkdir(parents=True)
     unlock(project)
+    assert {file.name for file in (results / "sft" / "a").iterdir()} == {
+        "model",
+        "log.jsonl",
+        "manifest.json",
+    }
+    assert (results / "sft" / "b" / "checkpoints" / "checkpoint-6").is_dir()
     kept = {path for path, file in marks.items() if not file.exists()}
     assert kept == set(outputs["ended"])
     assert not noted.exists()
     assert "killed: results/x/sft/a/manifest.json\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("output", "manifest", "left"),
+    [
+        ("models/base", "models/base/manifest.json", "models/base.checkpoints/latest.pt"),
+        (
+            "trajectories/a/shard-0.jsonl.gz",
+            "trajectories/a/shard-0.jsonl.gz.manifest.json",
+            "trajectories/a/shard-0.jsonl.gz.partial.jsonl",
+        ),
+        ("grpo/a/manifest.json", "grpo/a/manifest.json", "grpo/a/checkpoints/checkpoint-2/model.safetensors"),
+    ],
+)
+def test_a_kill_before_a_finished_stage_deletes_its_resume_points_leaves_none(
+    project: Path, output: str, manifest: str, left: str
+) -> None:
+    results = project / "results" / "x"
+    mark(project, "incomplete", f"results/x/{output}")
+    for path in (manifest, left):
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text("{}")
+    if not output.endswith("manifest.json") and not manifest.startswith(f"{output}/"):
+        (results / output).write_text("{}")
+    unlock(project)
+    assert (results / manifest).exists()
+    assert not (results / left).exists()
