@@ -5,6 +5,7 @@ directory says: so a test has the time to do something to its job, and the local
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,7 +143,8 @@ def test_after_a_bad_day_the_results_are_those_of_a_local_run(
         said = f"{refused.stdout}{refused.stderr}"
         assert refused.returncode == 2
         assert f"{again.number} (sft logic_slow_0, RUNNING)" in said
-        assert f"scancel {again.number}" in said
+        # A slow machine may still have others at work.
+        assert re.search(rf": scancel (\d+ )*{again.number}\b", said), said
     (tmp_path / "pause").unlink()
     wait_for(lambda: not slurm.jobs(tmp_path), "an empty queue", seconds=400)
     study.write_text((local / "study.yaml").read_text())
