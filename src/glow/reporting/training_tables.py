@@ -71,7 +71,7 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
 def _question_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """How many questions there are, and how many have positives and negatives: pairs are made of these."""
     found = verdicts["verdict"].groupby(verdicts["problem_id"]).agg(set)
-    both = found.map({"correct", "wrong"}.issubset).astype(bool)
+    both: pd.Series = found.map({"correct", "wrong"}.issubset).astype(bool)
     share = clustered((100 * both).to_numpy(float), both.index.to_numpy()) if len(both) else None
     return [
         _data_row(domain, "questions", "all", len(both)),
