@@ -90,6 +90,12 @@ def _check(files: list[Path]) -> None:
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{'GRPO' if checked.grpo else 'no GRPO'}; report: results/{checked.name}/report.html"
     )
+    used = dict.fromkeys(arm.trajectories for arm in checked.arms.values())
+    reference = checked.reference_arm
+    compared = "none trains plainly on positives alone, so tables compare none"
+    if reference is not None:
+        compared = f"tables compare them with {reference}"
+    print(f"arms train on {', '.join(used)}; {compared}")
     for domain in checked.domain_names:
         if left := checked.left_to_contamination(domain):
             print(
@@ -182,6 +188,10 @@ STAGES = (
           "glow.data.arms:write_arms",
           {"verdicts": "JSONL(.gz) rows with verdicts", "output": "directory of the four selections"},
           settings=config.ArmSettings),
+    Stage("select", "write one further selection: every right or wrong one, or as many of each question",
+          "glow.data.arms:write_selection",
+          {"verdicts": "JSONL(.gz) rows with verdicts", "output": "JSONL file of the selection"},
+          settings=config.SelectSettings),
     Stage("sft", "fine-tune a model on one selection with one objective (resumable)",
           "glow.training.sft:fine_tune",
           {"data": "JSONL trajectories of the arm", "model": "directory of the base model",

@@ -92,6 +92,37 @@ def test_check_says_what_a_configuration_would_run(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "1 domain(s), 6 arms, 1 seed(s), 2 suites, GRPO; report: results/tiny/report.html" in shown
     assert "in-domain for logic: boolean" in shown
+    assert "arms train on positive, negative, mixed, all; tables compare them with positive\n" in shown
+
+
+def test_check_says_which_arm_is_compared_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
+    overlay = tmp_path / "overlay.yaml"
+    for trajectories, compared in (
+        ("positive_all", "tables compare them with a"),
+        ("negative_paired", "none trains plainly on positives alone, so tables compare none"),
+    ):
+        overlay.write_text(f"arms: {{a: {{trajectories: {trajectories}, objective: plain}}}}\n")
+        assert cli.main(["check", str(tiny), str(overlay)]) == 0
+        assert f"arms train on {trajectories}; {compared}\n" in capsys.readouterr().out
+
+
+def test_a_selection_that_is_none_is_refused_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "select",
+        "--verdicts",
+        "v",
+        "--output",
+        str(tmp_path / "o"),
+        "--seed",
+        "0",
+        "--trajectories",
+        "all",
+    ]
+    assert cli.main(words) == 2
+    assert "--trajectories: Input should be 'positive_all', 'negative_all'" in capsys.readouterr().err
 
 
 def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

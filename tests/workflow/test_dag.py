@@ -90,6 +90,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "contamination": domains,
         "verify": domains,
         "arms": domains * seeds,
+        "select": domains * seeds * len(experiment.further_selections),
         "sft": domains * seeds * arms,
         "grpo": domains * seeds * initialisations,
         "answer": evaluations * experiment.evaluation.shards if experiment.evaluation.shards > 1 else 0,
@@ -236,6 +237,38 @@ def test_shards_of_evaluation_are_answered_before_it(tmp_path: Path) -> None:
             judging = cli.section_from(whole, config.EvaluationSettings).model_dump()
             del judging["verification"]
             assert settings.model_dump() == judging
+
+
+def test_an_arm_gets_the_further_selection_that_it_asks_for(tmp_path: Path) -> None:
+    """Three arms on two further selections: two jobs a seed, and no other selection is made."""
+    overlay = tmp_path / "overlay.yaml"
+    selections = {"right": "positive_paired", "wrong": "negative_paired", "weighted": "negative_paired"}
+    arms = {name: {"trajectories": chosen, "objective": "plain"} for name, chosen in selections.items()}
+    overlay.write_text(yaml.safe_dump({"seeds": [3, 5], "arms": arms}))
+    jobs = planned(tmp_path / "run", (TINY, overlay))
+    experiment = read(TINY, overlay)
+    assert Counter(job.rule for job in jobs) == expected_counts(experiment)
+    drawn = {}
+    for job in jobs:
+        if job.rule == "select":
+            options = parsed(job)
+            drawn[str(options.output)] = cli.section_from(options, config.SelectSettings)
+            assert str(options.verdicts) == "results/tiny/verdicts/logic.jsonl.gz"
+    assert drawn == {
+        f"results/tiny/arms/logic/seed-{seed}/{name}.jsonl": config.SelectSettings(
+            trajectories=name, seed=seed
+        )
+        for seed in (3, 5)
+        for name in ("positive_paired", "negative_paired")
+    }
+    trained = {
+        str(options.output): str(options.data)
+        for job in jobs
+        if job.rule == "sft" and (options := parsed(job))
+    }
+    for arm, name in selections.items():
+        file = trained[f"results/tiny/sft/logic/{arm}/seed-5"]
+        assert file == f"results/tiny/arms/logic/seed-5/{name}.jsonl"
 
 
 def test_a_model_of_ones_own_is_used_where_it_is(tmp_path: Path) -> None:

@@ -164,6 +164,11 @@ ARMS = """arms:
   glow_released: {trajectories: all, objective: glow_released}
 """
 ANOTHER = "  another: {trajectories: mixed, objective: glow}\n"
+PAIRS = """  every: {trajectories: positive_all, objective: plain}
+  right: {trajectories: positive_paired, objective: plain}
+  wrong: {trajectories: negative_paired, objective: plain}
+  weighted: {trajectories: negative_paired, objective: glow}
+"""
 OBJECTIVES = """objectives:
   plain: {{objective: plain}}
   glow: {{objective: glow, {}}}
@@ -212,6 +217,7 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
     [
         ("seeds: [0]", "seeds: [0, 1]", {"arms": 1, **TRAINED, "evaluate": 14}),
         ("sft:\n", ARMS + ANOTHER + "sft:\n", OF_ONE_ARM),
+        ("sft:\n", ARMS + PAIRS + "sft:\n", {"select": 3, "sft": 4, "grpo": 4, "evaluate": 8, **LAST}),
         ("sft:\n", ARMS.replace("mixed, objective: plain", "mixed, objective: glow") + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 2.0") + "sft:\n", OF_ONE_ARM),
         ("sft:\n", OBJECTIVES.format("alpha: 1.0") + "sft:\n", LAST),
@@ -231,8 +237,9 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
         ("# The smallest", "# A remark: the smallest", {}),
     ],
-    ids=["seed", "arm", "objective", "alpha", "alpha as it was", "extraction", "threshold", "new suite",
-         "shards", "teacher's temperature", "entropy", "steps of GRPO", "checkpoints", "recomputing",
+    ids=["seed", "arm", "arms on further selections", "objective", "alpha", "alpha as it was", "extraction",
+         "threshold", "new suite", "shards", "teacher's temperature", "entropy", "steps of GRPO",
+         "checkpoints", "recomputing",
          "batch of evaluation", "shards of evaluation", "batch of sampling", "comment"],
 )  # fmt: skip
 def test_what_a_change_of_the_configuration_runs_again(
@@ -244,6 +251,32 @@ def test_what_a_change_of_the_configuration_runs_again(
     assert found in text
     changed.write_text(text.replace(found, put, 1))
     assert Counter(job.rule for job in planned(finished.directory, changed)) == again
+
+
+def test_a_further_selection_is_made_beside_the_others_and_makes_none_of_them_again(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """As in results of the version before, which had none; a second arm on it then finds it made."""
+    results = copied(finished, tmp_path)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(TINY.read_text().replace("sft:\n", ARMS + PAIRS + "sft:\n", 1))
+    folder = results / "arms" / "logic" / "seed-0"
+    before = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    made = [f"{folder.relative_to(tmp_path)}/{name}_paired.jsonl" for name in ("positive", "negative")]
+    ended = snakemake(tmp_path, changed, "--cores", "1", *made)
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    right, wrong = ([row["problem_id"] for row in read_jsonl(tmp_path / file)] for file in made)
+    verdicts = [
+        (row["problem_id"], row["verdict"]) for row in read_jsonl(results / "verdicts" / "logic.jsonl.gz")
+    ]
+    pairs = {
+        problem: min(verdicts.count((problem, "correct")), verdicts.count((problem, "wrong")))
+        for problem, _ in verdicts
+    }
+    assert Counter(right) == Counter(wrong) == +Counter(pairs)
+    again = Counter(job.rule for job in planned(tmp_path, changed))
+    assert again == {"select": 1, "sft": 4, "grpo": 4, "evaluate": 8, **LAST}
 
 
 def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Which trajectories each arm trains on: positive, negative, mixed and all."""
+"""Which trajectories each arm trains on: the selections that every study has, and those that arms ask for.
+
+The further ones are files of their own, one a job: an arm that is added on one of them makes that file, and
+leaves the data of the other arms as it is.
+"""
 
 
 rule arms:
@@ -24,4 +28,33 @@ rule arms:
         flags=lambda wildcards, resources: options(experiment.arm_selection(int(wildcards.seed))),
     shell:
         "glow arms --verdicts {input.verdicts} --output {params.directory} {params.flags}"
+        " 2>&1 | tee -a {log} {log}.all"
+
+
+rule select:
+    input:
+        verdicts=rules.verify.output.verdicts,
+    output:
+        selection=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/{{selection}}.jsonl",
+        manifest=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/{{selection}}.jsonl.manifest.json",
+    log:
+        f"{LOGS}/select/{{domain}}/seed-{{seed}}/{{selection}}.log",
+    benchmark:
+        f"{BENCHMARKS}/select/{{domain}}/seed-{{seed}}/{{selection}}.tsv"
+    wildcard_constraints:
+        selection=one_of(experiment.further_selections or ["none"]),
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=0,
+    params:
+        settings=lambda wildcards: depends_on(
+            experiment.further_selection(wildcards.selection, int(wildcards.seed))
+        ),
+        flags=lambda wildcards, resources: options(
+            experiment.further_selection(wildcards.selection, int(wildcards.seed))
+        ),
+    shell:
+        "glow select --verdicts {input.verdicts} --output {output.selection} {params.flags}"
         " 2>&1 | tee -a {log} {log}.all"

@@ -123,6 +123,7 @@ def measured():
         *expand(rules.contamination.output, domain=experiment.domain_names),
         *expand(rules.verify.output.verdicts, domain=experiment.domain_names),
         *expand(rules.arms.output, **EVERY_RUN),
+        *expand(rules.select.output, **EVERY_RUN, selection=experiment.further_selections),
         *expand(
             [rules.sft.output.history, rules.sft.output.log, rules.sft.output.manifest],
             **EVERY_RUN,

@@ -1,10 +1,15 @@
 """What an experiment is: the typed, validated form of one configuration file, section by section."""
 
 from glow.config.data import (
+    BOTH_SIGNS,
+    PAIRED,
+    POSITIVES_ONLY,
+    CommonSelection,
     Contamination,
     Domain,
     Extraction,
     Fields,
+    FurtherSelection,
     OwnTrajectories,
     Problems,
     Sampling,
@@ -23,6 +28,7 @@ from glow.config.stages import (
     GenerateSettings,
     GrpoSettings,
     ImportSettings,
+    SelectSettings,
     SftSettings,
     VerdictSettings,
 )
@@ -38,12 +44,16 @@ from glow.config.training import (
 )
 
 __all__ = [
+    "BOTH_SIGNS",
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
     "DONE_TO_LONG",
+    "PAIRED",
+    "POSITIVES_ONLY",
     "AnswerSettings",
     "Arm",
     "ArmSettings",
+    "CommonSelection",
     "Contamination",
     "Decoding",
     "Domain",
@@ -52,6 +62,7 @@ __all__ = [
     "Experiment",
     "Extraction",
     "Fields",
+    "FurtherSelection",
     "GenerateSettings",
     "Grpo",
     "GrpoSettings",
@@ -66,6 +77,7 @@ __all__ = [
     "Sampling",
     "Scratch",
     "Section",
+    "SelectSettings",
     "Selection",
     "SelectionName",
     "Sft",

@@ -9,7 +9,19 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from glow.config.models import Decoding
 from glow.config.section import Section, distinct_families, existing
 
-SelectionName = Literal["positive", "negative", "mixed", "all"]
+CommonSelection = Literal["positive", "negative", "mixed", "all"]
+"""The selections that every study has; they are drawn together."""
+FurtherSelection = Literal["positive_all", "negative_all", "positive_paired", "negative_paired", "all_paired"]
+"""The selections that are made where an arm asks for one, each by itself."""
+SelectionName = Literal[CommonSelection, FurtherSelection]
+
+POSITIVES_ONLY: tuple[SelectionName, ...] = ("positive", "positive_all", "positive_paired")
+"""Selections without a negative. Plain training on the first that an experiment has is its reference."""
+BOTH_SIGNS: tuple[SelectionName, ...] = ("all", "all_paired")
+"""Selections whose positives and negatives are compared with each other: all of both, or pairs."""
+PAIRED: tuple[FurtherSelection, ...] = ("positive_paired", "negative_paired", "all_paired")
+"""Selections of questions that have positives and negatives, each question with as many of both."""
+
 Leniency = Literal["allow", "refuse"]
 """What becomes of an answer that is right only if something is overlooked (`records.LENIENCIES`)."""
 ExtractionMode = Literal["strict", "lenient", "pattern", "last_number"]

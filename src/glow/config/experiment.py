@@ -15,10 +15,13 @@ import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from glow.config.data import (
+    PAIRED,
+    POSITIVES_ONLY,
     Contamination,
     Domain,
     Extraction,
     ExtractionMode,
+    FurtherSelection,
     Leniency,
     OwnTrajectories,
     Sampling,
@@ -36,6 +39,7 @@ from glow.config.stages import (
     GenerateSettings,
     GrpoSettings,
     ImportSettings,
+    SelectSettings,
     SftSettings,
     VerdictSettings,
 )
@@ -125,6 +129,17 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _pairs_can_be(self) -> Self:
+        if self.trajectories is None and self.sampling is not None and self.sampling.samples == 1:
+            for name, arm in self.arms.items():
+                if arm.trajectories in PAIRED:
+                    raise ValueError(
+                        f"arms.{name}.trajectories: {arm.trajectories} takes questions with right and wrong "
+                        "responses, and each is asked once; set sampling.samples to 2 or more"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _domains_fit(self) -> Self:
         for name, suite in self.suites.items():
             if suite.domain is not None and suite.domain not in self.domain_names:
@@ -143,10 +158,15 @@ class Experiment(Section):
 
     @property
     def reference_arm(self) -> str | None:
-        """The arm that others are compared with: plain training on positives; None where no arm is that."""
-        for name, arm in self.arms.items():
-            if arm.trajectories == "positive" and self.objectives[arm.objective].objective == "plain":
-                return name
+        """The arm that others are compared with: plain training on positives; None where no arm is that.
+
+        An arm on `positive` comes before one on `positive_all`, and that before one on `positive_paired`,
+        in whichever order the configuration has them: an arm that is added becomes no reference by its place.
+        """
+        for selection in POSITIVES_ONLY:
+            for name, arm in self.arms.items():
+                if arm.trajectories == selection and self.objectives[arm.objective].objective == "plain":
+                    return name
         return None
 
     @property
@@ -156,6 +176,12 @@ class Experiment(Section):
             return self.prompt
         given = self.teacher_prompt.model_fields_set
         return self.prompt.model_copy(update={key: getattr(self.teacher_prompt, key) for key in given})
+
+    @property
+    def further_selections(self) -> list[FurtherSelection]:
+        """The selections that some arm trains on and that not every study has."""
+        used = {arm.trajectories for arm in self.arms.values()}
+        return [name for name in get_args(FurtherSelection) if name in used]
 
     def grpo_problems(self, domain: str) -> int:
         """How many problems of the domain are kept out of the arms as GRPO prompts."""
@@ -218,6 +244,10 @@ class Experiment(Section):
     def arm_selection(self, seed: int) -> ArmSettings:
         """Settings of drawing one replicate's selections."""
         return ArmSettings(selection=self.selection, seed=seed)
+
+    def further_selection(self, trajectories: FurtherSelection, seed: int) -> SelectSettings:
+        """Settings of drawing one of `further_selections` for one replicate."""
+        return SelectSettings(trajectories=trajectories, seed=seed)
 
     def sft_run(self, arm: str, seed: int) -> SftSettings:
         """Settings of one run of SFT."""

@@ -6,7 +6,7 @@ its command (`glow.config.options`). A stage that takes one section only uses th
 
 from pydantic import Field
 
-from glow.config.data import Extraction, Fields, Sampling, Selection, Verification
+from glow.config.data import Extraction, Fields, FurtherSelection, Sampling, Selection, Verification
 from glow.config.evaluation import Evaluation
 from glow.config.models import Prompt, Thought
 from glow.config.section import Section
@@ -56,9 +56,20 @@ class VerdictSettings(Section):
 
 
 class ArmSettings(Section):
-    """Drawing the selections of one replicate."""
+    """Drawing the selections of one replicate that every study has."""
 
     selection: Selection = Selection()
+    seed: int = Field(description="seed of the draw and of the order", ge=0)
+
+
+class SelectSettings(Section):
+    """Drawing one further selection of one replicate."""
+
+    trajectories: FurtherSelection = Field(
+        description="positive_all, negative_all: every right one, every wrong one; positive_paired, "
+        "negative_paired: of each question with right and wrong ones as many of the kind as there are of the "
+        "rarer kind; all_paired: the last two together"
+    )
     seed: int = Field(description="seed of the draw and of the order", ge=0)
 
 

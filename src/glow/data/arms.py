@@ -1,14 +1,19 @@
-"""Which trajectories each arm trains on: positive, negative, mixed and all, drawn from verdicts.
+"""Which trajectories each arm trains on, drawn from verdicts: what every study has, and further selections.
+
+positive, negative, mixed and all are made together. But `all` may differ from `positive` in three ways: more
+positives, on more questions, and negatives. The further selections take these apart, and each is a file
+of its own, made where an arm asks for it: positive_all and negative_all are without the thinning out, and the
+paired ones hold the same questions, each as often.
 
 Trajectories are drawn and ordered by a hash of (seed, trajectory id) alone, so the result does not depend on
 the order of the input, and leaving one out does not reorder the others. How an arm weights its samples is not
 decided here (`glow.training.weighting`).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
-from glow.config import ArmSettings, Selection
+from glow.config import PAIRED, ArmSettings, FurtherSelection, Selection, SelectSettings
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
 from glow.files.jsonl import refuse_duplicates, write_jsonl
@@ -58,8 +63,82 @@ def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
     print(f"{output}: {sizes} (from {len(positives)} correct, {len(negatives)} wrong)")
 
 
-def _read(verdicts: Path) -> list[Judged]:
-    rows = [row for _, row in read_records(verdicts, Judged, ("verdict", "trajectory_id"))]
+_HOLDS: dict[FurtherSelection, tuple[str, ...]] = {
+    "positive_all": (POSITIVE,),
+    "negative_all": (NEGATIVE,),
+    "positive_paired": (POSITIVE,),
+    "negative_paired": (NEGATIVE,),
+    "all_paired": (POSITIVE, NEGATIVE),
+}
+"""The verdicts in each further selection."""
+
+_FEWEST = 2
+"""Fewer trajectories of a kind, or pairs, are refused."""
+
+
+def write_selection(verdicts: Path, output: Path, settings: SelectSettings) -> None:
+    """Write one further selection to the file `output`.
+
+    positive_all and negative_all have every trajectory of their kind. The paired ones have the questions with
+    positives and negatives, and of each question k of a kind, k being the number of the rarer kind:
+    positive_paired k positives, negative_paired k negatives, and all_paired both. So all_paired adds to
+    positive_paired negatives and nothing else, no positive and no question: whether negatives add anything
+    is asked by these two.
+
+    A question is what has one problem_id. In users' own rows it is the text of the question, whatever gold
+    answers stand beside it.
+
+    Raises:
+        UserError: there are fewer than two trajectories of the kind, or fewer than two pairs; two
+            trajectories share an id; or pairs are asked for and a row has no problem_id.
+    """
+    manifest = Manifest("select")
+    name, seed = settings.trajectories, settings.seed
+    judged = _read(verdicts, *(["problem_id"] if name in PAIRED else []))
+    found: Counter[str] = Counter(row["verdict"] for row in judged)
+    facts: dict[str, object] = {"found": {"positive": found[POSITIVE], "negative": found[NEGATIVE]}}
+    rows, said = judged, f"{found[POSITIVE]} correct, {found[NEGATIVE]} wrong"
+    if name in PAIRED:
+        rows = _pairs(judged, seed)
+        both, asked = (len({row["problem_id"] for row in some}) for some in (rows, judged))
+        facts["questions"] = {"found": asked, "with_both": both}
+        said += f"; {both} of {asked} questions have both"
+        if len(rows) < 2 * _FEWEST:
+            raise UserError(f"{verdicts}: {_too_few_pairs(name, both, asked)}")
+    chosen = [row for row in rows if row["verdict"] in _HOLDS[name]]
+    if len(chosen) < _FEWEST:
+        needs = f"found {said}, but {name} needs at least {_FEWEST} of its kind"
+        raise UserError(f"{verdicts}: {needs}; {_MORE}{_undecided(judged)}")
+    facts["written"] = write_jsonl(output, _seeded_order(chosen, seed, "order"))
+    manifest.write(output, settings.model_dump(mode="json"), [verdicts], facts)
+    print(f"{output}: {facts['written']} {name} (from {said})")
+
+
+def _pairs(judged: list[Judged], seed: int) -> list[Judged]:
+    """Of each question as many positives as negatives: all of the rarer kind, and as many of the other."""
+    questions: defaultdict[str, dict[str, list[Judged]]] = defaultdict(lambda: {POSITIVE: [], NEGATIVE: []})
+    for row in judged:
+        if row["verdict"] in (POSITIVE, NEGATIVE):
+            questions[row["problem_id"]][row["verdict"]].append(row)
+    return [
+        row
+        for kinds in questions.values()
+        for kind in kinds.values()
+        for row in _seeded_order(kind, seed, "draw")[: min(map(len, kinds.values()))]
+    ]
+
+
+def _too_few_pairs(name: FurtherSelection, both: int, asked: int) -> str:
+    return (
+        f"{both} of {asked} questions have both correct and wrong trajectories, but {name} needs at least "
+        f"{_FEWEST} pairs of them; sample more responses to each problem (sampling.samples), import more "
+        "rows of the same questions, or train no arm on a paired selection"
+    )
+
+
+def _read(verdicts: Path, *further: str) -> list[Judged]:
+    """The judged rows, of which the keys that are used are checked: verdict, trajectory_id and `further`."""
+    rows = [row for _, row in read_records(verdicts, Judged, ("verdict", "trajectory_id", *further))]
     refuse_duplicates(rows, "trajectory_id", verdicts)
     return rows
 
@@ -79,10 +158,7 @@ def _common_size(positives: int, negatives: int, selection: Selection) -> int:
     if selection.size == "auto":
         size = min(positives, negatives) // 2 * 2
         if size == 0:
-            raise ValueError(
-                f"{found}, but each arm needs at least 2 of its kind; sample or import more, "
-                "or look at the verdicts and their reasons"
-            )
+            raise ValueError(f"{found}, but each arm needs at least 2 of its kind; {_MORE}")
         return size
     size = selection.size // 2 * 2
     if size > min(positives, negatives) or size == 0:
@@ -92,6 +168,8 @@ def _common_size(positives: int, negatives: int, selection: Selection) -> int:
         )
     return size
 
+
+_MORE = "sample or import more, or look at the verdicts and their reasons"
 
 _ENDINGS, _ENDING = 3, 80
 """How many endings of unparsed responses a message shows, and their characters."""

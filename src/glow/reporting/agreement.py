@@ -116,6 +116,9 @@ def _measured(results: Results) -> Expected:
         for seed in experiment.seeds:
             arms = results.selection_file(domain, seed, "all").parent
             yield arms / "manifest.json", experiment.arm_selection(seed)
+            for name in experiment.further_selections:
+                file = results.selection_file(domain, seed, name)
+                yield manifest_path(file), experiment.further_selection(name, seed)
 
 
 def _with_objective(settings: SftSettings, objective: ChosenObjective) -> SftSettings:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import yaml
 
-from glow.config import Experiment
+from glow.config import BOTH_SIGNS, Experiment
 from glow.reporting.conventions import FEW_SEEDS
 from glow.reporting.scopes import SCOPES, mean_columns_present
 from glow.training.objectives import arm_objectives
@@ -60,7 +60,7 @@ def figure_names(experiment: Experiment) -> list[str]:
         "suites": True,
         "grpo_curves": experiment.grpo is not None,
         "entropy": experiment.evaluation.entropy_samples > 0,
-        "loss_dynamics": any(arm.trajectories == "all" for arm in experiment.arms.values()),
+        "loss_dynamics": any(arm.trajectories in BOTH_SIGNS for arm in experiment.arms.values()),
         "weights": _has_weights(experiment),
         "sft_curves": True,
     }

@@ -7,7 +7,7 @@ here formats or writes.
 import numpy as np
 import pandas as pd
 
-from glow.config import Experiment
+from glow.config import BOTH_SIGNS, Experiment
 from glow.reporting.results import Results, Run
 from glow.reporting.statistics import Estimate, estimate
 from glow.training.objectives import ChosenObjective, arm_objectives
@@ -28,8 +28,8 @@ def arms_of(experiment: Experiment, objective: str) -> dict[str, ChosenObjective
 
 
 def both_signs(experiment: Experiment) -> list[str]:
-    """The arms trained on all trajectories, where positives and negatives can be compared."""
-    return [name for name, arm in experiment.arms.items() if arm.trajectories == "all"]
+    """The arms trained on all trajectories, or all pairs: positives and negatives can be compared there."""
+    return [name for name, arm in experiment.arms.items() if arm.trajectories in BOTH_SIGNS]
 
 
 def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:

@@ -225,7 +225,7 @@ def _heat_map(axes: Axes, means: Floats, marked: set[tuple[int, int]], reference
 
 
 def draw_loss_dynamics(results: Results) -> Figure:
-    """Mean loss of positives and negatives by epoch, for the arms that train on both in full."""
+    """Mean loss of positives and negatives by epoch, for the arms that train on all of both, or on pairs."""
     experiment = results.experiment
     arms, domains = dynamics.both_signs(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), len(arms), 3.5, 2.9, sharey="row")

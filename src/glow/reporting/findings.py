@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from glow.config import POSITIVES_ONLY
 from glow.reporting import dynamics, measures
 from glow.reporting.cells import MARK, interval, number
 from glow.reporting.measures import Comparison
@@ -81,14 +82,20 @@ def _listing(values: Mapping[str, Decided], digits: int = 1) -> str:
 
 
 def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
-    arms, plain_arms = (dynamics.arms_of(results.experiment, name) for name in ("glow", "plain"))
+    experiment = results.experiment
+    arms, plain_arms = (dynamics.arms_of(experiment, name) for name in ("glow", "plain"))
     compared = measures.gains(results)
     gains = {arm: compared[domain, arm, OOD] for arm in arms if (domain, arm, OOD) in compared}
     if not gains:
         return
     first, gain = next(iter(gains.items()))
     detail = f"Difference from positive-only SFT in OOD accuracy, in points: {_listing(gains)}."
-    plain = [arm for arm in dynamics.both_signs(results.experiment) if arm in plain_arms]
+    same_data = experiment.arms[first].trajectories
+    plain = [
+        arm
+        for arm in dynamics.both_signs(experiment)
+        if arm in plain_arms and experiment.arms[arm].trajectories == same_data
+    ]
     if plain and (same := measures.gain(results, domain, first, OOD, over=plain[0])) is not None:
         detail += f" Difference from plain SFT on the same data ({plain[0]}): {_listing({first: same})}."
     detail += " The paper claims that GLOW is more accurate than positive-only SFT."
@@ -104,7 +111,7 @@ def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
     gains = {
         name: compared[domain, name, OOD]
         for name, arm in experiment.arms.items()
-        if arm.trajectories != "positive"
+        if arm.trajectories not in POSITIVES_ONLY
         and name in dynamics.arms_of(experiment, "plain")
         and (domain, name, OOD) in compared
     }
@@ -153,7 +160,7 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
     changes = {
         name: compared[domain, name]
         for name, arm in experiment.arms.items()
-        if arm.trajectories != "positive" and (domain, name) in compared
+        if arm.trajectories not in POSITIVES_ONLY and (domain, name) in compared
     }
     if not changes:
         return

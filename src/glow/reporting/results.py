@@ -9,11 +9,11 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from glow.config import Experiment, SelectionName
+from glow.config import CommonSelection, Experiment, SelectionName
 from glow.errors import UserError
 from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_scored_rows
 from glow.files.frozen import refuse_other_layout
@@ -23,7 +23,6 @@ from glow.files.jsonl import present_file, read_json, read_jsonl
 Kind = Literal["base", "sft", "grpo"]
 Shown = Literal["tables", "figures"]
 BASE = "base"
-SELECTIONS: tuple[SelectionName, ...] = ("positive", "negative", "mixed", "all")
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,11 @@ class Results:
         return [] if self.experiment.grpo is None else [BASE, *self.experiment.arms]
 
     @property
+    def selections(self) -> list[SelectionName]:
+        """The selections that there are: those that every study has, and the further ones that arms use."""
+        return [*get_args(CommonSelection), *self.experiment.further_selections]
+
+    @property
     def models(self) -> list[Run]:
         """Every evaluated model."""
         return [*self.runs("base"), *self.runs("sft"), *self.runs("grpo")]
@@ -127,7 +131,7 @@ class Results:
         return self.root / "contamination" / domain / "report.json"
 
     def selection_file(self, domain: str, seed: int, selection: str) -> Path:
-        """The trajectories of one selection (positive, negative, mixed, all)."""
+        """The trajectories of one of `selections`."""
         return self.root / "arms" / domain / f"seed-{seed}" / f"{selection}.jsonl"
 
     def manifest(self, folder: Path) -> str:
@@ -164,7 +168,7 @@ class Results:
             self.selection_file(domain, seed, selection)
             for domain in domains
             for seed in experiment.seeds
-            for selection in SELECTIONS
+            for selection in self.selections
         ]
         reported = [experiment.reported] if experiment.reported else []
         return [*scores, *histories, *logs, *verdicts, *shared, *selections, *reported]

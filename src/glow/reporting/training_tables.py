@@ -10,14 +10,14 @@ from glow.files.records import ANSWER_PLACES, FOUND_IN, LENIENCIES, VERDICTS
 from glow.reporting import dynamics, measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell
-from glow.reporting.results import BASE, SELECTIONS, Results
+from glow.reporting.results import BASE, Results
 from glow.reporting.statistics import Estimate, clustered, estimate
 
 # --- data -----------------------------------------------------------------------------------------
 
 
 def data_table(results: Results) -> Table:
-    """Verdicts with response lengths, sizes of the selections, and agreement with a label column."""
+    """Verdicts with response lengths, sizes of selections, questions, and agreement with a label column."""
     experiment = results.experiment
     columns = {
         "domain": "Domain", "group": "Group", "item": "Item", "n": "n", "share": "Share %",
@@ -58,13 +58,25 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         )
     for row in rows:
         row["length_unit"] = text_cell(unit)
-    for selection in SELECTIONS:
+    for selection in results.selections:
         sizes = [results.selection_size(domain, seed, selection) for seed in results.experiment.seeds]
         size = round(sum(sizes) / len(sizes))
         share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
         rows.append(_data_row(domain, "selection", selection, size, share))
+    rows += _question_rows(domain, verdicts)
     counted = [*_place_rows(domain, verdicts), *_leniency_rows(domain, verdicts)]
     return [*rows, *counted, *_too_long_rows(results, domain), *_label_rows(domain, verdicts)]
+
+
+def _question_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+    """How many questions there are, and how many have positives and negatives: pairs are made of these."""
+    found = verdicts["verdict"].groupby(verdicts["problem_id"]).agg(set)
+    both: pd.Series = found.map({"correct", "wrong"}.issubset).astype(bool)
+    share = clustered((100 * both).to_numpy(float), both.index.to_numpy()) if len(both) else None
+    return [
+        _data_row(domain, "questions", "all", len(both)),
+        _data_row(domain, "questions", "with correct and wrong", int(both.sum()), share),
+    ]
 
 
 def _place_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:

@@ -159,10 +159,57 @@ def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
         ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
         ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: `base` is the name"),
         ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),
+        (
+            {"arms": {"a": {"trajectories": "paired", "objective": "plain"}}},
+            "arms.a.trajectories: input should be 'positive', 'negative', 'mixed', 'all', 'positive_all', "
+            "'negative_all', 'positive_paired', 'negative_paired' or 'all_paired', found 'paired'",
+        ),
+        (
+            {
+                "sampling__samples": 1,
+                "arms": {
+                    "positive": {"trajectories": "positive_all", "objective": "plain"},
+                    "pairs": {"trajectories": "negative_paired", "objective": "plain"},
+                },
+            },
+            "some.yaml: arms.pairs.trajectories: negative_paired takes questions with right and wrong "
+            "responses, and each is asked once; set sampling.samples to 2 or more",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(changes: dict[str, Any], message: str) -> None:
     assert message in refusal(changed(**changes))
+
+
+def arms(*selections: str, objective: str = "plain") -> dict[str, Any]:
+    """Arms on selections, each called by its own with an `x` before it."""
+    return {f"x{name}": {"trajectories": name, "objective": objective} for name in selections}
+
+
+@pytest.mark.parametrize(
+    ("given", "reference"),
+    [
+        (arms("positive_all", "positive_paired", "all", "positive"), "xpositive"),
+        (arms("positive_paired", "all", "positive_all"), "xpositive_all"),
+        (arms("negative_paired", "all_paired", "positive_paired"), "xpositive_paired"),
+        (arms("positive", objective="glow") | arms("positive_all"), "xpositive_all"),
+        ({"b": arms("positive")["xpositive"], "a": arms("positive")["xpositive"]}, "b"),
+        (arms("negative", "mixed", "all", "negative_all", "negative_paired", "all_paired"), None),
+        (arms("positive", "positive_all", "positive_paired", objective="glow"), None),
+    ],
+    ids=["positive", "every positive", "pairs", "weighted positives", "the first", "none", "none is plain"],
+)
+def test_the_reference_is_plain_training_on_positives_in_a_fixed_order_of_selections(
+    given: dict[str, Any], reference: str | None
+) -> None:
+    assert load(changed(arms=given), "some.yaml").reference_arm == reference
+
+
+def test_the_further_selections_are_those_of_arms_in_one_order() -> None:
+    assert load(MINIMAL, "some.yaml").further_selections == []
+    given = {**arms("all_paired", "positive", "positive_all"), "again": arms("all_paired")["xall_paired"]}
+    experiment = load(changed(arms=given), "some.yaml")
+    assert experiment.further_selections == ["positive_all", "all_paired"]
 
 
 FILE = "from glow.training.objectives import Objective\nhard = Objective()\nother = 1\n"

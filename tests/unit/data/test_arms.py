@@ -1,15 +1,28 @@
-"""The four selections: sizes, halves, seeds, and refusals that say what was found and needed."""
+"""Selections: sizes, halves, pairs, seeds, and refusals that say what was found and needed."""
 
+import hashlib
 import json
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from glow.config import ArmSettings, Selection
-from glow.data.arms import write_arms
+from glow.config import (
+    PAIRED,
+    ArmSettings,
+    FurtherSelection,
+    ImportSettings,
+    Selection,
+    SelectSettings,
+    VerdictSettings,
+)
+from glow.data.arms import write_arms, write_selection
+from glow.data.own_data import import_trajectories
+from glow.data.verdicts import verify_files
 from glow.errors import UserError
 from glow.files.jsonl import Record, read_jsonl, write_jsonl
 
@@ -148,3 +161,214 @@ def test_rows_without_verdicts_are_refused(tmp_path: Path) -> None:
         UserError, match=r"verdicts.jsonl:1: no key 'verdict'; give the output of `glow verify`"
     ):
         draw(tmp_path, [{"trajectory_id": "t-1"}])
+
+
+# --- further selections ---------------------------------------------------------------------------
+
+FURTHER = get_args(FurtherSelection)
+
+
+def answers(**questions: str) -> list[Record]:
+    """Rows of questions: `a="ccw"` is a question with two correct trajectories, a-0 and a-1, and a wrong one.
+
+    u is an unparsed one.
+    """
+    verdicts = {"c": "correct", "w": "wrong", "u": "unparsed"}
+    return [
+        {"trajectory_id": f"{question}-{place}", "problem_id": question, "verdict": verdicts[letter]}
+        for question, letters in questions.items()
+        for place, letter in enumerate(letters)
+    ]
+
+
+def select(folder: Path, rows: list[Record], name: FurtherSelection, seed: int = 0) -> list[Record]:
+    folder.mkdir(exist_ok=True)
+    write_jsonl(folder / "verdicts.jsonl", rows)
+    output = folder / f"{name}.jsonl"
+    write_selection(folder / "verdicts.jsonl", output, SelectSettings(trajectories=name, seed=seed))
+    return list(read_jsonl(output))
+
+
+def select_all(folder: Path, rows: list[Record], seed: int = 0) -> dict[str, list[Record]]:
+    return {name: select(folder, rows, name, seed) for name in FURTHER}
+
+
+def ids(rows: list[Record]) -> list[str]:
+    return [row["trajectory_id"] for row in rows]
+
+
+def by_hash(names: list[str], purpose: str, seed: int) -> list[str]:
+    """The seeded order, written out: by the SHA-256 of a JSON list."""
+    return sorted(
+        names, key=lambda name: hashlib.sha256(f'["{purpose}", {seed}, "{name}"]'.encode()).digest()
+    )
+
+
+MANY = answers(a="ccw", b="cwwwu", c="cc", d="w", e="uc", f="ccwww")
+"""a has one pair, b one, f two; c, d and e have none. 8 are correct, 8 are wrong."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_further_selections_by_hand(tmp_path: Path, seed: int) -> None:
+    drawn = select_all(tmp_path, MANY, seed)
+    correct = ["a-0", "a-1", "b-0", "c-0", "c-1", "e-1", "f-0", "f-1"]
+    wrong = ["a-2", "b-1", "b-2", "b-3", "d-0", "f-2", "f-3", "f-4"]
+    assert ids(drawn["positive_all"]) == by_hash(correct, "order", seed)
+    assert ids(drawn["negative_all"]) == by_hash(wrong, "order", seed)
+    # The rarer kind is whole; of the other as many, the first by hash.
+    positives = [by_hash(["a-0", "a-1"], "draw", seed)[0], "b-0", "f-0", "f-1"]
+    negatives = ["a-2", by_hash(["b-1", "b-2", "b-3"], "draw", seed)[0]]
+    negatives += by_hash(["f-2", "f-3", "f-4"], "draw", seed)[:2]
+    assert ids(drawn["positive_paired"]) == by_hash(positives, "order", seed)
+    assert ids(drawn["negative_paired"]) == by_hash(negatives, "order", seed)
+    assert ids(drawn["all_paired"]) == by_hash([*positives, *negatives], "order", seed)
+
+
+def test_the_manifest_and_the_screen_say_what_a_selection_was_made_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    select_all(tmp_path, MANY)
+    paired = json.loads((tmp_path / "all_paired.jsonl.manifest.json").read_text())
+    assert paired["stage"] == "select"
+    assert paired["settings"] == {"trajectories": "all_paired", "seed": 0}
+    assert paired["facts"] == {
+        "found": {"positive": 8, "negative": 8},
+        "questions": {"found": 6, "with_both": 3},
+        "written": 8,
+    }
+    every = json.loads((tmp_path / "positive_all.jsonl.manifest.json").read_text())
+    assert every["facts"] == {"found": {"positive": 8, "negative": 8}, "written": 8}
+    shown = capsys.readouterr().out
+    assert "all_paired.jsonl: 8 all_paired (from 8 correct, 8 wrong; 3 of 6 questions have both)\n" in shown
+    assert "positive_all.jsonl: 8 positive_all (from 8 correct, 8 wrong)\n" in shown
+
+
+def test_further_selections_lie_beside_the_others_and_change_none(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "verdicts.jsonl", MANY)
+    write_arms(tmp_path / "verdicts.jsonl", tmp_path, ArmSettings(seed=3))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    drawn = select_all(tmp_path, MANY, seed=3)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    every = ids(list(read_jsonl(tmp_path / "all.jsonl")))
+    for rows in drawn.values():  # parts of `all`, in its order
+        assert ids(rows) == [name for name in every if name in ids(rows)]
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> list[Record]:
+    """Rows of up to five questions with two pairs or more, in any order."""
+    letters = st.text("cwu", max_size=6)
+    rows = answers(**{name: draw(letters) for name in "abcde"})
+    assume(sum(pairs_of(rows).values()) >= 2)
+    return draw(st.permutations(rows))
+
+
+def pairs_of(rows: list[Record]) -> Counter[str]:
+    """How many pairs each question has, counted one by one."""
+    found = Counter((row["problem_id"], row["verdict"]) for row in rows)
+    return +Counter({name: min(found[name, "correct"], found[name, "wrong"]) for name in "abcde"})
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=studies(), seed=st.integers(0, 3))
+def test_pairs_have_the_same_questions_each_as_often(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Record], seed: int
+) -> None:
+    drawn = select_all(tmp_path_factory.mktemp("pairs"), rows, seed)
+    for name, verdict in (("positive", "correct"), ("negative", "wrong")):
+        paired, every = drawn[f"{name}_paired"], drawn[f"{name}_all"]
+        assert {row["verdict"] for row in paired} == {verdict}
+        assert Counter(row["problem_id"] for row in paired) == pairs_of(rows)
+        assert sorted(ids(every)) == sorted(ids([row for row in rows if row["verdict"] == verdict]))
+        assert set(ids(paired)) <= set(ids(every))
+    both = [*ids(drawn["positive_paired"]), *ids(drawn["negative_paired"])]
+    assert sorted(ids(drawn["all_paired"])) == sorted(both)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=studies(), seed=st.integers(0, 3), data=st.data())
+def test_further_selections_depend_on_ids_and_not_on_other_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Record], seed: int, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    drawn = select_all(folder, rows, seed)
+    assert select_all(folder, data.draw(st.permutations(rows)), seed) == drawn
+    left_out = data.draw(st.sampled_from(rows))
+    others = [row for row in rows if row is not left_out]
+    assume(sum(pairs_of(others).values()) >= 2)
+    assume({"correct", "wrong"} <= {row["verdict"] for row in others})
+    for name, after in select_all(folder, others, seed).items():
+        before = drawn[name]
+        assert [row for row in after if row in before] == [row for row in before if row in after]
+        of_others = [row for row in after if row["problem_id"] != left_out["problem_id"]]
+        assert of_others == [row for row in before if row["problem_id"] != left_out["problem_id"]]
+        # Another may take the place of the one that is left out, and with it one of the other kind may go.
+        assert len([row for row in before if row not in after]) <= (1 if name != "all_paired" else 2)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (answers(a="cc", b="ww", c="cu", d="uw"), "0 of 4 questions have both"),
+        (answers(a="cww", b="cc", c="w"), "1 of 3 questions have both"),
+        ([], "0 of 0 questions have both"),
+    ],
+)
+def test_too_few_pairs_are_refused_with_what_to_do(
+    tmp_path: Path, rows: list[Record], found: str, name: FurtherSelection
+) -> None:
+    with pytest.raises(UserError) as caught:
+        select(tmp_path, rows, name)
+    assert str(caught.value) == (
+        f"{tmp_path}/verdicts.jsonl: {found} correct and wrong trajectories, but {name} needs at least 2 "
+        "pairs of them; sample more responses to each problem (sampling.samples), import more rows of the "
+        "same questions, or train no arm on a paired selection"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["verdicts.jsonl"]
+
+
+def test_two_pairs_are_enough_wherever_they_are(tmp_path: Path) -> None:
+    assert ids(select(tmp_path, answers(a="cwcw", b="cc"), "positive_paired")) == by_hash(
+        ["a-0", "a-2"], "order", 0
+    )
+    assert len(select(tmp_path, answers(a="cw", b="wc"), "all_paired")) == 4
+
+
+def test_too_few_of_a_kind_are_refused_with_what_the_others_are(tmp_path: Path) -> None:
+    rows = answers(a="cwwwu")
+    assert len(select(tmp_path, rows, "negative_all")) == 3
+    with pytest.raises(UserError) as caught:
+        select(tmp_path, rows, "positive_all")
+    first, second, *_ = str(caught.value).splitlines()
+    assert (
+        "found 1 correct, 3 wrong, but positive_all needs at least 2 of its kind; sample or import" in first
+    )
+    assert second.startswith("  of 5 trajectories are 20.0% unparsed")
+
+
+def test_rows_without_a_problem_have_no_pairs(tmp_path: Path) -> None:
+    rows = verdict_rows(2, 2)
+    assert len(select(tmp_path, rows, "positive_all")) == 2
+    with pytest.raises(UserError, match=r"verdicts.jsonl:1: no key 'problem_id'; give the output of"):
+        select(tmp_path, rows, "positive_paired")
+
+
+def test_own_rows_are_paired_by_their_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users' rows need no id: rows with one question are responses to one problem."""
+    given = {("1 + 1", "2"): "23", ("2 + 2", "4"): "4", ("3 + 3", "6"): "678"}
+    own = [
+        {"question": question, "answer": answer, "response": f"\\boxed{{{stated}}}"}
+        for (question, answer), responses in given.items()
+        for stated in responses
+    ]
+    write_jsonl(tmp_path / "own.jsonl", own)
+    trajectories, grpo, verdicts = (tmp_path / f"{name}.jsonl" for name in ("t", "grpo", "verdicts"))
+    import_trajectories([tmp_path / "own.jsonl"], [], trajectories, grpo, ImportSettings())
+    verify_files([trajectories], verdicts, VerdictSettings(), workers=1)
+    answered = {("1 + 1", "2"), ("3 + 3", "6")}, {("1 + 1", "3"), ("3 + 3", "7"), ("3 + 3", "8")}
+    for name, possible in zip(("positive_paired", "negative_paired"), answered, strict=True):
+        write_selection(verdicts, tmp_path / name, SelectSettings(trajectories=name, seed=0))
+        drawn = [(row["question"], row["extracted"]) for row in read_jsonl(tmp_path / name)]
+        assert set(drawn) <= possible
+        assert sorted(question for question, _ in drawn) == ["1 + 1", "3 + 3"]

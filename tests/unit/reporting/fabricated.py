@@ -68,6 +68,8 @@ TRAJECTORIES = [
 ]
 """One after the other, two a problem: p-0 has two right ones, and so on."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
+FURTHER_SIZE = 3
+"""The size of every further selection."""
 SAMPLES = ["correct", "correct", "wrong", "wrong"]
 LOSSES = {1: [1.0, 1.0, 1.5, 1.5], 2: [0.8, 0.6, 1.4, 1.3], 3: [0.6, 0.4, 1.4, 1.1]}
 WEIGHTS = {
@@ -163,6 +165,10 @@ class World:
                 for selection, size in SELECTION_SIZES.items():
                     write_jsonl(file := self.results.selection_file(domain, seed, selection), [{}] * size)
                 self.write_manifest(file.parent, "arms", experiment.arm_selection(seed), seconds=0)
+                for name in experiment.further_selections:
+                    write_jsonl(file := self.results.selection_file(domain, seed, name), [{}] * FURTHER_SIZE)
+                    settings = experiment.further_selection(name, seed)
+                    self.write_manifest(file, "select", settings, seconds=0)
         for run in self.results.models:
             self.write_evaluation(run)
             if run.kind == "sft":

@@ -277,6 +277,8 @@ def test_data(fabricated: World) -> None:
     }  # fmt: skip
     assert pd.isna(rows.loc[("verdict", "timeout"), "length_mean"])
     assert rows.loc["selection"]["n"].to_dict() == {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
+    # Of p-0 to p-3 the first two have right ones alone, the third wrong ones, and the last neither.
+    assert rows.loc["questions"]["n"].to_dict() == {"all": 4, "with correct and wrong": 0}
     assert set(rows.loc["verdict"]["length_unit"]) == {"tokens"}
     assert rows.loc["too long"]["n"].to_dict() == {"all arms": 0}
 
@@ -318,6 +320,7 @@ def test_where_answers_were_found_and_what_was_overlooked_has_rows_only_where_an
         "trajectories",
         "verdict",
         "selection",
+        "questions",
         "too long",
         "label",
     }
