@@ -17,7 +17,7 @@ from glow.reporting.cells import (
 )
 from glow.reporting.measures import Comparison
 from glow.reporting.statistics import Estimate
-from glow.reporting.training_tables import entropy_table
+from glow.reporting.entropy_tables import entropy_table
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from glow.evaluation.metrics import rescore
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex, markdown
+from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Run
 from glow.reporting.tables import build_tables, read_tables, write_tables
-from glow.reporting.training_tables import data_table, entropy_table, weights_table
+from glow.reporting.training_tables import data_table, losses_table, weights_table
 
 REPORTED = str(Path(__file__).parents[3] / "config/reported.yaml")
 T1 = 12.706205
