@@ -4,8 +4,8 @@ It is how uncertain the model is, token by token, while it writes: the entropy o
 1, averaged over the tokens of a sampled response, the end of the turn included where it was reached. A
 teacher-forced pass over the response computes it, whichever engine sampled it and at whichever temperature.
 
-The short responses of a model that has learnt to say little consist of their ends to a large part, and of their
-boxes. So the same pass also gives the end apart from the rest, and the rest by its position.
+Of a model that has learnt to say little, responses consist of their boxes and ends to a large part. So the
+same pass also gives the end apart from the rest, and the rest by its position.
 """
 
 import json

@@ -48,7 +48,7 @@ class QuestionResult:
         tokens: mean length of its responses in tokens, none dropped; None without sampled responses.
         entropy: policy entropy summed over scored tokens, in nats.
         entropy_tokens: how many tokens were scored.
-        parts: the same without the ends of turns; all NaN where a row does not say it, as those of archives of
+        parts: the same without the ends of turns; all NaN where a row does not say it, as in archives of
             earlier versions.
     """
 

@@ -135,9 +135,10 @@ class Attempt(Asked):
 class Sample(Attempt):
     """A judged answer in the archive of an evaluation; keys that only sampled answers have may be absent.
 
-    `entropy`: mean policy entropy over the response's tokens and, where it was reached, the end of the turn; null
-    where it was not scored. `entropy_tenths`: sums over each tenth of the tokens proper; `entropy_end`: the value
-    at the end of the turn, null where that was not reached. Both are absent in archives of earlier versions.
+    `entropy`: mean policy entropy over the response's tokens and, where it was reached, the end of the
+    turn; null where it was not scored. `entropy_tenths`: sums over each tenth of the tokens alone;
+    `entropy_end`: the value at the end of the turn, null where that was not reached; archives of earlier
+    versions have neither. `type` is not archived: it follows from the response when that is read.
     """
 
     verdict: Verdict
@@ -154,6 +155,7 @@ class Sample(Attempt):
     entropy_tenths: NotRequired[list[float]]
     entropy_end: NotRequired[float | None]
     answer_class: NotRequired[int | None]
+    type: NotRequired[ResponseType]
     loglikelihoods: NotRequired[list[float]]
 
 

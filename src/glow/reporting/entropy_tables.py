@@ -1,4 +1,4 @@
-"""The tables of policy entropy: by arm, with and without what the form of answers can change; and by position."""
+"""The tables of policy entropy: by arm, with and without what the form of answers changes; by position."""
 
 from dataclasses import replace
 
@@ -6,7 +6,16 @@ from glow.config import Experiment
 from glow.evaluation.metrics import TENTHS
 from glow.reporting import measures
 from glow.reporting.captions import Caption, caption
-from glow.reporting.cells import Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell, value_cell
+from glow.reporting.cells import (
+    Cell,
+    Table,
+    change_cell,
+    count_cell,
+    marked_cell,
+    mean_cell,
+    text_cell,
+    value_cell,
+)
 from glow.reporting.measures import CHAIN_TENTHS, CHAINS, WITH_END, WITHOUT_END, Comparison, Tokens
 from glow.reporting.results import BASE, Results
 
@@ -17,8 +26,8 @@ OVER = {
 }
 """Prefix of a pair of columns -> their headings, and the tokens that they are over."""
 UNDIVIDED = (
-    "A dash stands where an evaluation is of an earlier version of glow, which did not archive the ends of turns "
-    "apart. Delete its samples.jsonl.gz and evaluate again: what the model said is kept, and only scored."
+    "A dash stands where an evaluation is of an earlier version of glow, which did not archive the ends of "
+    "turns apart. Delete its samples.jsonl.gz and evaluate again: that asks for no answer that is kept."
 )
 
 

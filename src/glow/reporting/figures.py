@@ -348,7 +348,7 @@ def draw_entropy(results: Results) -> Figure:
 
 
 def draw_entropy_positions(results: Results) -> Figure:
-    """Policy entropy by tenth of the response, on responses with a chain: one line per arm, one panel per domain."""
+    """Policy entropy by tenth of the response, on responses with a chain: one line per arm."""
     colours, domains = arm_colours(results.experiment), results.experiment.domain_names
     figure, grid = _panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
@@ -356,7 +356,9 @@ def draw_entropy_positions(results: Results) -> Figure:
             found = [measures.entropy(results, domain, arm, over) for over in measures.CHAIN_TENTHS]
             tenths = {place: own.mean for place, own in enumerate(found, 1) if own is not None}
             if tenths:
-                axes.plot(tenths.keys(), tenths.values(), color=colour, linewidth=1.8, marker="o", markersize=3.5)
+                axes.plot(
+                    tenths.keys(), tenths.values(), color=colour, linewidth=1.8, marker="o", markersize=3.5
+                )
         if not axes.lines:
             _say_nothing_to_draw(axes, NO_CHAINS)
             continue

@@ -1,8 +1,8 @@
 """The findings of an experiment in plain sentences, and whether they agree with what the paper claims.
 
-Every sentence is made from estimates of `measures` and `losses`. It states a difference only where one remains after
-correction for the number of comparisons, and never with a single seed. The claims are those of the paper's
-abstract (docs/paper.md); none is assumed to hold here.
+Every sentence is made from estimates of `measures` and `losses`. It states a difference only where one
+remains after correction for the number of comparisons, and never with a single seed. The claims are those
+of the paper's abstract (docs/paper.md); none is assumed to hold here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -148,7 +148,9 @@ def _loss(results: Results, domain: str) -> Iterator[Finding]:
     detail += f". Loss of negatives minus loss of positives in the last epoch: {_by_group(levels)}."
     detail += " The paper claims that negatives slow the descent of the loss."
     if not slopes[losses.MATCHED]:
-        headline = "Whether the loss of negatives falls more slowly cannot be told from chains of equal lengths"
+        headline = (
+            "Whether the loss of negatives falls more slowly cannot be told from chains of equal lengths"
+        )
         yield Finding(headline, detail, "undecided")
         return
     arm, slope = next(iter(slopes[losses.MATCHED].items()))
@@ -170,7 +172,9 @@ def _by_group(values: Mapping[losses.Group, Mapping[str, Estimate]]) -> str:
     words: dict[losses.Group, str] = {
         losses.MATCHED: "chains matched by length", "chain": "chains", "all": "all trajectories",
     }  # fmt: skip
-    return "; ".join(f"on {said}: {_listing(values[group], 3)}" for group, said in words.items() if values[group])
+    return "; ".join(
+        f"on {said}: {_listing(values[group], 3)}" for group, said in words.items() if values[group]
+    )
 
 
 def _entropy(results: Results, domain: str) -> Iterator[Finding]:

@@ -1,15 +1,16 @@
-"""How the training loss of right and wrong trajectories descends, apart from what the form of answers does to it.
+"""How the loss of right and wrong trajectories descends, apart from what the form of answers does to it.
 
-A bare answer and a chain differ in their loss whatever is right about them, and so do short and long responses:
-most of a long one follows from what stands before it. Wrong trajectories have other shares of both. So the loss of
-each verdict is also given on chains alone, and on chains as they are matched by length. A level that stays higher
-is no slower descent either: descent is the slope of a least-squares line through the epochs' mean losses.
+A bare answer and a chain differ in their loss whatever is right about them, and so do short and long
+responses: most of a long one follows from what stands before it. Wrong trajectories have other shares of
+both. So the loss of each verdict is also given on chains alone, and on chains that are matched by length. A
+level that stays higher is no slower descent either: descent is the slope of a least-squares line through
+the epochs' mean losses.
 
-Matching is by strata: the trajectories of both verdicts are cut into bins of like length at the quantiles of all
-of them, and each bin counts as often as the verdict that is rarer in it, for both. That is what pairs of a right
-and a wrong trajectory of the same bin would give, without a draw. Ten bins remove nearly all of a difference in
-means that comes with length: five already remove some 90 % (Cochran 1968, "The Effectiveness of Adjustment by
-Subclassification in Removing Bias in Observational Studies").
+Matching is by strata. Lengths that both verdicts have are cut into bins, at the quantiles of the rarer
+verdict, and each bin counts as often as the verdict that is rarer in it, for both. That is what pairs of a
+right and a wrong trajectory of the same bin would give, without a draw. Ten bins remove nearly all of a
+difference in means that comes with length: five already remove some 90 % (Cochran 1968, "The Effectiveness
+of Adjustment by Subclassification in Removing Bias in Observational Studies").
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from glow.errors import UserError
 from glow.reporting.dynamics import histories
@@ -31,6 +33,7 @@ BINS = 10
 """Bins of like length at most."""
 LEAST = 10
 """Trajectories of the rarer verdict that a bin needs on average; with fewer, there are fewer bins."""
+OUTSIDE = -1
 DECIDED = ("correct", "wrong")
 """The verdicts of trajectories that are trained on: positives and negatives."""
 
@@ -64,7 +67,9 @@ def descents(results: Results, domain: str, arm: str) -> dict[Group, Descent]:
         history = with_types(results, domain, histories(results, domain, arm))
         curves = {group: curve(history, group) for group in GROUPS}
         results.measured[place] = {
-            group: _descent(found, _counts(history, group)) for group, found in curves.items() if not found.empty
+            group: _descent(found, _counts(history, group))
+            for group, found in curves.items()
+            if not found.empty
         }
     return results.measured[place]
 
@@ -80,9 +85,10 @@ def with_types(results: Results, domain: str, history: pd.DataFrame) -> pd.DataF
     known = known.assign(length=known["characters"] if tokens.isna().any() else tokens)
     lost = ~history["trajectory_id"].isin(known.index)
     if lost.any():
+        first = history[lost].iloc[0]
         raise UserError(
-            f"{results.verdicts_file(domain)}: no trajectory {history.loc[lost, 'trajectory_id'].iloc[0]!r}, on "
-            f"which arm {history.loc[lost, 'name'].iloc[0]!r} was trained; train it again"
+            f"{results.verdicts_file(domain)}: no trajectory {first['trajectory_id']!r}, on which arm "
+            f"{first['name']!r} was trained; train it again"
         )
     return history.join(known[["type", "length"]], on="trajectory_id")
 
@@ -108,18 +114,24 @@ def matching_weights(history: pd.DataFrame) -> pd.Series:
     weights = pd.Series(0.0, history.index)
     for _, own in history.groupby("seed"):
         first = own[own["epoch"] == own["epoch"].min()]
-        counts = first["verdict"].value_counts()
-        rarer = int(counts.min()) if len(counts) == len(DECIDED) else 0
-        if rarer == 0:
+        right, wrong = (first.loc[first["verdict"] == verdict, "length"].to_numpy() for verdict in DECIDED)
+        if not right.size or not wrong.size:
             continue
-        bins = int(np.clip(rarer // LEAST, 1, BINS))
-        cuts = np.unique(np.quantile(first["length"], np.arange(1, bins) / bins))
-        place = pd.Series(np.searchsorted(cuts, own["length"]), own.index)
-        sizes = place[first.index].groupby([place[first.index], first["verdict"]]).size().unstack(fill_value=0)
-        shares = sizes.rdiv(sizes.min(axis="columns"), axis="index").fillna(0.0)
-        where = pd.MultiIndex.from_arrays([place, own["verdict"]])
-        weights[own.index] = shares.stack().reindex(where).fillna(0.0).to_numpy()
+        place = pd.Series(_bins(right, wrong, own["length"].to_numpy()), own.index)
+        sizes = pd.crosstab(place[first.index], first["verdict"])
+        shares = sizes.rdiv(sizes.min(axis="columns"), axis="index").stack()
+        found = shares.reindex(pd.MultiIndex.from_arrays([place, own["verdict"]])).fillna(0.0)
+        weights[own.index] = np.where(place == OUTSIDE, 0.0, found)
     return weights
+
+
+def _bins(right: Floats, wrong: Floats, lengths: Floats) -> NDArray[np.int64]:
+    """The bin of each of some lengths, or `OUTSIDE` of those that both verdicts have."""
+    low, high = max(right.min(), wrong.min()), min(right.max(), wrong.max())
+    rarer = min((own[(low <= own) & (own <= high)] for own in (right, wrong)), key=len)
+    count = int(np.clip(rarer.size // LEAST, 1, BINS))
+    cuts = np.quantile(rarer, np.arange(1, count) / count) if rarer.size else np.array([])
+    return np.where((low <= lengths) & (lengths <= high), np.searchsorted(cuts, lengths), OUTSIDE)
 
 
 def _weighted(history: pd.DataFrame, group: Group) -> tuple[pd.DataFrame, pd.Series]:
@@ -129,7 +141,9 @@ def _weighted(history: pd.DataFrame, group: Group) -> tuple[pd.DataFrame, pd.Ser
 
 
 def _counts(history: pd.DataFrame, group: Group) -> tuple[int, int]:
-    first = history[(history["seed"] == history["seed"].iloc[0]) & (history["epoch"] == history["epoch"].min())]
+    first = history[
+        (history["seed"] == history["seed"].iloc[0]) & (history["epoch"] == history["epoch"].min())
+    ]
     chosen, weight = _weighted(first, group)
     right, wrong = (round(weight[chosen["verdict"] == verdict].sum()) for verdict in DECIDED)
     return right, wrong

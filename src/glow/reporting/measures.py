@@ -273,7 +273,10 @@ def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str
 def chains_scored(results: Results, domain: str, name: str) -> int | None:
     """How many scored responses of all seeds have a chain; None where an archive does not tell."""
     seeds = results.experiment.seeds
-    count = sum(results.questions(results.run("sft", domain, name, seed))["chains"].sum(skipna=False) for seed in seeds)
+    count = sum(
+        results.questions(results.run("sft", domain, name, seed))["chains"].sum(skipna=False)
+        for seed in seeds
+    )
     return None if np.isnan(count) else int(count)
 
 
@@ -288,8 +291,8 @@ def _nats_and_tokens(
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Nats and tokens by seed and question, of the questions that were scored for every seed.
 
-    A question may have none of the tokens that are asked for (its response has no chain): it then adds nothing to
-    the two sums whose ratio the mean is.
+    A question may have none of the tokens that are asked for (its response has no chain): it then adds
+    nothing to the two sums whose ratio the mean is.
     """
     every, nats, tokens = (
         answers(results, "sft", domain, name, key) for key in (WITH_END.count, over.nats, over.count)
@@ -315,9 +318,7 @@ def _linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, 
     return by_seed, parts.div(tokens.mean(axis="columns"), axis="index")
 
 
-def _log_ratio(
-    results: Results, domain: str, name: str, reference: str, over: Tokens
-) -> pd.DataFrame | None:
+def _log_ratio(results: Results, domain: str, name: str, reference: str, over: Tokens) -> pd.DataFrame | None:
     """Logarithm of the ratio of entropies by seed, with each question's part in its error."""
     own, other = (_nats_and_tokens(results, domain, arm, over) for arm in (name, reference))
     if own is None or other is None:

@@ -120,7 +120,7 @@ def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:
 
 
 def _measured(results: Results, domain: str, counterpart: Counterpart) -> dict[str, Estimate]:
-    """Our quantities that stand beside a published one, in words; none where this experiment measures none."""
+    """Our quantities that stand beside a published one, by what they are in words; none if there is none."""
     arm, suite, measure = counterpart.arm, counterpart.suite, counterpart.measure
     found: dict[str, Estimate | None] = {}
     words = OURS[measure][1]

@@ -81,7 +81,7 @@ class Results:
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""
         self._questions: dict[Hashable, pd.DataFrame] = {}
-        self._trajectories: dict[Hashable, pd.DataFrame] = {}
+        self._trajectories: dict[str, pd.DataFrame] = {}
 
     # --- names ----------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class Results:
         if not self._trajectories:
             frame = pd.read_parquet(present_file(self.trajectories_file, "`glow tables`"))
             domains = frame.groupby("domain", sort=False)
-            self._trajectories = {name: own.drop(columns="domain") for name, own in domains}
+            self._trajectories = {str(name): own.drop(columns="domain") for name, own in domains}
         return self._trajectories[domain]
 
     def collect_trajectories(self) -> pd.DataFrame:
@@ -282,7 +282,15 @@ class Results:
 
     def _verdicts(self, domain: str) -> pd.DataFrame:
         thought = self.experiment.verdicts.thought
-        keys = ("trajectory_id", "problem_id", "verdict", "response_tokens", "label", "extracted_from", "leniency")
+        keys = (
+            "trajectory_id",
+            "problem_id",
+            "verdict",
+            "response_tokens",
+            "label",
+            "extracted_from",
+            "leniency",
+        )
         rows = []
         for row in read_jsonl(self.verdicts_file(domain)):
             kind = response_type(row["response"], row["verdict"], row.get("extracted"), thought)

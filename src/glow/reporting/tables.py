@@ -1,7 +1,8 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `entropy_tables`, `training_tables`, `published` and `contamination_table`; the
-numbers come from `measures`, `losses` and `dynamics`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `entropy_tables`, `training_tables`, `published` and
+`contamination_table`; the numbers come from `measures`, `losses` and `dynamics`, the captions from
+`captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,8 @@ from glow.reporting.training_tables import data_table, losses_table, weights_tab
 BUILDERS: dict[str, Callable[[Results], Table]] = {
     "main": main_table, "comparisons": comparisons_table, "published": published_table, "grpo": grpo_table,
     "samples": samples_table, "entropy": entropy_table, "entropy_positions": entropy_positions_table,
-    "losses": losses_table, "weights": weights_table, "data": data_table, "contamination": contamination_table,
+    "losses": losses_table, "weights": weights_table, "data": data_table,
+    "contamination": contamination_table,
 }  # fmt: skip
 TRACED = ("main", "grpo")
 STORED = TypeAdapter(list[Table])
@@ -40,7 +42,8 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def write_tables(experiment: Experiment, root: Path) -> None:
-    """Write R/tables: <table>.{csv,md,tex}, tables.json, sources.json, {questions,trajectories}.parquet, the manifest.
+    """Write R/tables: <table>.{csv,md,tex}, tables.json, {questions,trajectories}.parquet, sources.json and
+    the manifest.
 
     Args:
         experiment: the configuration.

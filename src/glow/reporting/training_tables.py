@@ -175,7 +175,14 @@ LOSS_HEADINGS = {
 def losses_table(results: Results) -> Table:
     """One row per (domain, arm with both signs, group of trajectories): level and descent of the loss."""
     experiment = results.experiment
-    columns = {"domain": "Domain", "arm": "Arm", "group": "Trajectories", "n": "n", "right": "Right", "wrong": "Wrong"}
+    columns = {
+        "domain": "Domain",
+        "arm": "Arm",
+        "group": "Trajectories",
+        "n": "n",
+        "right": "Right",
+        "wrong": "Wrong",
+    }
     rows = [
         {"domain": text_cell(domain), "arm": text_cell(arm), "group": text_cell(group)}
         | {"n": count_cell(len(experiment.seeds))}

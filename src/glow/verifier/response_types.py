@@ -1,34 +1,38 @@
-r"""What a response consists of: a chain of thought with an answer, an answer alone, no answer, or half of one.
+r"""What a response consists of: a chain of thought with an answer, an answer alone, or no whole answer.
 
-Measures of how a model writes (length, entropy, loss) depend on this first of all: `\boxed{4}` is five tokens,
-hard to foresee and soon learnt, whatever it was that the model learnt. So they are given by type too.
+Measures of how a model writes (length, entropy, loss) depend on this first of all: `\boxed{4}` is five
+tokens, hard to foresee and soon learnt, whatever it was that the model learnt. So they are given by type
+too.
 
     truncated   the verdict is truncated: cut off at the token limit, or interrupted
     unparsed    the verdict is unparsed: no answer was found
     bare        a stated answer and nothing else
     chain       everything else
 
-"Nothing else" is exact: take the marks of thoughts and all boxes with their content out of the response, then the
-words that only announce an answer (`_ANNOUNCING`, and a letter before an equals sign, Greek or not) and the commands that only
-dress it (`_DRESS`). What is left then has no letter or digit, or no others than the answer that was extracted,
-read in the same way. A thought is part of the response: one that says anything makes it a chain.
+"Nothing else" is exact: take out of the response the marks of thoughts, all boxes with their content, the
+words that only announce an answer (`_ANNOUNCING`, and a letter before an equals sign, Greek or not), and
+the commands that only dress it (`_DRESS`). What is left then has no letter or digit, or no others than the
+answer that was extracted, read in the same way. A thought is part of the response: one that says anything
+makes it a chain.
 """
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from glow.files.records import ResponseType, Verdict
 from glow.verifier.boxes import without_boxes
 from glow.verifier.thoughts import Thought
 
-_ANNOUNCING = frozenset(
-    "the my our final correct right best answer answers option choice result solution is are be so thus therefore "
-    "hence then and or we i get obtain conclude that this it gives to of question problem".split()
-)
-_DRESS = frozenset(
-    "boxed fbox text textbf textit mathrm mathbf mbox boldsymbol displaystyle left right big quad qquad therefore "
-    "implies Rightarrow".split()
-)
+_ANNOUNCING = {
+    "the", "my", "our", "this", "that", "it", "we", "i", "is", "are", "be", "to", "of", "and", "or", "final",
+    "correct", "right", "best", "answer", "answers", "option", "choice", "result", "solution", "question",
+    "problem", "so", "thus", "therefore", "hence", "then", "get", "gives", "obtain", "conclude",
+}  # fmt: skip
+_DRESS = {
+    "boxed", "fbox", "text", "textbf", "textit", "mathrm", "mathbf", "mbox", "boldsymbol", "displaystyle",
+    "left", "right", "big", "quad", "qquad", "therefore", "implies", "Rightarrow",
+}  # fmt: skip
 _ANNOUNCING_CHINESE = "最终|正确|答案|选项|结果|应该?|是|为|选择?|所以|因此|故|的|和|或"
 _WORD = re.compile(
     rf"(?P<skipped>(?:{_ANNOUNCING_CHINESE})+|(?:[A-Za-zα-ωΑ-Ω]|\\[A-Za-z]+)\s{{0,3}}=)|\\(?P<command>[A-Za-z]+)"
@@ -43,8 +47,8 @@ def response_type(response: str, verdict: Verdict, extracted: str | None, though
         extracted: the answer that was found in it; None for none, as where whole responses are judged.
         thought: the marks of a thought.
     """
-    if verdict == "truncated" or verdict == "unparsed":
-        return verdict
+    if verdict in ("truncated", "unparsed"):
+        return cast(ResponseType, verdict)
     return "bare" if _is_bare(response, extracted or "", thought) else "chain"
 
 

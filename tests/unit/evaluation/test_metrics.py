@@ -200,7 +200,12 @@ def test_unequal_numbers_of_samples_are_refused() -> None:
 def divided(first: float) -> Record:
     """Tenths of `first`, `first + 1` and so on, ten tokens and an end of 7 nats."""
     tenths = [first + tenth for tenth in range(10)]
-    return {"entropy": (sum(tenths) + 7) / 11, "entropy_tenths": tenths, "entropy_end": 7.0, "response_tokens": 10}
+    return {
+        "entropy": (sum(tenths) + 7) / 11,
+        "entropy_tenths": tenths,
+        "entropy_end": 7.0,
+        "response_tokens": 10,
+    }
 
 
 SAID = [
@@ -231,7 +236,9 @@ def test_entropy_is_summed_without_ends_and_over_chains(tmp_path: Path) -> None:
     inner = [(own.parts.inner, own.parts.inner_tokens) for own in (chain, bare, silent, other)]
     assert inner == [(45, 10), (55, 10), (65, 10), (0, 0)]
     assert (chain.entropy, chain.entropy_tokens) == (approx(45 + 7), 11)
-    chains = [(own.parts.chain, own.parts.chain_tokens, own.parts.chains) for own in (chain, bare, silent, other)]
+    chains = [
+        (own.parts.chain, own.parts.chain_tokens, own.parts.chains) for own in (chain, bare, silent, other)
+    ]
     assert chains == [(45, 10, 1), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
     assert chain.parts.chain_tenths == tuple(range(10))
     assert bare.parts.chain_tenths == (0,) * 10
@@ -239,7 +246,8 @@ def test_entropy_is_summed_without_ends_and_over_chains(tmp_path: Path) -> None:
 
 def test_samples_of_a_question_add_up(tmp_path: Path) -> None:
     rows = [
-        row | {"problem_id": "p-1", "sample_index": place, "answer_class": 0} for place, row in enumerate(SAID[:4])
+        row | {"problem_id": "p-1", "sample_index": place, "answer_class": 0}
+        for place, row in enumerate(SAID[:4])
     ]
     write_jsonl(tmp_path / "samples.jsonl.gz", [*rows[:2], rows[3], rows[0] | {"sample_index": 4}])
     (found,) = questions(read_scored_rows(tmp_path / "samples.jsonl.gz"), ARCHIVE)

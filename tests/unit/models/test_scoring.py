@@ -66,9 +66,7 @@ PROMPTS = [[5, 6, 7], [9], [5, 8, 11, 3, 4, 40, 41], [3, 3]]
 RESPONSES = [[10, 11], [7, 100, 8, 8, 200, 3], [6], [4, 5, 6, 7, 8, 9, 10, 11, 12, 13]]
 
 
-def in_float64(
-    network: torch.nn.Module, prompt: list[int], response: list[int]
-) -> tuple[float, list[float]]:
+def in_float64(network: torch.nn.Module, prompt: list[int], response: list[int]) -> tuple[float, list[float]]:
     with torch.inference_mode():
         logits = network(torch.tensor([prompt + response])).logits[0].double().numpy()
     total, entropies = 0.0, []
@@ -92,7 +90,9 @@ def test_neither_batches_nor_chunks_matter(
     assert sum(told) == len(PROMPTS)
     expected = [in_float64(network, p, r) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     for score, (total, entropies) in zip(scores, expected, strict=True):
-        assert np.allclose([score.log_likelihood, score.entropy], [total, sum(entropies)], rtol=1e-5, atol=1e-5)
+        assert np.allclose(
+            [score.log_likelihood, score.entropy], [total, sum(entropies)], rtol=1e-5, atol=1e-5
+        )
         assert np.allclose(score.entropies, entropies, rtol=1e-5, atol=1e-5)
 
 

@@ -64,11 +64,11 @@ ENTROPY = {"base": (0.8, 0.8), "positive": (0.2, 0.4), "negative": (0.3, 0.5)}
 TRAJECTORIES = [
     # verdict, response tokens, label
     *[("correct", 10, True), ("correct", 20, True), ("correct", 60, True), ("correct", 30, False)],
-    *[("wrong", 40, False), ("wrong", 50, True), ("unparsed", 5, True), ("truncated", 64, None)],
+    *[("wrong", 30, False), ("wrong", 60, True), ("unparsed", 5, True), ("truncated", 64, None)],
 ]
 """One after the other, two a problem: p-0 has two right ones, and so on."""
-IDS = [0, 1, 4, 5, 2, 3, 6, 7]
-"""Number of each trajectory: t-0 and t-1 are right, t-2 and t-3 wrong, as `SAMPLES` are."""
+IDS = [4, 5, 1, 0, 2, 3, 6, 7]
+"""Number of each trajectory: as `SAMPLES`, t-0 and t-1 are right, t-2 and t-3 wrong, of 30 and 60 tokens."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 SAMPLES = ["correct", "correct", "wrong", "wrong"]
 LOSSES = {1: [1.0, 1.0, 1.5, 1.5], 2: [0.8, 0.6, 1.4, 1.3], 3: [0.6, 0.4, 1.4, 1.1]}

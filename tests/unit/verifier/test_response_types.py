@@ -89,9 +89,20 @@ def test_text_without_its_boxes(text: str, left: str) -> None:
 
 
 PARTS = st.sampled_from(
-    [*(response for response, _ in (*BARE, *CHAINS)), r"\boxed{", "}", r"\boxed", "<think>", "</think>", "x=", "7"]
+    [
+        *(response for response, _ in (*BARE, *CHAINS)),
+        r"\boxed{",
+        "}",
+        r"\boxed",
+        "<think>",
+        "</think>",
+        "x=",
+        "7",
+    ]
 )
-TEXTS = st.one_of(st.text(max_size=30), st.lists(st.one_of(PARTS, st.text(max_size=5)), max_size=6).map("".join))
+TEXTS = st.one_of(
+    st.text(max_size=30), st.lists(st.one_of(PARTS, st.text(max_size=5)), max_size=6).map("".join)
+)
 SPACE = st.text(" \t\n", max_size=5)
 
 
@@ -120,7 +131,9 @@ def test_a_box_is_bare_whatever_is_in_it(answer: str, announced: str) -> None:
     assert response_type(f"{announced}\\boxed{{{answer}}}", "wrong", answer, THINK) == "bare"
 
 
-@pytest.mark.parametrize("part", [r"\boxed{", r"\boxed{}", "the ", "x=", "x =   ", "{", "是", "<think>", "\\a"])
+@pytest.mark.parametrize(
+    "part", [r"\boxed{", r"\boxed{}", "the ", "x=", "x =   ", "{", "是", "<think>", "\\a"]
+)
 def test_hostile_texts_take_no_long_time(part: str) -> None:
     """Linear: a megabyte takes well under a second, where a quadratic way would take hours."""
     started = time.monotonic()
