@@ -1,4 +1,4 @@
-"""The study's tables, and every model's answers as one frame, which figures and report read too."""
+"""The study's tables, and all answers and all trajectories as a frame each, which figures and report read too."""
 
 
 rule tables:
@@ -8,6 +8,7 @@ rule tables:
         expand(f"{RESULTS}/tables/{{table}}.{{suffix}}", table=table_names(experiment), suffix=TABLE_SUFFIXES),
         tables=f"{RESULTS}/tables/tables.json",
         questions=f"{RESULTS}/tables/questions.parquet",
+        trajectories=f"{RESULTS}/tables/trajectories.parquet",
         sources=f"{RESULTS}/tables/sources.json",
         manifest=f"{RESULTS}/tables/manifest.json",
     log:

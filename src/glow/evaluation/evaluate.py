@@ -24,7 +24,7 @@ from glow.config import EvaluationSettings
 from glow.data.problem_rows import gold_facts, gold_of
 from glow.evaluation import metrics
 from glow.evaluation.asking import Asking, asking, is_sampled
-from glow.evaluation.entropy import mean_entropies, spread
+from glow.evaluation.entropy import score_entropies, spread
 from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Attempt, Problem, Sample
@@ -180,7 +180,7 @@ def _class_answers(answers: dict[str, list[_Answer]], verifier: Verifier) -> Non
 
 
 def _add_entropy(asked: Asking, answers: dict[str, list[_Answer]], wanted: int, kept: Path) -> None:
-    """Add to the rows of some sampled responses their mean policy entropy."""
+    """Add to the rows of some sampled responses their policy entropy."""
     sampled = {suite: own for suite, own in answers.items() if own and own[0].completion is not None}
     chosen = [
         sampled[suite][place]
@@ -188,6 +188,8 @@ def _add_entropy(asked: Asking, answers: dict[str, list[_Answer]], wanted: int, 
         for place in places
     ]
     responses = [(answer.asked, answer.completion) for answer in chosen if answer.completion is not None]
-    entropies = mean_entropies(asked.lm, responses, kept, asked.identity)
+    entropies = score_entropies(asked.lm, responses, kept, asked.identity)
     for answer, entropy in zip(chosen, entropies, strict=True):
-        answer.row["entropy"] = entropy
+        if entropy is not None:
+            answer.row["entropy"] = entropy.mean
+            answer.row["entropy_tenths"], answer.row["entropy_end"] = entropy.tenths, entropy.end

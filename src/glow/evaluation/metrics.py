@@ -10,19 +10,25 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb, fsum
+from math import comb, fsum, nan
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
+from glow.config import Prompt
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_json
-from glow.files.records import ScoredRow, read_records
+from glow.files.records import ArchivedRow, ScoredRow, read_records
+from glow.verifier.response_types import response_type
+from glow.verifier.thoughts import Thought
 
 NO_VOTE = -1
 """`answer_class` of a sample that states no answer."""
 JUDGES_WHOLE_RESPONSES = frozenset({"ifeval"})
 """Scorers that read no answer out of a response."""
+TENTHS = 10
+"""Into how many parts of equal length a response is cut (`glow.evaluation.entropy.tenth_sums`)."""
+_THOUGHT = Prompt().thought
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class QuestionResult:
         samples: how many responses it got.
         correct: share of them that are right.
         truncated, unparsed, unjudged: shares with that verdict (unjudged: timeout or error).
+        bare, chain: shares whose response is of that type (`glow.verifier.response_types`).
         lenient: share of them in whose answer something is overlooked (`records.Leniency`).
         pass_at, maj_at: k -> estimate, for the k of `sample_counts`; empty for a question that
             was not answered by sampling (multiple choice by likelihood). `maj_at` is empty too where a
@@ -41,6 +48,8 @@ class QuestionResult:
         tokens: mean length of its responses in tokens, none dropped; None without sampled responses.
         entropy: policy entropy summed over scored tokens, in nats.
         entropy_tokens: how many tokens were scored.
+        parts: the same without the ends of turns; all NaN where a row does not say it, as in archives of
+            earlier versions.
     """
 
     suite: str
@@ -50,12 +59,33 @@ class QuestionResult:
     truncated: float
     unparsed: float
     unjudged: float
+    bare: float
+    chain: float
     lenient: float
     pass_at: dict[int, float]
     maj_at: dict[int, float]
     tokens: float | None
     entropy: float
     entropy_tokens: int
+    parts: "EntropyParts"
+
+
+@dataclass(frozen=True)
+class EntropyParts:
+    """The policy entropy of some scored responses without the ends of their turns, in sums over tokens.
+
+    Attributes:
+        inner, inner_tokens: of all scored responses, in nats; and how many tokens.
+        chain, chain_tokens, chains: of those with a chain; and how many responses these are.
+        chain_tenths: of these too, by tenth of the response, each of which has a tenth of the tokens.
+    """
+
+    inner: float
+    inner_tokens: float
+    chain: float
+    chain_tokens: float
+    chains: float
+    chain_tenths: tuple[float, ...]
 
 
 # --- estimators -----------------------------------------------------------------------------------
@@ -150,6 +180,7 @@ def questions(rows: Iterable[ScoredRow], archive: Path) -> list[QuestionResult]:
 def _question(suite: str, problem_id: str, rows: list[ScoredRow], archive: Path) -> QuestionResult:
     n = len(rows)
     verdicts = Counter(row["verdict"] for row in rows)
+    types = Counter(row.get("type") for row in rows)
     correct = [row["verdict"] == "correct" for row in rows]
     lengths = _lengths(rows)
     scored = [(mean, _scored_tokens(row)) for row in rows if (mean := row.get("entropy")) is not None]
@@ -164,12 +195,33 @@ def _question(suite: str, problem_id: str, rows: list[ScoredRow], archive: Path)
         truncated=verdicts["truncated"] / n,
         unparsed=verdicts["unparsed"] / n,
         unjudged=(verdicts["timeout"] + verdicts["error"]) / n,
+        bare=types["bare"] / n,
+        chain=types["chain"] / n,
         lenient=sum(row.get("leniency") is not None for row in rows) / n,
         pass_at={k: pass_at_k(n, sum(correct), k) for k in ks},
         maj_at={k: maj_at_k(votes, correct, k) for k in votable_ks},
         tokens=sum(lengths) / n if lengths else None,
         entropy=fsum(mean * tokens for mean, tokens in scored),
         entropy_tokens=sum(tokens for _, tokens in scored),
+        parts=_entropy_parts([row for row in rows if row.get("entropy") is not None]),
+    )
+
+
+def _entropy_parts(rows: list[ScoredRow]) -> EntropyParts:
+    """The parts of rows whose entropy was scored."""
+    tenths = [row.get("entropy_tenths") for row in rows]
+    if None in tenths:
+        return EntropyParts(nan, nan, nan, nan, nan, (nan,) * TENTHS)
+    sums = [sums or [] for sums in tenths]
+    tokens = [row.get("response_tokens") or 0 for row in rows]
+    chains = [place for place, row in enumerate(rows) if row.get("type") == "chain"]
+    return EntropyParts(
+        inner=fsum(fsum(own) for own in sums),
+        inner_tokens=sum(tokens),
+        chain=fsum(fsum(sums[place]) for place in chains),
+        chain_tokens=sum(tokens[place] for place in chains),
+        chains=len(chains),
+        chain_tenths=tuple(fsum(sums[place][tenth] for place in chains) for tenth in range(TENTHS)),
     )
 
 
@@ -260,25 +312,38 @@ def _entropy(rows: list[ScoredRow], suites: list[list[QuestionResult]]) -> Recor
     }
 
 
-def read_scored_rows(archive: Path) -> list[ScoredRow]:
-    """The rows of an archive (samples.jsonl.gz), without their questions and responses.
+def read_scored_rows(archive: Path, thought: Thought = _THOUGHT) -> list[ScoredRow]:
+    """The rows of an archive (samples.jsonl.gz), without their questions and responses, but with their types.
+
+    Args:
+        thought: the marks of a thought, which types depend on and scores do not.
 
     Raises:
         UserError: the archive is missing or empty, has a sample twice, or has a row that is not a sample.
     """
     rows: list[ScoredRow] = []
     seen = set()
-    for place, row in read_records(archive, ScoredRow):
+    for place, row in read_records(archive, ArchivedRow):
         if row.get("entropy") is not None and row.get("response_tokens") is None:
             raise UserError(f"{place}: an entropy without response_tokens; evaluate this model again")
+        if len(row.get("entropy_tenths", range(TENTHS))) != TENTHS:
+            raise UserError(f"{place}: 'entropy_tenths' must be {TENTHS} numbers; evaluate this model again")
         identity = (row["suite"], row["problem_id"], row["sample_index"])
         if identity in seen:
             raise UserError(f"{place}: a second sample {row['sample_index']} of the same question")
         seen.add(identity)
-        rows.append(row)
+        rows.append(_with_type(row, thought))
     if not rows:
         raise UserError(f"{archive}: no samples; evaluate this model again")
     return rows
+
+
+def _with_type(row: ArchivedRow, thought: Thought) -> ScoredRow:
+    """The row with its response's type in place of the response."""
+    kept: Record = {key: value for key, value in row.items() if key not in ("response", "extracted", "type")}
+    if "response" in row:
+        kept["type"] = response_type(row["response"], row["verdict"], row.get("extracted"), thought)
+    return cast(ScoredRow, kept)
 
 
 def rescore(samples: Path, output: Path) -> None:

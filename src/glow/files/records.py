@@ -20,6 +20,9 @@ Verdict = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """All verdicts. Only `correct` makes a positive and only `wrong` a negative."""
 
+ResponseType = Literal["chain", "bare", "unparsed", "truncated"]
+"""What a response consists of (`glow.verifier.response_types`)."""
+
 AnswerType = Literal[
     "number", "expression", "relation", "interval", "set", "tuple", "list", "matrix", "complex",
     "text", "date", "time", "choice", "boolean", "brackets",
@@ -130,7 +133,13 @@ class Attempt(Asked):
 
 
 class Sample(Attempt):
-    """A judged answer in the archive of an evaluation; keys that only sampled answers have may be absent."""
+    """A judged answer in the archive of an evaluation; keys that only sampled answers have may be absent.
+
+    `entropy`: mean policy entropy over the response's tokens and, where it was reached, the end of the
+    turn; null where it was not scored. `entropy_tenths`: sums over each tenth of the tokens alone;
+    `entropy_end`: the value at the end of the turn, null where that was not reached; archives of earlier
+    versions have neither. `type` is not archived: it follows from the response when that is read.
+    """
 
     verdict: Verdict
     extracted: str | None
@@ -143,12 +152,18 @@ class Sample(Attempt):
     thought_open: NotRequired[bool]
     response_tokens: NotRequired[int | None]
     entropy: NotRequired[float | None]
+    entropy_tenths: NotRequired[list[float]]
+    entropy_end: NotRequired[float | None]
     answer_class: NotRequired[int | None]
+    type: NotRequired[ResponseType]
     loglikelihoods: NotRequired[list[float]]
 
 
 class ScoredRow(TypedDict):
-    """The part of a `Sample` that scores are computed from; small, however long its response."""
+    """The part of a `Sample` that scores are computed from; small, however long its response.
+
+    `type`: what its response consists of, which follows from it when an archive is read; absent without one.
+    """
 
     suite: str
     problem_id: str
@@ -161,12 +176,22 @@ class ScoredRow(TypedDict):
     finish_reason: NotRequired[FinishReason | None]
     response_tokens: NotRequired[int | None]
     entropy: NotRequired[float | None]
+    entropy_tenths: NotRequired[list[float]]
+    entropy_end: NotRequired[float | None]
     answer_class: NotRequired[int | None]
+    type: NotRequired[ResponseType]
+
+
+class ArchivedRow(ScoredRow):
+    """The same as it is read, with the response from which its type follows."""
+
+    response: NotRequired[str]
+    extracted: NotRequired[str | None]
 
 
 # --- reading ------------------------------------------------------------------------------------
 
-RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, ScoredRow)
+RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, ScoredRow, ArchivedRow)
 
 _MEND = {
     "Asked": "fix or remove the row: each needs a question and an answer",
@@ -174,6 +199,7 @@ _MEND = {
     "Trajectory": "fix or remove the row, or give the output of `glow generate` or `glow import`",
     "Judged": "give the output of `glow verify` or `glow arms`",
     "ScoredRow": "give the samples.jsonl.gz of an evaluation",
+    "ArchivedRow": "give the samples.jsonl.gz of an evaluation",
 }
 """What to do about a row that is not of the kind."""
 

@@ -4,10 +4,12 @@ Multiple choice asks for the likelihood, policy entropy for the uncertainty. Not
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import DynamicCache
 
 IGNORED = -100
@@ -29,12 +31,14 @@ class Score:
         entropy: sum of the entropies of p(. | what precedes it) over the same positions, in nats.
         greedy: whether every token was the most probable one.
         tokens: how many tokens the response has.
+        entropies: (tokens,) float32, the entropies one by one.
     """
 
     log_likelihood: float
     entropy: float
     greedy: bool
     tokens: int
+    entropies: NDArray[np.float32] = field(compare=False, repr=False)
 
 
 def score_responses(
@@ -83,6 +87,7 @@ def _score_batch(model: Any, prompts: list[Sequence[int]], responses: list[Seque
     # Position j predicts token j + 1: a response's tokens are predicted from its prompt's last position on.
     first = torch.tensor([len(prompt) - 1 for prompt in prompts], device=model.device)[:, None]
     count = torch.tensor([len(response) for response in responses], device=model.device)[:, None]
+    entropies = torch.zeros(len(rows), longest, dtype=torch.float32, device=model.device)
     totals = torch.zeros(3, len(rows), dtype=torch.float64, device=model.device)
     for start, logits in _logits(model, ids, int(first.min())):
         positions = torch.arange(start, start + logits.shape[1], device=model.device)[None]
@@ -91,11 +96,16 @@ def _score_batch(model: Any, prompts: list[Sequence[int]], responses: list[Seque
         log_probabilities = logits.float().log_softmax(-1)
         chosen = log_probabilities.gather(-1, targets[..., None])[..., 0]
         entropy = torch.special.entr(log_probabilities.exp()).sum(-1)
+        entropies[:, start : start + logits.shape[1]] = entropy
         other = log_probabilities.argmax(-1) != targets
         totals += torch.stack([chosen, entropy, other]).double().masked_fill(~scored, 0).sum(-1)
+    by_token = [
+        row[len(prompt) - 1 :][: len(response)]
+        for row, prompt, response in zip(entropies.cpu().numpy(), prompts, responses, strict=True)
+    ]
     return [
-        Score(log_likelihood, entropy, misses == 0, len(response))
-        for (log_likelihood, entropy, misses), response in zip(totals.T.tolist(), responses, strict=True)
+        Score(log_likelihood, entropy, misses == 0, len(own), own.copy())
+        for (log_likelihood, entropy, misses), own in zip(totals.T.tolist(), by_token, strict=True)
     ]
 
 

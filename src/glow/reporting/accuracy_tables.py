@@ -128,7 +128,7 @@ def _comparison_cells(comparison: measures.Comparison) -> dict[str, Cell]:
 
 # --- samples --------------------------------------------------------------------------------------
 
-RATES = {"truncated": "Truncated %", "unparsed": "Unparsed %", "unjudged": "Not judged %"}
+RATES = {"truncated": "Truncated %", "unparsed": "Unparsed %", "bare": "Bare %", "unjudged": "Not judged %"}
 LENIENT = {"lenient": "Lenient %"}
 LENIENT_NOTE = (
     "Lenient are responses whose answer is right only if something is overlooked (docs/verdicts.md), such as "

@@ -46,6 +46,8 @@ def table_names(experiment: Experiment) -> list[str]:
         "grpo": experiment.grpo is not None,
         "samples": any(suite.format != "choice" for suite in experiment.suites.values()),
         "entropy": experiment.evaluation.entropy_samples > 0,
+        "entropy_positions": experiment.evaluation.entropy_samples > 0,
+        "losses": _has_both_signs(experiment),
         "weights": _has_weights(experiment),
         "data": True,
         "contamination": True,
@@ -60,11 +62,16 @@ def figure_names(experiment: Experiment) -> list[str]:
         "suites": True,
         "grpo_curves": experiment.grpo is not None,
         "entropy": experiment.evaluation.entropy_samples > 0,
-        "loss_dynamics": any(arm.trajectories in BOTH_SIGNS for arm in experiment.arms.values()),
+        "entropy_positions": experiment.evaluation.entropy_samples > 0,
+        "loss_dynamics": _has_both_signs(experiment),
         "weights": _has_weights(experiment),
         "sft_curves": True,
     }
     return [name for name, there in present.items() if there]
+
+
+def _has_both_signs(experiment: Experiment) -> bool:
+    return any(arm.trajectories in BOTH_SIGNS for arm in experiment.arms.values())
 
 
 def _has_weights(experiment: Experiment) -> bool:

@@ -1,4 +1,4 @@
-"""The study's quantities of training: losses by verdict and GLOW's weights, epoch by epoch.
+"""The study's quantities of training: histories, and GLOW's weights epoch by epoch; `losses` has the losses.
 
 From the histories of `results`, which have every sample, to frames by seed and estimates over seeds. Nothing
 here formats or writes.
@@ -9,7 +9,6 @@ import pandas as pd
 
 from glow.config import BOTH_SIGNS, Experiment
 from glow.reporting.results import Results, Run
-from glow.reporting.statistics import Estimate, estimate
 from glow.training.objectives import ChosenObjective, arm_objectives
 
 AT_BOUND = 1e-6
@@ -38,23 +37,6 @@ def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:
         [results.history(Run("sft", domain, arm, seed)) for seed in results.experiment.seeds],
         ignore_index=True,
     )
-
-
-def loss_by_verdict(history: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss (nats per token) in columns correct and wrong, by seed and epoch."""
-    return history.pivot_table(index=["seed", "epoch"], columns="verdict", values="loss", aggfunc="mean")
-
-
-def loss_gap(results: Results, domain: str, arm: str) -> Estimate | None:
-    """Negatives' minus positives' mean loss in the last epoch, paired by seed, in nats per token.
-
-    None where the arm holds no positives or no negatives.
-    """
-    loss = loss_by_verdict(histories(results, domain, arm))
-    if not {"correct", "wrong"} <= set(loss.columns):
-        return None
-    last = loss.groupby(level="seed").last()
-    return estimate((last["wrong"] - last["correct"]).to_numpy())
 
 
 def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:

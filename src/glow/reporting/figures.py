@@ -1,7 +1,7 @@
 """The study's figures, drawn with matplotlib as PNG (200 dpi) and SVG.
 
 One colour per arm in every figure, one order everywhere, and the same bytes from the same numbers. The
-numbers come from `measures`; what a figure means is in its caption (`captions`).
+numbers come from `measures`, `losses` and `dynamics`; what a figure means is in its caption (`captions`).
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from matplotlib.patheffects import withStroke
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import dynamics, measures
+from glow.reporting import dynamics, losses, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
@@ -225,16 +225,21 @@ def _heat_map(axes: Axes, means: Floats, marked: set[tuple[int, int]], reference
 
 
 def draw_loss_dynamics(results: Results) -> Figure:
-    """Mean loss of positives and negatives by epoch, for the arms that train on all of both, or on pairs."""
+    """Mean loss of positives and negatives by epoch, for the arms that train on all of both, or on pairs;
+    dashed, that of chains alone, where not all trajectories are chains."""
     experiment = results.experiment
     arms, domains = dynamics.both_signs(experiment), experiment.domain_names
     figure, grid = _panels(len(domains), len(arms), 3.5, 2.9, sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         for axes, arm in zip(row, arms, strict=True):
-            loss = dynamics.loss_by_verdict(dynamics.histories(results, domain, arm))
+            history = losses.with_types(results, domain, dynamics.histories(results, domain, arm))
+            loss, chains = losses.curve(history, "all"), losses.curve(history, "chain")
             for verdict, colour in VERDICT_COLOURS.items():
                 if verdict in loss:
                     _loss_lines(axes, loss[verdict].unstack("seed"), colour)
+                if verdict in chains and (history["type"] != "chain").any():
+                    mean = chains[verdict].groupby(level="epoch").mean()
+                    axes.plot(mean.index, mean, color=colour, linewidth=1.6, linestyle="--")
             axes.set_title(_title(results, arm, domain))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -291,27 +296,36 @@ def _bounds(axes: Axes, clamp: tuple[float, float] | None) -> None:
         axes.set_ylim(middle - 0.025, middle + 0.025)
 
 
+NO_ENTROPY = "no policy entropy was scored"
+NO_CHAINS = "no entropy of chains was archived"
+ENTROPY_ROWS = {
+    "All responses, ends included": measures.WITH_END,
+    "Chains, without ends": measures.CHAINS,
+}
+
+
 def draw_entropy(results: Results) -> Figure:
-    """Policy entropy of every arm, and its change against positive-only SFT."""
+    """Policy entropy of every arm, and its change against positive-only SFT, over two sets of tokens."""
     experiment = results.experiment
     colours, domains = arm_colours(experiment), experiment.domain_names
     reference = experiment.reference_arm
-    changes = measures.entropy_changes(results)
-    figure, grid = _panels(len(domains), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
-    for (level, change), domain in zip(grid, domains, strict=True):
+    pairs = [(domain, title) for domain in domains for title in ENTROPY_ROWS]
+    figure, grid = _panels(len(pairs), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
+    for (level, change), (domain, title) in zip(grid, pairs, strict=True):
+        over = ENTROPY_ROWS[title]
+        changes = measures.entropy_changes(results, over)
         levels = {
             arm: _Dot(middle)
             for arm in colours
-            if (middle := measures.entropy(results, domain, arm)) is not None
+            if (middle := measures.entropy(results, domain, arm, over)) is not None
         }
         if len(levels) < len(colours):
-            _say_nothing_to_draw(
-                level, "not scored for all arms" if levels else "no policy entropy was scored"
-            )
+            nothing = NO_ENTROPY if over == measures.WITH_END else NO_CHAINS
+            _say_nothing_to_draw(level, "not scored for all arms" if levels else nothing)
             _say_nothing_to_draw(change, "no change to show")
             continue
         _dots(level, levels, colours, 3)
-        level.set_title(_title(results, "Policy entropy", domain))
+        level.set_title(_title(results, title, domain))
         level.set_xlabel("nats per token")
         if reference is None:
             _say_nothing_to_draw(change, "no arm of positives only to compare with")
@@ -330,6 +344,29 @@ def draw_entropy(results: Results) -> Figure:
         change.axvline(0, color=MUTED, linestyle="--", linewidth=1, zorder=1)
         change.set_title(f"Change against {reference}")
         change.set_xlabel("%")
+    return figure
+
+
+def draw_entropy_positions(results: Results) -> Figure:
+    """Policy entropy by tenth of the response, on responses with a chain: one line per arm."""
+    colours, domains = arm_colours(results.experiment), results.experiment.domain_names
+    figure, grid = _panels(len(domains), 1, 7.5, 3.4)
+    for axes, domain in zip(grid[:, 0], domains, strict=True):
+        for arm, colour in colours.items():
+            found = [measures.entropy(results, domain, arm, over) for over in measures.CHAIN_TENTHS]
+            tenths = {place: own.mean for place, own in enumerate(found, 1) if own is not None}
+            if tenths:
+                axes.plot(
+                    tenths.keys(), tenths.values(), color=colour, linewidth=1.8, marker="o", markersize=3.5
+                )
+        if not axes.lines:
+            _say_nothing_to_draw(axes, NO_CHAINS)
+            continue
+        axes.set_title(_title(results, "Policy entropy by position", domain))
+        axes.set_xlabel("tenth of the response")
+        axes.set_xticks(range(1, len(measures.CHAIN_TENTHS) + 1))
+        axes.set_ylabel("nats per token")
+    _legend(figure, colours)
     return figure
 
 
@@ -402,6 +439,7 @@ DRAWERS: dict[str, Callable[[Results], Figure]] = {
     "suites": draw_suites,
     "grpo_curves": draw_grpo_curves,
     "entropy": draw_entropy,
+    "entropy_positions": draw_entropy_positions,
     "loss_dynamics": draw_loss_dynamics,
     "weights": draw_weights,
     "sft_curves": draw_sft_curves,

@@ -1,8 +1,8 @@
 """The findings of an experiment in plain sentences, and whether they agree with what the paper claims.
 
-Every sentence is made from estimates of `measures`. It states a difference only where one remains after
-correction for the number of comparisons, and never with a single seed. The claims are those of the paper's
-abstract (docs/paper.md); none is assumed to hold here.
+Every sentence is made from estimates of `measures` and `losses`. It states a difference only where one
+remains after correction for the number of comparisons, and never with a single seed. The claims are those
+of the paper's abstract (docs/paper.md); none is assumed to hold here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glow.config import POSITIVES_ONLY
-from glow.reporting import dynamics, measures
+from glow.reporting import dynamics, losses, measures
 from glow.reporting.cells import MARK, interval, number
 from glow.reporting.measures import Comparison
 from glow.reporting.results import BASE, Results
@@ -140,35 +140,78 @@ def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
 
 
 def _loss(results: Results, domain: str) -> Iterator[Finding]:
-    gaps = {
-        arm: gap
-        for arm in dynamics.both_signs(results.experiment)
-        if (gap := dynamics.loss_gap(results, domain, arm)) is not None
-    }
-    if not gaps:
+    """The descent of chains that are matched by length decides; the level is shown beside it."""
+    arms = dynamics.both_signs(results.experiment)
+    found = {arm: losses.descents(results, domain, arm) for arm in arms}
+    slopes, levels = {}, {}
+    for group in ("all", "chain", losses.MATCHED):
+        own = {arm: groups[group] for arm, groups in found.items() if group in groups}
+        slopes[group] = {arm: one.slope_gap for arm, one in own.items() if one.slope_gap is not None}
+        levels[group] = {arm: one.gap for arm, one in own.items() if one.gap is not None}
+    if not levels["all"]:
         return
-    arm, gap = next(iter(gaps.items()))
-    detail = "Loss of negatives minus loss of positives in the last epoch, in nats per token: "
-    detail += f"{_listing(gaps, 3)}. The paper claims that negatives slow the descent of the loss."
-    headline = _headline(f"The final training loss of negatives ({arm})", gap, "that of positives")
-    yield Finding(headline, detail, STANDINGS[gap.sign])
+    detail = "Slope of the loss of negatives minus that of positives, in nats per token and epoch: "
+    detail += _by_group(slopes) or "none, as it takes two epochs"
+    detail += f". Loss of negatives minus loss of positives in the last epoch: {_by_group(levels)}."
+    detail += " The paper claims that negatives slow the descent of the loss."
+    if not slopes[losses.MATCHED]:
+        headline = (
+            "Whether the loss of negatives falls more slowly cannot be told from chains of equal lengths"
+        )
+        yield Finding(headline, detail, "undecided")
+        return
+    arm, slope = next(iter(slopes[losses.MATCHED].items()))
+    yield Finding(f"The training loss of negatives ({arm}) {_falls(slope)}", detail, STANDINGS[slope.sign])
+
+
+def _falls(slope: Estimate) -> str:
+    """How the loss of negatives falls, given their slope minus that of positives."""
+    if slope.mean == 0:
+        return "falls as fast as that of positives"
+    how = "more slowly" if slope.mean > 0 else "faster"
+    if slope.sign:
+        return f"falls {how} than that of positives"
+    return f"falls neither clearly faster nor clearly more slowly than that of positives (on average {how})"
+
+
+def _by_group(values: Mapping[losses.Group, Mapping[str, Estimate]]) -> str:
+    """What is known of each group of trajectories, the narrowest first."""
+    words: dict[losses.Group, str] = {
+        losses.MATCHED: "chains matched by length", "chain": "chains", "all": "all trajectories",
+    }  # fmt: skip
+    return "; ".join(
+        f"on {said}: {_listing(values[group], 3)}" for group, said in words.items() if values[group]
+    )
 
 
 def _entropy(results: Results, domain: str) -> Iterator[Finding]:
-    experiment = results.experiment
-    compared = measures.entropy_changes(results)
-    changes = {
+    """The entropy of chains without their ends decides; that of all tokens is shown beside it."""
+    chains, everything = (
+        _entropy_changes(results, domain, over) for over in (measures.CHAINS, measures.WITH_END)
+    )
+    if not everything:
+        return
+    detail = "Change in policy entropy from positive-only SFT, in percent, "
+    if chains:
+        detail += f"on responses with a chain and without the end of the turn: {_listing(chains)}; "
+    detail += f"on all responses with their ends: {_listing(everything)}."
+    detail += " The paper claims that negatives raise the entropy; we do not know in which of its arms."
+    if not chains:
+        detail += " What part of it is due to the form of answers cannot be told here."
+    name, change = next(iter((chains or everything).items()))
+    subject = f"The policy entropy of arm {name}{', on chains,' if chains else ''}"
+    headline = _headline(subject, change, "that of positive-only SFT")
+    yield Finding(headline, detail, STANDINGS[change.sign if chains else 0])
+
+
+def _entropy_changes(results: Results, domain: str, over: measures.Tokens) -> dict[str, Comparison]:
+    """The changes of the arms with negatives."""
+    compared = measures.entropy_changes(results, over)
+    return {
         name: compared[domain, name]
-        for name, arm in experiment.arms.items()
+        for name, arm in results.experiment.arms.items()
         if arm.trajectories not in POSITIVES_ONLY and (domain, name) in compared
     }
-    if not changes:
-        return
-    name, change = next(iter(changes.items()))
-    detail = f"Change in policy entropy from positive-only SFT, in percent: {_listing(changes)}."
-    detail += " The paper claims that negatives raise the entropy; we do not know in which of its arms."
-    headline = _headline(f"The policy entropy of arm {name}", change, "that of positive-only SFT")
-    yield Finding(headline, detail, STANDINGS[change.sign])
 
 
 def _weights(results: Results, domain: str) -> Iterator[Finding]:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from glow.config import Experiment
+from glow.evaluation.metrics import TENTHS
 from glow.reporting.conventions import ERROR_RATE
-from glow.reporting.results import BASE, Kind, Results, Run
+from glow.reporting.results import BASE, Kind, Results, Run, tenth_column
 from glow.reporting.scopes import mean_columns, scope_suites
 from glow.reporting.statistics import Estimate, Floats, crossed, estimate, holm
 from glow.training.grpo_signal import no_signal
@@ -216,16 +217,41 @@ def steps_with_signal(results: Results, domain: str, initialisation: str) -> tup
 # --- policy entropy -------------------------------------------------------------------------------
 
 
-def entropy(results: Results, domain: str, name: str) -> Estimate | None:
-    """Policy entropy in nats per token, over seeds and questions; None where none was scored."""
-    scored = _nats_and_tokens(results, domain, name)
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of scored responses that policy entropy is averaged over.
+
+    Attributes:
+        nats, count: columns of `results.questions`: sums over these tokens, and how many there are.
+        share: what part of `count` they are.
+    """
+
+    nats: str
+    count: str
+    share: float = 1.0
+
+
+WITH_END = Tokens("entropy", "entropy_tokens")
+"""All tokens of all scored responses, and the ends of their turns where these were reached."""
+WITHOUT_END = Tokens("entropy_without_end", "tokens_without_end")
+"""The same without the ends."""
+CHAINS = Tokens("chain_entropy", "chain_tokens")
+"""The same of responses with a chain alone: what the form of answers cannot change."""
+CHAIN_TENTHS = tuple(Tokens(tenth_column(tenth), "chain_tokens", 1 / TENTHS) for tenth in range(TENTHS))
+"""The tenths of these, from the beginning of a response to its end."""
+
+
+def entropy(results: Results, domain: str, name: str, over: Tokens = WITH_END) -> Estimate | None:
+    """Policy entropy in nats per token, over seeds and questions; None where none was scored, or the archive
+    does not tell these tokens apart."""
+    scored = _nats_and_tokens(results, domain, name, over)
     if scored is None:
         return None
     by_seed, departures = _linear_parts(*scored)
-    return crossed(*_suite_strata(departures.mul(by_seed, axis="index").add(by_seed, axis="index")))
+    return crossed(*_suite_strata(departures.add(by_seed, axis="index")))
 
 
-def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
+def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str, str], Comparison]:
     """Change of policy entropy against the reference arm, in percent of it: (domain, arm) -> comparison.
 
     Taken on the logarithm of the ratio, paired by question and seed, and turned into percent: the mean is
@@ -239,34 +265,62 @@ def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
         (domain, arm): _suite_strata(ratio)
         for domain in experiment.domain_names
         for arm in (BASE, *experiment.arms)
-        if arm != reference and (ratio := _log_ratio(results, domain, arm, reference)) is not None
+        if arm != reference and (ratio := _log_ratio(results, domain, arm, reference, over)) is not None
     }
     return {key: _in_percent(found) for key, found in _compare(family).items()}
 
 
-def _nats_and_tokens(results: Results, domain: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Nats and tokens by seed and question, of the questions that were scored for every seed."""
-    nats, tokens = (
-        pd.concat(answers(results, "sft", domain, name, key), axis="columns")
-        for key in ("entropy", "entropy_tokens")
+def chains_scored(results: Results, domain: str, name: str) -> int | None:
+    """How many scored responses of all seeds have a chain; None where an archive does not tell."""
+    seeds = results.experiment.seeds
+    count = sum(
+        results.questions(results.run("sft", domain, name, seed))["chains"].sum(skipna=False)
+        for seed in seeds
     )
-    scored = (tokens > 0).all(axis="index")
-    return (nats.loc[:, scored], tokens.loc[:, scored]) if scored.any() else None
+    return None if np.isnan(count) else int(count)
+
+
+def entropy_is_divided(results: Results) -> bool:
+    """Whether all archives tell the ends of turns apart, which those of earlier versions do not."""
+    runs = (*results.runs("base"), *results.runs("sft"))
+    return not any(results.questions(run)[WITHOUT_END.count].isna().any() for run in runs)
+
+
+def _nats_and_tokens(
+    results: Results, domain: str, name: str, over: Tokens
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Nats and tokens by seed and question, of the questions that were scored for every seed.
+
+    A question may have none of the tokens that are asked for (its response has no chain): it then adds
+    nothing to the two sums whose ratio the mean is.
+    """
+    every, nats, tokens = (
+        answers(results, "sft", domain, name, key) for key in (WITH_END.count, over.nats, over.count)
+    )
+    scored = {suite: (counts > 0).all(axis="index") for suite, counts in every.items()}
+    suites = [suite for suite, own in scored.items() if own.any()]
+    if not suites or any(suite not in nats for suite in suites):
+        return None
+    summed, counted = (
+        pd.concat({suite: table[suite].loc[:, scored[suite]] for suite in suites}, axis="columns")
+        for table in (nats, tokens)
+    )
+    return (summed, over.share * counted) if (counted.sum(axis="columns") > 0).all() else None
 
 
 def _linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """Token-weighted mean by seed, and each question's part in its relative error (their mean is zero).
+    """Token-weighted mean by seed, and each question's part in its error (their mean is zero).
 
-    The mean is a ratio of sums; its relative error is to first order that of the mean of these parts.
+    The mean is a ratio of sums; its error is to first order that of the mean of these parts.
     """
     by_seed = nats.sum(axis="columns") / tokens.sum(axis="columns")
-    parts = nats.div(by_seed, axis="index") - tokens
+    parts = nats - tokens.mul(by_seed, axis="index")
     return by_seed, parts.div(tokens.mean(axis="columns"), axis="index")
 
 
-def _log_ratio(results: Results, domain: str, name: str, reference: str) -> pd.DataFrame | None:
+def _log_ratio(results: Results, domain: str, name: str, reference: str, over: Tokens) -> pd.DataFrame | None:
     """Logarithm of the ratio of entropies by seed, with each question's part in its error."""
-    own, other = _nats_and_tokens(results, domain, name), _nats_and_tokens(results, domain, reference)
+    own, other = (_nats_and_tokens(results, domain, arm, over) for arm in (name, reference))
     if own is None or other is None:
         return None
     shared = own[0].columns.intersection(other[0].columns)
@@ -277,7 +331,8 @@ def _log_ratio(results: Results, domain: str, name: str, reference: str) -> pd.D
     )
     if (level <= 0).any() or (base <= 0).any():
         return None
-    return (parts - base_parts).add(np.log(level / base), axis="index")
+    relative = parts.div(level, axis="index") - base_parts.div(base, axis="index")
+    return relative.add(np.log(level / base), axis="index")
 
 
 def _suite_strata(table: pd.DataFrame) -> tuple[list[Floats], list[float]]:

@@ -74,10 +74,15 @@ OURS: dict[Measure, tuple[str, str]] = {
     "gain_ood": ("points", "OOD gain of {arm} over positive-only SFT"),
     "gain_ood_general": ("points", "gain of {arm} on OOD suites of the group general"),
     "gain_ood_other": ("points", "gain of {arm} on OOD suites of the group other"),
-    "entropy_change": ("%", "entropy change of {arm} against positive-only SFT"),
+    "entropy_change": ("%", "entropy change of {arm} against positive-only SFT, {over}"),
     "grpo_accuracy": ("%", "{suite} after GRPO from {arm}"),
 }
 """Measure -> its unit, and what it is in words."""
+ENTROPY_OVER = {
+    "on chains without their ends": measures.CHAINS,
+    "on all responses with their ends": measures.WITH_END,
+}
+"""What the published entropy is over is not known: ours is shown over both."""
 
 
 def published_table(results: Results) -> Table:
@@ -103,32 +108,34 @@ def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:
     rows = []
     for domain in experiment.domain_names:
         for counterpart in entry.ours:
-            if (value := _measured(results, domain, counterpart)) is None:
-                continue
-            unit, words = OURS[counterpart.measure]
-            what = words.format(arm=counterpart.arm, suite=counterpart.suite)
-            ours = {
-                "ours_what": text_cell(f"{what}, trained on {domain}" if several else what),
-                "ours": _ours_cell(value, unit, change=counterpart.measure != "grpo_accuracy"),
-            }
-            rows.append(published | ours | {"scale_differs": scale})
+            unit = OURS[counterpart.measure][0]
+            for what, value in _measured(results, domain, counterpart).items():
+                ours = {
+                    "ours_what": text_cell(f"{what}, trained on {domain}" if several else what),
+                    "ours": _ours_cell(value, unit, change=counterpart.measure != "grpo_accuracy"),
+                }
+                rows.append(published | ours | {"scale_differs": scale})
     none = {"ours_what": text_cell(NONE), "ours": change_cell(None, 1), "scale_differs": text_cell(NONE)}
     return rows or [published | none]
 
 
-def _measured(results: Results, domain: str, counterpart: Counterpart) -> Estimate | None:
-    """Our quantity that stands beside a published one; None where this experiment measures none."""
-    arm, measure = counterpart.arm, counterpart.measure
+def _measured(results: Results, domain: str, counterpart: Counterpart) -> dict[str, Estimate]:
+    """Our quantities that stand beside a published one, by what they are in words; none if there is none."""
+    arm, suite, measure = counterpart.arm, counterpart.suite, counterpart.measure
+    found: dict[str, Estimate | None] = {}
+    words = OURS[measure][1]
     if measure == "grpo_accuracy":
-        if arm not in results.initialisations or counterpart.suite not in results.experiment.suites:
-            return None
-        return measures.mean(results, "grpo", domain, arm, f"suite:{counterpart.suite}")
-    if arm not in results.experiment.arms:
-        return None
-    if measure == "entropy_change":
-        change = measures.entropy_changes(results).get((domain, arm))
-        return change.difference if change else None
-    return measures.gain(results, domain, arm, measure.removeprefix("gain_"))
+        if arm in results.initialisations and suite in results.experiment.suites:
+            what = words.format(arm=arm, suite=suite)
+            found[what] = measures.mean(results, "grpo", domain, arm, f"suite:{suite}")
+    elif arm in results.experiment.arms and measure == "entropy_change":
+        for said, over in ENTROPY_OVER.items():
+            change = measures.entropy_changes(results, over).get((domain, arm))
+            found[words.format(arm=arm, over=said)] = change.difference if change else None
+    elif arm in results.experiment.arms:
+        scope = measure.removeprefix("gain_")
+        found[words.format(arm=arm)] = measures.gain(results, domain, arm, scope)
+    return {what: value for what, value in found.items() if value is not None}
 
 
 def _ours_cell(value: Estimate, unit: str, change: bool) -> Cell:

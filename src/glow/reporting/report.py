@@ -30,9 +30,12 @@ SECTIONS = {
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "tables/comparisons", "figures/suites"]),
     "published": ("Compared with published figures", ["tables/published"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
-    "entropy": ("Policy entropy", ["figures/entropy", "tables/entropy"]),
+    "entropy": (
+        "Policy entropy",
+        ["figures/entropy", "tables/entropy", "figures/entropy_positions", "tables/entropy_positions"],
+    ),
     "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
-    "dynamics": ("Training dynamics", ["figures/loss_dynamics", "figures/sft_curves"]),
+    "dynamics": ("Training dynamics", ["figures/loss_dynamics", "tables/losses", "figures/sft_curves"]),
     "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
     "data": ("Data", ["tables/data", "tables/contamination"]),
 }

@@ -1,7 +1,8 @@
 """Where an experiment's results lie, and how to read them: files in, pandas frames out.
 
 The one module that tables, figures and report ask for a path. The tables stage collects the answers of all
-models into one frame, R/tables/questions.parquet, which figures and report read. A file that is missing or
+models and all trajectories into one frame each, without their texts: R/tables/questions.parquet and
+R/tables/trajectories.parquet, which figures and report read. A file that is missing or
 lacks what it should hold is a `UserError` that names it, never an empty cell.
 """
 
@@ -19,6 +20,7 @@ from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_sc
 from glow.files.frozen import refuse_other_layout
 from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import present_file, read_json, read_jsonl
+from glow.verifier.response_types import response_type
 
 Kind = Literal["base", "sft", "grpo"]
 Shown = Literal["tables", "figures"]
@@ -61,6 +63,7 @@ class Results:
         tables, figures: the folders of the tables and of the figures.
         tables_file: all tables with their captions, as the report shows them.
         questions_file: what every model answered: `questions` of all runs.
+        trajectories_file: `trajectories` of all domains.
         report: the page.
 
     Raises:
@@ -73,9 +76,11 @@ class Results:
         self.root = root
         self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
         self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
+        self.trajectories_file = self.tables / "trajectories.parquet"
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""
         self._questions: dict[Hashable, pd.DataFrame] = {}
+        self._trajectories: dict[str, pd.DataFrame] = {}
 
     # --- names ----------------------------------------------------------------------------------
 
@@ -160,7 +165,7 @@ class Results:
         histories = [self.training(run) / "history.parquet" for run in self.runs("sft")]
         logs = [self.training(run) / "log.jsonl" for run in (*self.runs("sft"), *self.runs("grpo"))]
         if stage == "figures":
-            return [self.questions_file, *histories, *logs]
+            return [self.questions_file, self.trajectories_file, *histories, *logs]
         scores = [self.evaluation(run) / name for run in self.models for name in SCORE_FILES]
         verdicts = [self.verdicts_file(domain) for domain in domains]
         shared = [self.contamination_file(domain) for domain in domains]
@@ -225,7 +230,8 @@ class Results:
     def _read_questions(self, run: Run) -> pd.DataFrame:
         path, archive = (self.evaluation(run) / name for name in SCORE_FILES)
         suites = read_json(path)["suites"]
-        rows = [_question_row(question) for question in questions(read_scored_rows(archive), archive)]
+        scored = read_scored_rows(archive, self.experiment.prompt.thought)
+        rows = [_question_row(question) for question in questions(scored, archive)]
         frame = pd.DataFrame(rows).set_index(KEYS).astype({"tokens": "float64"})
         measured = frame["correct"].groupby(level="suite").agg(accuracy)
         for suite in self.experiment.suites:
@@ -240,9 +246,10 @@ class Results:
         return frame
 
     def history(self, run: Run) -> pd.DataFrame:
-        """Loss, gain and weight of every sample in every epoch, with the run's name and seed."""
+        """Id, loss, gain and weight of every sample in every epoch, with the run's name and seed."""
         path = present_file(self.training(run) / "history.parquet")
-        frame = pd.read_parquet(path, columns=["epoch", "verdict", "loss", "gain", "weight"])
+        columns = ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight"]
+        frame = pd.read_parquet(path, columns=columns)
         return frame.assign(name=run.name, seed=run.seed)
 
     def log(self, run: Run) -> pd.DataFrame:
@@ -253,15 +260,46 @@ class Results:
             raise UserError(f"{path}: no logged step; train this model again")
         return frame.assign(name=run.name, seed=run.seed)
 
-    def verdicts(self, domain: str) -> pd.DataFrame:
-        """One row per trajectory: problem_id, verdict, response_tokens (NaN where unknown), characters,
-        label (True, False, or None for no label), extracted_from and leniency (None for none)."""
-        keys = ("problem_id", "verdict", "response_tokens", "label", "extracted_from", "leniency")
-        rows = [
-            (*(row.get(key) for key in keys), len(row["response"]))
-            for row in read_jsonl(self.verdicts_file(domain))
-        ]
-        frame = pd.DataFrame(rows, columns=[*keys, "characters"])
+    def trajectories(self, domain: str) -> pd.DataFrame:
+        """One row per trajectory: trajectory_id, problem_id, verdict, type (`records.ResponseType`),
+        response_tokens (NaN where unknown), characters, label (True, False, or None for no label),
+        extracted_from and leniency (None for none).
+
+        Raises:
+            UserError: R/tables/trajectories.parquet is missing, and `collect_trajectories` was not called.
+        """
+        if not self._trajectories:
+            frame = pd.read_parquet(present_file(self.trajectories_file, "`glow tables`"))
+            domains = frame.groupby("domain", sort=False)
+            self._trajectories = {str(name): own.drop(columns="domain") for name, own in domains}
+        return self._trajectories[domain]
+
+    def collect_trajectories(self) -> pd.DataFrame:
+        """Read the judged trajectories of every domain, for `trajectories`; return them as one frame, which
+        has a column `domain` too.
+
+        Raises:
+            UserError: the trajectories of a domain are missing or malformed.
+        """
+        self._trajectories = {domain: self._verdicts(domain) for domain in self.experiment.domain_names}
+        return pd.concat([own.assign(domain=name) for name, own in self._trajectories.items()])
+
+    def _verdicts(self, domain: str) -> pd.DataFrame:
+        thought = self.experiment.verdicts.thought
+        keys = (
+            "trajectory_id",
+            "problem_id",
+            "verdict",
+            "response_tokens",
+            "label",
+            "extracted_from",
+            "leniency",
+        )
+        rows = []
+        for row in read_jsonl(self.verdicts_file(domain)):
+            kind = response_type(row["response"], row["verdict"], row.get("extracted"), thought)
+            rows.append((*(row.get(key) for key in keys), kind, len(row["response"])))
+        frame = pd.DataFrame(rows, columns=[*keys, "type", "characters"])
         return frame.astype({"response_tokens": "float64", "label": "object"})
 
     def contamination(self, domain: str) -> dict[str, Any]:
@@ -278,16 +316,30 @@ SCORE_FILES = ("scores.json", "samples.jsonl.gz")
 RUN_COLUMNS = ["kind", "domain", "name", "seed"]
 KEYS = ["suite", "problem_id"]
 QUESTION_COLUMNS = (
-    "correct", "truncated", "unparsed", "unjudged", "lenient", "tokens", "entropy", "entropy_tokens",
+    "correct", "truncated", "unparsed", "unjudged", "bare", "chain", "lenient", "tokens", "entropy",
+    "entropy_tokens",
 )  # fmt: skip
+PART_COLUMNS = {
+    "entropy_without_end": "inner", "tokens_without_end": "inner_tokens", "chain_entropy": "chain",
+    "chain_tokens": "chain_tokens", "chains": "chains",
+}  # fmt: skip
+"""Further columns -> fields of `metrics.EntropyParts`; and the tenths of those chains as `tenth_column`."""
+
+
+def tenth_column(tenth: int) -> str:
+    """The column with the nats of chains in one tenth of their length, from 0."""
+    return f"chain_entropy_{tenth + 1}"
 
 
 def _question_row(question: QuestionResult) -> dict[str, Any]:
     by_k = {"pass": question.pass_at, "maj": question.maj_at}
+    tenths = enumerate(question.parts.chain_tenths)
     return {
         "suite": question.suite,
         "problem_id": question.problem_id,
         **{key: getattr(question, key) for key in QUESTION_COLUMNS},
+        **{column: getattr(question.parts, field) for column, field in PART_COLUMNS.items()},
+        **{tenth_column(tenth): nats for tenth, nats in tenths},
         **{f"{name}@{k}": value for name, values in by_k.items() for k, value in values.items()},
     }
 

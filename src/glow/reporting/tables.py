@@ -1,7 +1,8 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination_table`; the
-numbers come from `measures` and `dynamics`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `entropy_tables`, `training_tables`, `published` and
+`contamination_table`; the numbers come from `measures`, `losses` and `dynamics`, the captions from
+`captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -19,13 +20,15 @@ from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
+from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results
-from glow.reporting.training_tables import data_table, entropy_table, weights_table
+from glow.reporting.training_tables import data_table, losses_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {
     "main": main_table, "comparisons": comparisons_table, "published": published_table, "grpo": grpo_table,
-    "samples": samples_table, "entropy": entropy_table, "weights": weights_table, "data": data_table,
+    "samples": samples_table, "entropy": entropy_table, "entropy_positions": entropy_positions_table,
+    "losses": losses_table, "weights": weights_table, "data": data_table,
     "contamination": contamination_table,
 }  # fmt: skip
 TRACED = ("main", "grpo")
@@ -39,7 +42,8 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def write_tables(experiment: Experiment, root: Path) -> None:
-    """Write R/tables: <table>.{csv,md,tex}, tables.json, questions.parquet, sources.json and the manifest.
+    """Write R/tables: <table>.{csv,md,tex}, tables.json, {questions,trajectories}.parquet, sources.json and
+    the manifest.
 
     Args:
         experiment: the configuration.
@@ -52,15 +56,19 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     manifest = Manifest("tables")
     results = Results(experiment, root)
     refuse_other_settings(results)
-    questions = results.collect()
+    frames = {
+        results.questions_file: results.collect(),
+        results.trajectories_file: results.collect_trajectories(),
+    }
     tables = build_tables(results)
     for table in tables:
         stem = results.tables / table.name
         _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
         _write_text(stem.with_suffix(".md"), markdown(table))
         _write_text(stem.with_suffix(".tex"), latex(table))
-    with atomic_path(results.questions_file) as partial:
-        questions.to_parquet(partial, index=False)
+    for file, frame in frames.items():
+        with atomic_path(file) as partial:
+            frame.to_parquet(partial, index=False)
     write_json(results.tables_file, STORED.dump_python(tables, mode="json"))
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)

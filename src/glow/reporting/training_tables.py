@@ -1,4 +1,4 @@
-"""The tables of what the arms trained on and what training did: data, policy entropy, GLOW's weights."""
+"""The tables of what the arms trained on and what training did: data, losses, GLOW's weights."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pandas as pd
 
 from glow.config import DONE_TO_LONG
 from glow.files.records import ANSWER_PLACES, FOUND_IN, LENIENCIES, VERDICTS
-from glow.reporting import dynamics, measures
+from glow.reporting import dynamics
 from glow.reporting.captions import caption
-from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, marked_cell, mean_cell, text_cell
-from glow.reporting.results import BASE, Results
+from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, mean_cell, text_cell
+from glow.reporting.losses import DECIDED, Descent, descents
+from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, clustered, estimate
 
 # --- data -----------------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ def data_table(results: Results) -> Table:
     return Table("data", replace(shown, read=" ".join([shown.read, *notes])), columns, rows, words)
 
 
-PLACES, OVERLOOKED = "answer from", "overlooked"
+PLACES, OVERLOOKED, TYPES = "answer from", "overlooked", "type"
 NOTES = {
     PLACES: "Rows `answer from` say where the answers of responses were found.",
     OVERLOOKED: "Rows `overlooked` count answers that equal the gold answer only if that is overlooked "
@@ -40,7 +41,7 @@ NOTES = {
 
 
 def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
-    verdicts = results.verdicts(domain)
+    verdicts = results.trajectories(domain)
     unit = "characters" if verdicts["response_tokens"].isna().any() else "tokens"
     length = verdicts["characters" if unit == "characters" else "response_tokens"]
     rows = [_data_row(domain, "trajectories", "all", len(verdicts), lengths=_by_problem(length, verdicts))]
@@ -56,6 +57,7 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
                 _by_problem(length[own], verdicts),
             )
         )
+    rows += _type_rows(domain, verdicts, length)
     for row in rows:
         row["length_unit"] = text_cell(unit)
     for selection in results.selections:
@@ -77,6 +79,18 @@ def _question_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]
         _data_row(domain, "questions", "all", len(both)),
         _data_row(domain, "questions", "with correct and wrong", int(both.sum()), share),
     ]
+
+
+def _type_rows(domain: str, verdicts: pd.DataFrame, length: pd.Series) -> list[dict[str, Cell]]:
+    """How many positives and negatives have a chain or are bare answers, in shares of each."""
+    rows = []
+    for verdict in DECIDED:
+        judged = verdicts[verdicts["verdict"] == verdict]
+        for kind in ("chain", "bare"):
+            own = judged["type"] == kind
+            share, lengths = _by_problem(100 * own, judged), _by_problem(length[own[own].index], judged)
+            rows.append(_data_row(domain, TYPES, f"{verdict}: {kind}", int(own.sum()), share, lengths))
+    return rows
 
 
 def _place_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
@@ -161,29 +175,45 @@ def _label_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     ]
 
 
-# --- entropy and weights --------------------------------------------------------------------------
+# --- losses and weights ---------------------------------------------------------------------------
 
 
-def entropy_table(results: Results) -> Table:
-    """Policy entropy of the base and every arm, and its change against positive-only SFT."""
+LOSS_HEADINGS = {
+    "right_last": "Right, last epoch", "wrong_last": "Wrong, last epoch", "gap": "Wrong minus right",
+    "right_slope": "Right, slope", "wrong_slope": "Wrong, slope", "slope_gap": "Slope, wrong minus right",
+}  # fmt: skip
+
+
+def losses_table(results: Results) -> Table:
+    """One row per (domain, arm with both signs, group of trajectories): level and descent of the loss."""
     experiment = results.experiment
-    reference = experiment.reference_arm
-    columns = {"domain": "Domain", "arm": "Arm", "n": "n", "entropy": "Entropy (nats/token)"}
-    if reference is not None:
-        columns["change"] = f"Change against {reference}, %"
-    rows, changes = [], measures.entropy_changes(results)
-    for domain in experiment.domain_names:
-        for arm in (BASE, *experiment.arms):
-            row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(experiment.seeds))}
-            row["entropy"] = mean_cell(measures.entropy(results, domain, arm), 3)
-            if reference is not None:
-                change = changes.get((domain, arm))
-                cell = marked_cell(change_cell(change.difference if change else None, 1), change)
-                row["change"] = replace(cell, text="reference") if arm == reference else cell
-            rows.append(row)
-    return Table(
-        "entropy", caption("tables", "entropy", experiment), columns, rows, frozenset({"domain", "arm"})
-    )
+    columns = {
+        "domain": "Domain",
+        "arm": "Arm",
+        "group": "Trajectories",
+        "n": "n",
+        "right": "Right",
+        "wrong": "Wrong",
+    }
+    rows = [
+        {"domain": text_cell(domain), "arm": text_cell(arm), "group": text_cell(group)}
+        | {"n": count_cell(len(experiment.seeds))}
+        | _descent_cells(found)
+        for domain in experiment.domain_names
+        for arm in dynamics.both_signs(experiment)
+        for group, found in descents(results, domain, arm).items()
+    ]
+    words = frozenset({"domain", "arm", "group"})
+    return Table("losses", caption("tables", "losses", experiment), columns | LOSS_HEADINGS, rows, words)
+
+
+def _descent_cells(found: Descent) -> dict[str, Cell]:
+    cells = {"gap": change_cell(found.gap, 3), "slope_gap": change_cell(found.slope_gap, 3)}
+    for place, side in enumerate(("right", "wrong")):
+        cells[side] = count_cell(found.counts[place])
+        cells[f"{side}_last"] = mean_cell(found.last[place], 3)
+        cells[f"{side}_slope"] = mean_cell(found.slopes[place], 3)
+    return cells
 
 
 WEIGHT_HEADINGS = {

@@ -78,6 +78,18 @@ def after_last_box(text: str) -> int | None:
     return last[0].end() if last else None
 
 
+def without_boxes(text: str) -> str:
+    """The text with a space in place of each box; of a box that is never closed, its content stays."""
+    parts, place, match = list[str](), 0, BOX.search(text)
+    while match:
+        following = BOX.search(text, match.end())
+        box = _box(text, match, following.start() if following else len(text))
+        parts.append(text[place : match.start()])
+        place = match.end() if box.content is None else box.end
+        match = following
+    return " ".join([*parts, text[place:]])
+
+
 def _last_starts(text: str, most: int) -> deque[re.Match[str]]:
     """The last matches; a hostile text may hold millions, so the others are not kept."""
     return deque(BOX.finditer(text), maxlen=most)

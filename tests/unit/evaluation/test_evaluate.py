@@ -283,7 +283,30 @@ def test_entropy_of_some_responses(scripted: Path, tiny_model: Path) -> None:
     with torch.inference_mode():
         logits = network(torch.tensor([[*prompt, 3, 4, 5, 6]])).logits[0, len(prompt) - 1 :].double()
     log_p = logits.log_softmax(-1)
-    assert scored[0]["entropy"] == pytest.approx(float(-(log_p.exp() * log_p).sum(-1).mean()), rel=1e-5)
+    entropies = -(log_p.exp() * log_p).sum(-1)
+    assert scored[0]["entropy"] == pytest.approx(float(entropies.mean()), rel=1e-5)
+    # Without the end four tokens: a tenth has 0.4 of one, and the third and the eighth have parts of two.
+    a, b, c, d = (0.4 * float(entropy) for entropy in entropies[:4])
+    halves = [a, a, (a + b) / 2, b, b, c, c, (c + d) / 2, d, d]
+    assert scored[0]["entropy_tenths"] == pytest.approx(halves, rel=1e-5)
+    assert scored[0]["entropy_end"] == pytest.approx(float(entropies[4]), rel=1e-5)
+    assert all("entropy_tenths" not in row for row in rows if row.get("entropy") is None)
+
+
+def test_a_response_that_was_cut_off_has_no_end(
+    tiny_model: Path, tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_under_test, "load_engine", lambda *_, **__: engine)
+    settings = SETTINGS.model_copy(update={"entropy_samples": 6})
+    output = run(tiny_model, suite_files(tmp_path, sums=SUMS), tmp_path / "out", settings)
+    cut, said_nothing = (
+        next(row for row in samples(output) if (row["problem_id"], row["sample_index"]) == key)
+        for key in (("p-2", 1), ("p-3", 1))
+    )
+    assert cut["entropy_end"] is None
+    assert sum(cut["entropy_tenths"]) == pytest.approx(12 * cut["entropy"])
+    assert said_nothing["entropy_tenths"] == [0] * 10
+    assert said_nothing["entropy_end"] == said_nothing["entropy"] > 0
 
 
 def test_choices_are_scored_as_whole_turns(scripted: Path, tiny_model: Path) -> None:

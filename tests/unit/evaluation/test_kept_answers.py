@@ -351,6 +351,24 @@ def test_entropy_of_other_responses_is_scored_without_sampling(
     assert six == run(tiny_model, suites, tmp_path / "fresh", evaluation={"entropy_samples": 6})
 
 
+def test_entropies_that_are_kept_as_an_earlier_version_did_are_scored_again(
+    tiny_model: Path, suites: list[Path], tmp_path: Path, engine: type[Engine], scored: list[int]
+) -> None:
+    whole = run(tiny_model, suites, tmp_path / "out", evaluation={"entropy_samples": 4})
+    kept = tmp_path / "out" / "answers" / "entropy.json"
+    found = json.loads(kept.read_text())
+    del found["of"]["form"]
+    older = {"of": found["of"], "entropies": [own["mean"] for own in found["entropies"]]}
+    kept.write_text(json.dumps(older))
+    engine.asked = []
+    scored.clear()
+    assert run(tiny_model, suites, tmp_path / "out", evaluation={"entropy_samples": 4}) == whole
+    assert (engine.asked, scored) == ([], [4])
+    scored.clear()
+    assert run(tiny_model, suites, tmp_path / "out", evaluation={"entropy_samples": 4}) == whole
+    assert scored == []
+
+
 # --- in shards ------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from glow.evaluation.metrics import (
     maj_at_k,
     pass_at_k,
     questions,
+    read_scored_rows,
     rescore,
     sample_counts,
 )
@@ -193,6 +194,79 @@ def test_unequal_numbers_of_samples_are_refused() -> None:
         archive_scores(rows, ARCHIVE)
 
 
+# --- types, and entropy without what they decide ----------------------------------------------------
+
+
+def divided(first: float) -> Record:
+    """Tenths of `first`, `first + 1` and so on, ten tokens and an end of 7 nats."""
+    tenths = [first + tenth for tenth in range(10)]
+    return {
+        "entropy": (sum(tenths) + 7) / 11,
+        "entropy_tenths": tenths,
+        "entropy_end": 7.0,
+        "response_tokens": 10,
+    }
+
+
+SAID = [
+    sample("sums", "p-1", "wrong", response="2 + 3 = \\boxed{4}", extracted="4", **divided(0.0)),
+    sample("sums", "p-2", "wrong", response="\\boxed{4}", extracted="4", **divided(1.0)),
+    sample("sums", "p-3", "unparsed", response="Four.", extracted=None, **divided(2.0)),
+    sample("sums", "p-4", "wrong", response="<hm> </hm> \\boxed{4}", extracted="4"),
+    sample("sums", "p-5", "wrong"),
+    {"suite": "pick", "problem_id": "c-1", "sample_index": 0, "format": "choice", "verdict": "correct"},
+]
+
+
+def test_types_follow_from_the_responses_when_they_are_read(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "samples.jsonl.gz", SAID)
+    for thought, marked in ((("<think>", "</think>"), "chain"), (("<hm>", "</hm>"), "bare")):
+        rows = read_scored_rows(tmp_path / "samples.jsonl.gz", thought)
+        types = [row.get("type") for row in rows]
+        assert types == ["chain", "bare", "unparsed", marked, None, None]
+        assert not any("response" in row or "extracted" in row for row in rows)
+    found = questions(rows, ARCHIVE)
+    assert [(question.bare, question.chain) for question in found[:4]] == [(0, 1), (1, 0), (0, 0), (1, 0)]
+
+
+def test_entropy_is_summed_without_ends_and_over_chains(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "samples.jsonl.gz", SAID)
+    chain, bare, silent, other, *_ = questions(read_scored_rows(tmp_path / "samples.jsonl.gz"), ARCHIVE)
+    # 0 + 1 + ... + 9, and 10 or 20 more
+    inner = [(own.parts.inner, own.parts.inner_tokens) for own in (chain, bare, silent, other)]
+    assert inner == [(45, 10), (55, 10), (65, 10), (0, 0)]
+    assert (chain.entropy, chain.entropy_tokens) == (approx(45 + 7), 11)
+    chains = [
+        (own.parts.chain, own.parts.chain_tokens, own.parts.chains) for own in (chain, bare, silent, other)
+    ]
+    assert chains == [(45, 10, 1), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
+    assert chain.parts.chain_tenths == tuple(range(10))
+    assert bare.parts.chain_tenths == (0,) * 10
+
+
+def test_samples_of_a_question_add_up(tmp_path: Path) -> None:
+    rows = [
+        row | {"problem_id": "p-1", "sample_index": place, "answer_class": 0}
+        for place, row in enumerate(SAID[:4])
+    ]
+    write_jsonl(tmp_path / "samples.jsonl.gz", [*rows[:2], rows[3], rows[0] | {"sample_index": 4}])
+    (found,) = questions(read_scored_rows(tmp_path / "samples.jsonl.gz"), ARCHIVE)
+    assert (found.bare, found.chain) == (0.25, 0.75)  # of the third, the marks are no thought's
+    assert (found.parts.inner, found.parts.inner_tokens) == (145, 30)
+    assert (found.parts.chain, found.parts.chain_tokens, found.parts.chains) == (90, 20, 2)
+    assert found.parts.chain_tenths == tuple(2 * tenth for tenth in range(10))
+
+
+def test_archives_of_earlier_versions_are_read_and_lack_the_parts(tmp_path: Path) -> None:
+    older = [{key: value for key, value in row.items() if not key.startswith("entropy_")} for row in SAID]
+    write_jsonl(tmp_path / "samples.jsonl.gz", older)
+    chain, _, _, other, *_ = questions(read_scored_rows(tmp_path / "samples.jsonl.gz"), ARCHIVE)
+    assert (chain.chain, chain.entropy) == (1, approx(52))
+    assert all(map(math.isnan, (chain.parts.inner, chain.parts.chain_tokens, *chain.parts.chain_tenths)))
+    assert (other.parts.inner, other.parts.chains) == (0, 0)  # was not scored, and so lacks nothing
+    assert archive_scores(older, ARCHIVE) == archive_scores(SAID, ARCHIVE)
+
+
 # --- rescore --------------------------------------------------------------------------------------
 
 
@@ -212,6 +286,9 @@ def test_rescore_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
         ([ROWS[0] | {"response_tokens": "7"}], ":1: 'response_tokens': input should be a valid integer"),
         ([ROWS[0] | {"response_tokens": None}], ":1: .*an entropy without response_tokens"),
         ([ROWS[0] | {"entropy": "x"}], ":1: 'entropy': input should be a valid number"),
+        ([ROWS[0] | {"entropy_tenths": [0.1]}], ":1: 'entropy_tenths' must be 10 numbers; evaluate this"),
+        ([ROWS[0] | {"entropy_tenths": "x"}], ":1: 'entropy_tenths': input should be a valid list"),
+        ([ROWS[0] | {"response": 3}], ":1: 'response': input should be a valid string"),
         ([ROWS[0] | {"suite": ["a"]}], ":1: 'suite': input should be a valid string"),
         ([ROWS[0] | {"verdict": "right"}], ":1: 'verdict': input should be 'correct', 'wrong', "),
         ([ROWS[0], ROWS[1], ROWS[0]], ":3: a second sample 0 of the same question"),

@@ -55,6 +55,9 @@ def test_by_hand(network: torch.nn.Module) -> None:
     assert [score.tokens for score in scores] == [3, 1, 2, 0]
     assert [score.log_likelihood for score in scores] == pytest.approx([-5 * LN2, -LN2, -2 * LN2, 0])
     assert [score.entropy for score in scores] == pytest.approx([5.5 * LN2, 1.5 * LN2, 1.5 * LN2, 0])
+    # After 0, 1, 0: 2, 1.5 and 2 bits; after 1, 2: 1.5 and none.
+    bits = [(score.entropies / LN2).tolist() for score in scores]
+    assert bits == [pytest.approx([2, 1.5, 2]), pytest.approx([1.5]), pytest.approx([1.5, 0]), []]
     # After 0 all tokens are equally probable, and the first of them is taken as the most probable one.
     assert [score.greedy for score in scores] == [False, True, False, True]
 
@@ -63,15 +66,15 @@ PROMPTS = [[5, 6, 7], [9], [5, 8, 11, 3, 4, 40, 41], [3, 3]]
 RESPONSES = [[10, 11], [7, 100, 8, 8, 200, 3], [6], [4, 5, 6, 7, 8, 9, 10, 11, 12, 13]]
 
 
-def in_float64(network: torch.nn.Module, prompt: list[int], response: list[int]) -> tuple[float, float]:
+def in_float64(network: torch.nn.Module, prompt: list[int], response: list[int]) -> tuple[float, list[float]]:
     with torch.inference_mode():
         logits = network(torch.tensor([prompt + response])).logits[0].double().numpy()
-    total = entropy = 0.0
+    total, entropies = 0.0, []
     for place, token in enumerate(response, len(prompt) - 1):
         logarithms = logits[place] - np.logaddexp.reduce(logits[place])
         total += logarithms[token]
-        entropy -= np.exp(logarithms) @ logarithms
-    return total, entropy
+        entropies.append(-np.exp(logarithms) @ logarithms)
+    return total, entropies
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 2**14])
@@ -86,8 +89,11 @@ def test_neither_batches_nor_chunks_matter(
     scores = score_responses(network, PROMPTS, RESPONSES, told.append)
     assert sum(told) == len(PROMPTS)
     expected = [in_float64(network, p, r) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
-    got = [(score.log_likelihood, score.entropy) for score in scores]
-    assert np.allclose(got, expected, rtol=1e-5, atol=1e-5)
+    for score, (total, entropies) in zip(scores, expected, strict=True):
+        assert np.allclose(
+            [score.log_likelihood, score.entropy], [total, sum(entropies)], rtol=1e-5, atol=1e-5
+        )
+        assert np.allclose(score.entropies, entropies, rtol=1e-5, atol=1e-5)
 
 
 def test_logits_held_at_a_time_are_bounded(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:

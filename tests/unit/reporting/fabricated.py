@@ -64,9 +64,11 @@ ENTROPY = {"base": (0.8, 0.8), "positive": (0.2, 0.4), "negative": (0.3, 0.5)}
 TRAJECTORIES = [
     # verdict, response tokens, label
     *[("correct", 10, True), ("correct", 20, True), ("correct", 60, True), ("correct", 30, False)],
-    *[("wrong", 40, False), ("wrong", 50, True), ("unparsed", 5, True), ("truncated", 64, None)],
+    *[("wrong", 30, False), ("wrong", 60, True), ("unparsed", 5, True), ("truncated", 64, None)],
 ]
 """One after the other, two a problem: p-0 has two right ones, and so on."""
+IDS = [4, 5, 1, 0, 2, 3, 6, 7]
+"""Number of each trajectory: as `SAMPLES`, t-0 and t-1 are right, t-2 and t-3 wrong, of 30 and 60 tokens."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 FURTHER_SIZE = 3
 """The size of every further selection."""
@@ -131,7 +133,8 @@ class World:
     def trajectories(self, domain: str) -> list[dict]:
         return [
             {
-                "problem_id": f"p-{place // 2}", "verdict": verdict, "response_tokens": tokens,
+                "trajectory_id": f"t-{IDS[place]}", "problem_id": f"p-{place // 2}", "verdict": verdict,
+                "response_tokens": tokens,
                 "response": "x" * 2 * tokens, "label": label,
             }
             for place, (verdict, tokens, label) in enumerate(TRAJECTORIES)
@@ -145,6 +148,17 @@ class World:
     def tokens(self, run: Run, question: int) -> int:
         """Length of the response to a question."""
         return 30
+
+    def response(self, run: Run, question: int) -> str:
+        """The response to a question: a chain, as it says more than an answer."""
+        return "We try. \\boxed{1}"
+
+    def parts(self, run: Run, question: int) -> dict:
+        """How the entropy of a response is divided: evenly, and its end was not reached."""
+        entropy = self.entropy(run)
+        if entropy is None:
+            return {}
+        return {"entropy_tenths": [entropy * self.tokens(run, question) / 10] * 10, "entropy_end": None}
 
     def too_long(self, run: Run) -> dict:
         """What the manifest of an SFT run notes of trajectories that are too long."""
@@ -177,6 +191,7 @@ class World:
                 write_jsonl(self.results.training(run) / "log.jsonl", self.grpo_log(run))
                 self.write_manifest(self.results.training(run), "grpo", experiment.grpo_run(run.seed))
         self.results.collect()
+        self.results.collect_trajectories()
         return self
 
     def _write_what_came_before(self) -> None:
@@ -219,7 +234,8 @@ class World:
                     "suite": suite, "problem_id": f"p-{index}", "sample_index": 0, "format": "boxed",
                     "verdict": "correct" if correct else "wrong", "correct": correct,
                     "finish_reason": "length", "response_tokens": self.tokens(run, index),
-                    "entropy": entropy,
+                    "entropy": entropy, "response": self.response(run, index), "extracted": "1",
+                    **self.parts(run, index),
                 }
                 for index, correct in enumerate(right)
             ]  # fmt: skip

@@ -39,7 +39,7 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     suites = {"choice": {"families": ["sorting"], "format": "choice"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites)
-    assert table_names(small) == ["main", "data", "contamination"]
+    assert table_names(small) == ["main", "losses", "data", "contamination"]
 
 
 def test_seeds_and_suites_are_filled_in() -> None:

@@ -1,4 +1,4 @@
-"""Losses by verdict and GLOW's weights, against hand-worked values of the fabricated world."""
+"""GLOW's weights, against hand-worked values of the fabricated world."""
 
 from pathlib import Path
 
@@ -11,14 +11,6 @@ from glow.reporting.figures import draw_weights
 from glow.reporting.findings import find
 from glow.reporting.report import _arms
 from glow.reporting.training_tables import weights_table
-
-
-def test_loss_by_verdict(fabricated: World) -> None:
-    loss = dynamics.loss_by_verdict(dynamics.histories(fabricated.results, "arithmetic", "all"))
-    assert loss.loc[(0, 2), "correct"] == approx(0.7)
-    assert loss.loc[(1, 3), "wrong"] == approx(1.25)
-    gap = dynamics.loss_gap(fabricated.results, "arithmetic", "all")
-    assert (gap.mean, gap.n) == (approx(0.75), 2)
 
 
 def test_weights_by_epoch(fabricated: World) -> None:

@@ -16,6 +16,7 @@ from glow.reporting.figures import (
     DRAWERS,
     STYLE,
     draw_entropy,
+    draw_entropy_positions,
     draw_grpo_curves,
     draw_loss_dynamics,
     draw_main,
@@ -24,6 +25,7 @@ from glow.reporting.figures import (
     write_figures,
 )
 from glow.reporting.palette import arm_colours
+from glow.reporting.results import Run
 from glow.reporting.tables import write_tables
 
 
@@ -125,12 +127,48 @@ def test_entropy_change(fabricated: World) -> None:
     assert "+36.9" in texts(draw_entropy(fabricated.results))
 
 
+def test_entropy_is_shown_with_ends_and_of_chains(fabricated: World) -> None:
+    titles = [axes.get_title("left") for axes in draw_entropy(fabricated.results).axes]
+    assert titles[::2] == ["All responses, ends included", "Chains, without ends"]
+
+
+def test_entropy_by_position_has_a_line_for_every_arm(tmp_path: Path) -> None:
+    class Rising(World):
+        def parts(self, run: Run, question: int) -> dict:
+            return {"entropy_tenths": [0.3 * tenth for tenth in range(10)], "entropy_end": 9.0}
+
+    (axes,) = draw_entropy_positions(Rising(tmp_path).write().results).axes
+    assert len(axes.lines) == 6
+    assert np.allclose(axes.lines[2].get_ydata(), [0.1 * tenth for tenth in range(10)])
+    assert list(axes.lines[2].get_xdata()) == list(range(1, 11))
+
+
+def test_losses_of_chains_are_dashed_where_not_all_are_chains(tmp_path: Path, fabricated: World) -> None:
+    class Bare(World):
+        def trajectories(self, domain: str) -> list[dict]:
+            bare = {"response": r"\boxed{1}", "extracted": "1"}
+            return [
+                row | (bare if row["trajectory_id"] == "t-2" else {}) for row in super().trajectories(domain)
+            ]
+
+    dashed = [line.get_ydata() for line in draw_loss_dynamics(Bare(tmp_path).write().results).axes[0].lines
+              if line.get_linestyle() == "--"]  # fmt: skip
+    assert np.allclose(dashed, [[1.0, 0.7, 0.5], [1.5, 1.3, 1.1]])  # right, and t-3 alone
+    assert not any(
+        line.get_linestyle() == "--" for line in draw_loss_dynamics(fabricated.results).axes[0].lines
+    )
+
+
 def test_entropy_that_was_not_scored_is_said(tmp_path: Path) -> None:
     class Silent(World):
         def entropy(self, run: object) -> None:
             return None
 
-    assert "no policy entropy was scored" in texts(draw_entropy(Silent(tmp_path).write().results))
+    results = Silent(tmp_path).write().results
+    assert {"no policy entropy was scored", "no entropy of chains was archived"} <= set(
+        texts(draw_entropy(results))
+    )
+    assert texts(draw_entropy_positions(results)) == ["no entropy of chains was archived"]
 
 
 def test_two_domains_are_two_rows(tmp_path: Path) -> None:

@@ -34,9 +34,15 @@ class Paired(World):
     def trajectories(self, domain: str) -> list[dict]:
         verdicts = {"p-0": "cw", "p-1": "ccc", "p-2": "wcw", "p-3": "wc", "p-4": "u"}
         words = {"c": "correct", "w": "wrong", "u": "unparsed"}
+        ids = {"c": iter([0, 1, 10, 11, 12, 13]), "w": iter([2, 3, 20, 21, 22]), "u": iter([30])}
         first = super().trajectories(domain)[0]
         return [
-            {**first, "problem_id": problem, "verdict": words[letter]}
+            {
+                **first,
+                "trajectory_id": f"t-{next(ids[letter])}",
+                "problem_id": problem,
+                "verdict": words[letter],
+            }
             for problem, letters in verdicts.items()
             for letter in letters
         ]
@@ -82,7 +88,7 @@ def test_plain_training_on_the_same_data_has_the_same_selection(paired: World) -
     (glow,) = (detail for headline, detail in told.items() if "OOD accuracy of GLOW (glow_pairs)" in headline)
     assert "Difference from plain SFT on the same data (pairs): glow_pairs 0.0." in glow
     assert dynamics.both_signs(paired.results.experiment) == ["all", "glow_pairs", "pairs", "glow"]
-    loss = next(detail for headline, detail in told.items() if "final training loss of negatives" in headline)
+    loss = next(detail for headline, detail in told.items() if "loss of negatives" in headline)
     assert "pairs +0.750" in loss
 
 

@@ -77,9 +77,10 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 
 
 def test_page_holds_every_figure_and_table(page: str) -> None:
-    assert page.count("data:image/svg+xml;base64,") == 7
+    assert page.count("data:image/svg+xml;base64,") == 8
     for name in (
-        "main", "comparisons", "published", "grpo", "samples", "entropy", "weights", "data", "contamination",
+        "main", "comparisons", "published", "grpo", "samples", "entropy", "entropy_positions", "losses",
+        "weights", "data", "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 15.7" in page
@@ -142,6 +143,7 @@ def test_one_seed_without_grpo(tmp_path: Path) -> None:
         ("tables/manifest.json", "tables"),
         ("tables/tables.json", "tables"),
         ("tables/questions.parquet", "tables"),
+        ("tables/trajectories.parquet", "tables"),
         ("figures/manifest.json", "figures"),
         ("figures/main.svg", "figures"),
     ],
@@ -155,7 +157,7 @@ def test_a_missing_part_ends_in_exit_code_2(
     assert cli.main(["report", str(path), "--results", str(world.root)]) == 2
     said = capsys.readouterr().err
     assert f"{world.root / missing}: no such file; run" in said
-    assert missing == "tables/questions.parquet" or f"run `glow {stage}`" in said
+    assert missing.endswith(".parquet") or f"run `glow {stage}`" in said
 
 
 def test_a_page_of_other_results_is_refused(world: World) -> None:

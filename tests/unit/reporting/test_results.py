@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fabricated import World
+from fabricated import World, document
 from pytest import approx
 
 from glow.errors import UserError
@@ -50,7 +50,10 @@ def test_questions(fabricated: World) -> None:
     }  # fmt: skip
     assert found.loc[("lists", "p-3")].to_dict() == {
         "correct": 1, "truncated": 0, "unparsed": 0, "unjudged": 0, "lenient": 0, "tokens": 30,
-        "entropy": approx(0.25 * 30), "entropy_tokens": 30, "pass@1": 1, "maj@1": 1,
+        "entropy": approx(0.25 * 30), "entropy_tokens": 30, "pass@1": 1, "maj@1": 1, "bare": 0, "chain": 1,
+        "entropy_without_end": approx(0.25 * 30), "tokens_without_end": 30,
+        "chain_entropy": approx(0.25 * 30), "chain_tokens": 30, "chains": 1,
+        **{f"chain_entropy_{tenth}": approx(0.25 * 3) for tenth in range(1, 11)},
     }  # fmt: skip
     assert len(found) == 30
 
@@ -98,10 +101,40 @@ def test_frames(fabricated: World) -> None:
     assert results.selection_size("arithmetic", 0, "all") == 6
 
 
-def test_verdicts_keep_unknown_lengths_and_labels(fabricated: World) -> None:
-    verdicts = fabricated.results.verdicts("arithmetic")
-    assert verdicts["label"].tolist() == [True, True, True, False, False, True, True, None]
-    assert verdicts["characters"].tolist() == [20, 40, 120, 60, 80, 100, 10, 128]
+def test_trajectories_keep_unknown_lengths_and_labels(fabricated: World) -> None:
+    found = fabricated.results.trajectories("arithmetic")
+    assert found["label"].tolist() == [True, True, True, False, False, True, True, None]
+    assert found["characters"].tolist() == [20, 40, 120, 60, 60, 120, 10, 128]
+    assert found["type"].tolist() == ["chain"] * 6 + ["unparsed", "truncated"]
+
+
+def test_the_marks_of_thoughts_are_those_of_the_configuration(tmp_path: Path) -> None:
+    class Thinks(World):
+        def trajectories(self, domain: str) -> list[dict]:
+            said = r"[hm] [/hm] \boxed{1}"
+            return [row | {"response": said, "extracted": "1"} for row in super().trajectories(domain)]
+
+        def response(self, run: Run, question: int) -> str:
+            return r"[hm] [/hm] \boxed{1}"
+
+    for prompt, kind in (({"thought": ["[hm]", "[/hm]"]}, "bare"), ({}, "chain")):
+        results = Thinks(tmp_path / kind, document(prompt=prompt)).write().results
+        assert results.trajectories("arithmetic")["type"].tolist()[:6] == [kind] * 6
+        assert results.questions(GLOW)[kind].unique().tolist() == [1]
+
+
+def test_trajectories_come_back_from_the_file_of_all_domains(world: World) -> None:
+    frame = world.results.collect_trajectories()
+    world.results.tables.mkdir()
+    frame.to_parquet(world.results.trajectories_file, index=False)
+    again = Results(world.results.experiment, world.root)
+    found, expected = (results.trajectories("arithmetic") for results in (again, world.results))
+    pd.testing.assert_frame_equal(found.astype(object).fillna("none"), expected.astype(object).fillna("none"))
+    world.results.trajectories_file.unlink()
+    with pytest.raises(
+        UserError, match=r"trajectories\.parquet: no such file; run `glow tables`, or the whole"
+    ):
+        Results(world.results.experiment, world.root).trajectories("arithmetic")
 
 
 def test_imported_trajectories_have_no_token_counts(tmp_path: Path) -> None:
@@ -109,9 +142,9 @@ def test_imported_trajectories_have_no_token_counts(tmp_path: Path) -> None:
         def trajectories(self, domain: str) -> list[dict]:
             return [{"verdict": "wrong", "response_tokens": None, "response": "abc"}]
 
-    verdicts = Imported(tmp_path).write().results.verdicts("arithmetic")
-    assert math.isnan(verdicts["response_tokens"].iloc[0])
-    assert verdicts["label"].iloc[0] is None
+    found = Imported(tmp_path).write().results.trajectories("arithmetic")
+    assert math.isnan(found["response_tokens"].iloc[0])
+    assert found["label"].iloc[0] is None
 
 
 @pytest.mark.parametrize(

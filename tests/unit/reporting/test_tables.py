@@ -12,10 +12,11 @@ from glow.evaluation.metrics import rescore
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex, markdown
+from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Run
 from glow.reporting.tables import build_tables, read_tables, write_tables
-from glow.reporting.training_tables import data_table, entropy_table, weights_table
+from glow.reporting.training_tables import data_table, losses_table, weights_table
 
 REPORTED = str(Path(__file__).parents[3] / "config/reported.yaml")
 T1 = 12.706205
@@ -283,6 +284,40 @@ def test_data(fabricated: World) -> None:
     assert rows.loc["too long"]["n"].to_dict() == {"all arms": 0}
 
 
+def test_types_of_positives_and_negatives(tmp_path: Path) -> None:
+    class Bare(World):
+        """The last of the four right ones and the first of the two wrong ones are bare answers."""
+
+        def trajectories(self, domain: str) -> list[dict]:
+            bare = {"response": r"So we get \boxed{1}.", "extracted": "1"}
+            rows = super().trajectories(domain)
+            return [row | (bare if place in (3, 4) else {}) for place, row in enumerate(rows)]
+
+    table = data_table(Bare(tmp_path).write().results)
+    rows = frame(table, "group", "item").loc["type"]
+    assert rows["n"].to_dict() == {
+        "correct: chain": 3,
+        "correct: bare": 1,
+        "wrong: chain": 1,
+        "wrong: bare": 1,
+    }
+    # Of each verdict; right ones stand two a problem: 100 and 50 %, so 75 ± 25.
+    assert rows["share_mean"].tolist() == [75, 25, 50, 50]
+    assert rows.loc["correct: chain", "share_se"] == approx(25)
+    assert rows["length_mean"].tolist() == [30, 30, 60, 30]
+    assert "state an answer and nothing else (bare)" in table.caption.shows
+
+
+def test_bare_samples_have_a_column(tmp_path: Path) -> None:
+    class Bare(World):
+        def response(self, run: Run, question: int) -> str:
+            return r"\boxed{1}" if run.name == "glow" and question < 3 else super().response(run, question)
+
+    rows = frame(samples_table(Bare(tmp_path, document(grpo=None)).write().results), "over", "arm")
+    assert rows.loc[("lists (OOD)", "glow"), "bare_mean"] == approx(30)
+    assert rows.loc[("lists (OOD)", "all"), "bare_mean"] == 0
+
+
 def test_trajectories_that_are_too_long_are_counted(tmp_path: Path) -> None:
     class Long(World):
         def too_long(self, run: Run) -> dict:
@@ -321,6 +356,7 @@ def test_where_answers_were_found_and_what_was_overlooked_has_rows_only_where_an
         "verdict",
         "selection",
         "questions",
+        "type",
         "too long",
         "label",
     }
@@ -381,6 +417,94 @@ def test_entropy(fabricated: World) -> None:
     assert rows["positive"]["Change against positive, %"] == "reference"
 
 
+class Divided(World):
+    """Half of the responses of `negative` are bare: five tokens of 1 nat; its chains are those of `positive`.
+
+    The ends of all responses have 0.1 nats.
+    """
+
+    def is_bare(self, run: Run, question: int) -> bool:
+        return run.name == "negative" and question % 2 == 0
+
+    def response(self, run: Run, question: int) -> str:
+        return r"\boxed{1}" if self.is_bare(run, question) else super().response(run, question)
+
+    def tokens(self, run: Run, question: int) -> int:
+        return 5 if self.is_bare(run, question) else 30
+
+    def parts(self, run: Run, question: int) -> dict:
+        nats = [0.5] * 10 if self.is_bare(run, question) else [0.3 * (tenth + 1) for tenth in range(10)]
+        mean = (sum(nats) + 0.1) / (self.tokens(run, question) + 1)
+        return {"entropy_tenths": nats, "entropy_end": 0.1, "entropy": mean, "finish_reason": "stop"}
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return Divided(tmp_path_factory.mktemp("divided"), document(grpo=None)).write()
+
+
+def test_entropy_of_chains_is_free_of_what_bare_answers_do(divided: World) -> None:
+    rows = frame(entropy_table(divided.results), "arm")
+    # A chain has 0.3 * 55 = 16.5 nats in 30 tokens, a bare answer 5 in 5; and each an end of 0.1.
+    positive, negative = rows.loc["positive"], rows.loc["negative"]
+    assert positive["entropy_mean"] == approx(16.6 / 31)
+    assert positive["inner_entropy_mean"] == positive["chains_entropy_mean"] == approx(0.55)
+    assert negative["entropy_mean"] == approx((16.6 + 5.1) / (31 + 6))
+    assert negative["inner_entropy_mean"] == approx(21.5 / 35)
+    assert negative["chains_entropy_mean"] == approx(0.55)
+    assert negative["inner_change_mean"] == approx(100 * (21.5 / 35 / 0.55 - 1))
+    assert negative["chains_change_mean"] == approx(0, abs=1e-9)
+    assert (positive["chains"], negative["chains"]) == (2 * 3 * 10, 2 * 3 * 5)
+    assert "earlier version" not in entropy_table(divided.results).caption.text
+
+
+def test_entropy_by_position(divided: World) -> None:
+    table = entropy_positions_table(divided.results)
+    for arm in ("positive", "negative"):
+        tenths = [frame(table, "arm").loc[arm, f"tenth_{place}_mean"] for place in range(1, 11)]
+        assert tenths == approx(
+            [0.1 * place for place in range(1, 11)]
+        )  # 0.3 nats for each place, in 3 tokens
+    assert list(table.columns.values())[3:] == [str(place) for place in range(1, 11)]
+
+
+def test_results_of_an_earlier_version_say_what_they_lack(tmp_path: Path) -> None:
+    class Older(World):
+        def parts(self, run: Run, question: int) -> dict:
+            return {}
+
+    results = Older(tmp_path).write().results
+    table = entropy_table(results)
+    row = shown(table)["negative"]
+    assert row["Entropy (nats/token)"] == "0.400 ± 0.100"
+    assert (row["Without ends"], row["Chains"], row["Change of chains, %"], row["Chains scored"]) == (
+        "—",
+    ) * 4
+    for made in (table, entropy_positions_table(results)):
+        assert (
+            "of an earlier version of glow, which did not archive the ends of turns apart"
+            in made.caption.text
+        )
+    build_tables(results)
+
+
+def test_losses(fabricated: World) -> None:
+    table = losses_table(fabricated.results)
+    rows = frame(table, "arm", "group")
+    assert list(rows.index)[:3] == [("all", "all"), ("all", "chain"), ("all", "chain, matched")]
+    row = rows.loc[("all", "chain, matched")]
+    # As in test_losses: all four are chains, of 30 and 60 tokens each.
+    assert (row["n"], row["right"], row["wrong"]) == (2, 2, 2)
+    assert (row["right_last_mean"], row["wrong_last_mean"], row["gap_mean"]) == (
+        approx(0.5),
+        approx(1.25),
+        approx(0.75),
+    )
+    assert (row["right_slope_mean"], row["wrong_slope_mean"]) == (approx(-0.25), approx(-0.125))
+    assert (row["slope_gap_mean"], row["slope_gap_low"]) == (approx(0.125), approx(0.125))
+    assert "positive" not in rows.index.get_level_values("arm")
+
+
 def test_weights(fabricated: World) -> None:
     rows = frame(weights_table(fabricated.results), "arm", "epoch")
     assert list(rows.index) == [
@@ -399,6 +523,10 @@ def test_published_stand_beside_ours(two_domains: World) -> None:
     ours = rows.loc["OOD gain of glow over positive-only SFT, trained on arithmetic"]
     assert (ours["published_value"], ours["ours_mean"], ours["ours_unit"]) == (5.51, approx(17.5), "points")
     assert ours["scale_differs"].startswith("yes")
+    change = "entropy change of negative against positive-only SFT, {}, trained on arithmetic"
+    for over in ("on chains without their ends", "on all responses with their ends"):
+        entropy = rows.loc[change.format(over)]
+        assert (entropy["published_value"], entropy["ours_mean"]) == (35.67, approx(100 * (1.875**0.5 - 1)))
     mmlu = rows[rows["published_value"] == 76.47].iloc[0]
     assert pd.isna(mmlu["ours_mean"])
     assert set(rows["published_value"]) == {35.67, 5.51, 72.82, 76.47, 11.97, 4.11, 22}
@@ -423,11 +551,13 @@ def test_written_files(two_domains: World) -> None:
     folder = two_domains.results.tables
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
-        "main", "comparisons", "published", "grpo", "samples", "entropy", "weights", "data", "contamination",
+        "main", "comparisons", "published", "grpo", "samples", "entropy", "entropy_positions", "losses",
+        "weights", "data", "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
-    assert written == forms | {"tables.json", "questions.parquet", "sources.json", "manifest.json"}
+    frames = {"questions.parquet", "trajectories.parquet"}
+    assert written == forms | frames | {"tables.json", "sources.json", "manifest.json"}
     read = pd.read_csv(folder / "main.csv").set_index(["domain", "arm"])
     assert read.loc[("arithmetic", "glow"), "gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert set(json.loads((folder / "sources.json").read_text())) == {"main", "grpo"}
