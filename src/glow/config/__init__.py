@@ -15,6 +15,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
+from glow.config.reporting import Contrast
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
     AnswerSettings,
@@ -45,6 +46,7 @@ __all__ = [
     "Arm",
     "ArmSettings",
     "Contamination",
+    "Contrast",
     "Decoding",
     "Domain",
     "Evaluation",
