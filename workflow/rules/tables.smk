@@ -8,6 +8,7 @@ rule tables:
         expand(f"{RESULTS}/tables/{{table}}.{{suffix}}", table=table_names(experiment), suffix=TABLE_SUFFIXES),
         tables=f"{RESULTS}/tables/tables.json",
         questions=f"{RESULTS}/tables/questions.parquet",
+        archive=f"{RESULTS}/tables/questions.json",
         sources=f"{RESULTS}/tables/sources.json",
         manifest=f"{RESULTS}/tables/manifest.json",
     log:

@@ -67,6 +67,8 @@ TRAJECTORIES = [
     *[("wrong", 40, False), ("wrong", 50, True), ("unparsed", 5, True), ("truncated", 64, None)],
 ]
 """One after the other, two a problem: p-0 has two right ones, and so on."""
+GOLD = {"arithmetic": [], "lists": ["1"] * 4 + ["2"] * 2, "choice": ["A"] * 3 + ["B"] * 2}
+"""Gold answers of the first questions of a suite; each other question has one of its own, or the letter C."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 SAMPLES = ["correct", "correct", "wrong", "wrong"]
 LOSSES = {1: [1.0, 1.0, 1.5, 1.5], 2: [0.8, 0.6, 1.4, 1.3], 3: [0.6, 0.4, 1.4, 1.1]}
@@ -171,7 +173,22 @@ class World:
                 write_jsonl(self.results.training(run) / "log.jsonl", self.grpo_log(run))
                 self.write_manifest(self.results.training(run), "grpo", experiment.grpo_run(run.seed))
         self.results.collect()
+        self._write_suites()
         return self
+
+    def _write_suites(self) -> None:
+        """The questions that the base answered, with gold answers."""
+        base = self.results.questions(self.results.runs("base")[0])
+        for suite in self.results.experiment.suites:
+            answers, problems = GOLD.get(suite, []), []
+            for place, problem_id in enumerate(base.loc[suite].index):
+                own = "C" if suite == "choice" else f"own {place}"
+                row = {"problem_id": problem_id, "question": f"Question {place}?", "format": "boxed"}
+                row |= {"family": "sorting", "answer": answers[place] if place < len(answers) else own}
+                if suite == "choice":
+                    row |= {"format": "choice", "choices": ["x", "y", "z"]}
+                problems.append(row)
+            write_jsonl(self.results.suite_file(suite), problems)
 
     def _write_what_came_before(self) -> None:
         """The manifests of results that no table reads."""
