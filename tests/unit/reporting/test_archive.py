@@ -51,6 +51,7 @@ def test_a_number_of_the_main_table_is_computed_as_the_page_says(
     folder.mkdir(parents=True)
     (folder / "miniature").symlink_to(world.root)
     monkeypatch.chdir(folder.parent)
+    capsys.readouterr()
     exec(block, {})
     main = pd.read_csv(world.results.tables / "main.csv").set_index("arm")
     assert float(capsys.readouterr().out) == approx(main.loc["glow", "ood_mean"])

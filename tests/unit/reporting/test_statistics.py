@@ -265,6 +265,26 @@ def test_corrected_tests_err_in_few_families(simulated: ModuleType) -> None:
         assert simulated.false_stars(seeds, 2.0, 1, simulations=250) <= 8
 
 
+def test_what_is_detectable_is_detected_in_four_of_five(simulated: ModuleType) -> None:
+    for seeds, points, samples in ((3, 2.0, 1), (8, 2.0, 1)):
+        found = simulated.detection(seeds, points, samples, simulations=300)
+        assert 72 <= found["detected"] <= 88
+        assert found["low"] < 1 < found["high"]
+
+
+def test_arms_that_differ_by_the_margin_are_seldom_called_equivalent(simulated: ModuleType) -> None:
+    found = simulated.equivalence(8, 0.0, 1, simulations=300)
+    assert found["at the margin"] <= 9
+    assert found["alike"] > 90
+    assert simulated.equivalence(3, 2.0, 1, simulations=200)["at the margin"] <= 9
+
+
+def test_a_stated_order_seldom_rejects_what_is_true(simulated: ModuleType) -> None:
+    found = simulated.false_in_order(8, 2.0, 1, simulations=300)
+    assert found["none differs"] <= 9
+    assert found["the first differs"] <= 9
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_values_that_are_all_alike_have_no_error(seeds: int) -> None:
     """No question right says little of how many of others would be."""
