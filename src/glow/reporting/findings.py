@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glow.reporting import dynamics, measures
-from glow.reporting.cells import MARK, interval, number
+from glow.reporting.cells import MARK, interval, number, p_cell
 from glow.reporting.conventions import ERROR_RATE, MOST_SEEDS, POWER
 from glow.reporting.measures import Comparison
 from glow.reporting.power import Sources
@@ -79,7 +79,7 @@ def _listing(values: Mapping[str, Decided], digits: int = 1) -> str:
     return "; ".join(shown)
 
 
-def _limits(found: Decided, unit: str = "points", digits: int = 1) -> str:
+def _limits(found: Decided, unit: str = "points", digits: int = 1, what: str = "difference") -> str:
     """What the test of an undecided difference would have found, as a sentence after others.
 
     Empty where it is decided, or where that is not known.
@@ -97,7 +97,7 @@ def _limits(found: Decided, unit: str = "points", digits: int = 1) -> str:
         return ""
     if detectable is None:
         return ""
-    least = f"a true difference of {number(detectable, digits)} {unit}"
+    least = f"a true {what} of {number(detectable, digits)} {unit}"
     said = f" With these {over}, {least} would be found with a chance of {100 * POWER:g} %"
     if mean == 0:
         return f"{said}."
@@ -110,7 +110,8 @@ def _equivalent(found: Comparison, margin: float | None) -> str:
     p = None if margin is None else found.equivalence_p(margin)
     if p is None or p >= ERROR_RATE:
         return ""
-    return f" It is shown to lie within ±{margin:g} points (p = {number(p, 3)})."
+    shown = p_cell(p).text
+    return f" It is shown to lie within ±{margin:g} points (p {'' if '<' in shown else '= '}{shown})."
 
 
 # --- findings -------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
         return
     name, change = next(iter(changes.items()))
     detail = f"Change in policy entropy from positive-only SFT, in percent: {_listing(changes)}."
-    detail += _limits(change, "%")
+    detail += _limits(change, "%", what="rise")
     detail += " The paper claims that negatives raise the entropy; we do not know in which of its arms."
     headline = _headline(f"The policy entropy of arm {name}", change, "that of positive-only SFT")
     yield Finding(headline, detail, STANDINGS[change.sign])

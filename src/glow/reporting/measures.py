@@ -151,21 +151,24 @@ class Comparison:
 
     @cached_property
     def detectable(self) -> float | None:
-        """The smallest true difference that would be found with the chance `POWER` (`power`)."""
+        """The smallest true difference (`relative`: rise) that would be found with the chance `POWER`."""
         if self.sources is None:
             return None
         found = self.sources.detectable(self.difference.n)
         return 100 * float(np.expm1(found)) if self.relative else found
 
     def seeds_needed(self, difference: float | None = None) -> int | None:
-        """How many seeds would find a true difference (default: as large as this one); None above
-        `MOST_SEEDS`. There must be `sources`."""
+        """How many seeds would find a true difference (default: this one) with the chance `POWER`.
+
+        None where more than `MOST_SEEDS` would be needed. There must be `sources`.
+        """
         assert self.sources is not None, "a single seed says nothing of others"
-        size = abs(self.difference.mean) if difference is None else difference
-        return self.sources.seeds_needed(float(np.log1p(size / 100)) if self.relative else size)
+        size = self.difference.mean if difference is None else difference
+        return self.sources.seeds_needed(abs(float(np.log1p(size / 100)) if self.relative else size))
 
     def equivalence_p(self, margin: float) -> float | None:
-        """The p-value of two one-sided tests that it lies beyond ± `margin`; None with a single seed."""
+        """The p-value of two one-sided tests that it is ± `margin` points or more; None with a single seed."""
+        assert not self.relative, "a margin is in points"
         if self.variance is None or not self.difference.over_seeds:
             return None
         return self.variance.equivalence_p(self.difference.mean, margin)
