@@ -167,7 +167,7 @@ class Comparison:
         return self.sources.seeds_needed(abs(float(np.log1p(size / 100)) if self.relative else size))
 
     def equivalence_p(self, margin: float) -> float | None:
-        """The p-value of two one-sided tests that it is ± `margin` points or more; None with a single seed."""
+        """The p-value of two one-sided tests that it is ± `margin` points or more; None with one seed."""
         assert not self.relative, "a margin is in points"
         if self.variance is None or not self.difference.over_seeds:
             return None
