@@ -7,8 +7,8 @@ by the crossed random-effects ANOVA (`statistics.Variance` has its pieces) and a
 them less rough than those of one difference. Where questions have several samples, the variance of drawing
 answers (decoding) is known too, and is taken out of the rest. Estimates are unbiased and may be negative.
 
-Sources: Searle, Casella and McCulloch (1992), "Variance Components", sections 4.3 and 4.4 (ANOVA estimates,
-negative ones, intraclass correlation); Miller (2024), arXiv 2411.00640, section 3.1 (decoding as a source).
+Sources: Searle, Casella and McCulloch (1992), "Variance Components" (ANOVA estimates, negative ones,
+intraclass correlation); Miller (2024), arXiv 2411.00640 (decoding as a source of its own).
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ sources: seeds, questions, and the rest. These are estimates, and rough ones wit
 With many seeds the power would be that of a noncentral t. With few, two t tests on the same answers must
 agree, and there is no such formula. So the pieces that the tests are made of are drawn as the balanced
 random-effects model has them (independent multiples of chi-squared; Searle, Casella and McCulloch 1992,
-"Variance Components", section 4.3), and `Variance.reach` decides on each draw: it is the same code that
+"Variance Components"), and `Variance.reach` decides on each draw: it is the same code that
 decides in the tables. The mean is independent of the pieces, so the chance that it lies beyond their reach is
 a normal one, and is averaged over the draws. The draws are a fixed Latin hypercube: equal numbers in, equal
 numbers out. benchmarks/coverage.py compares what is promised here with how often `crossed` rejects.

@@ -15,7 +15,8 @@ Sources: two-way variance as seeds' + questions' - rest's, the balanced case of 
 freedom after Satterthwaite (1946), "An Approximate Distribution of Estimates of Variance Components";
 clustering by question and paired differences in evaluations: Miller (2024), "Adding Error Bars to Evals"
 (arXiv 2411.00640); corrected p-values: Holm (1979), "A Simple Sequentially Rejective Multiple Test
-Procedure".
+Procedure"; two one-sided tests: Schuirmann (1987), "A Comparison of the Two One-Sided Tests Procedure and the
+Power Approach for Assessing the Equivalence of Average Bioavailability".
 """
 
 import math

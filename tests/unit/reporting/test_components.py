@@ -7,7 +7,10 @@ from pytest import approx
 from test_power import TABLE
 from test_tables import Sampled
 
+from glow.evaluation.metrics import rescore
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting.components import Components, components, crossed_components
+from glow.reporting.results import Run
 from glow.reporting.scopes import IN_DOMAIN, OOD
 
 
@@ -87,6 +90,28 @@ def test_several_samples_tell_decoding_from_the_rest(tmp_path: Path) -> None:
     by_suite = 100**2 * (0.25 / 3 + 0.1875 / 3) / 3
     assert accuracy.decoding == approx(2 * by_suite / 3 / 4)
     assert gain.decoding == approx(2 * accuracy.decoding)  # of both arms
+
+
+@pytest.mark.parametrize(
+    ("scored", "known"), [({"choice"}, True), ({"lists"}, True), ({"lists", "choice"}, False)]
+)
+def test_likelihoods_draw_no_answers(tmp_path: Path, scored: set[str], known: bool) -> None:
+    class Scored(Sampled):
+        """Some suites have one answer a question and no tokens."""
+
+        def write_evaluation(self, run: Run) -> None:
+            super().write_evaluation(run)
+            path = self.results.evaluation(run) / "samples.jsonl.gz"
+            rows = [row for row in read_jsonl(path) if row["suite"] not in scored or row["sample_index"] == 0]
+            rows = [row | {"response_tokens": None} if row["suite"] in scored else row for row in rows]
+            write_jsonl(path, rows)
+            rescore(path, path.with_name("scores.json"))
+
+    content = document(grpo=None, evaluation={"max_tokens": 64, "samples": 4})
+    found = components(Scored(tmp_path, content).write().results, "arithmetic", OOD, "accuracy")
+    assert found is not None
+    by_suite = 100**2 * (0.25 / 3 + 0.1875 / 3) / 3  # as above, of one suite only
+    assert found.decoding == (approx(by_suite / 3 / 4) if known else None)
 
 
 def test_one_seed_or_no_reference_has_none(tmp_path: Path, fabricated: World) -> None:
