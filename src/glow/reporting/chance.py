@@ -2,7 +2,9 @@
 
 The chance of a suite is the accuracy of the best answer that is the same for all questions of a family (a
 subset of the suite, such as a task of BBH): of multiple choice the most frequent letter, elsewhere the most
-frequent gold answer. A family whose gold answers all differ gives nothing: no answer is frequent there.
+frequent gold answer. It is chosen with the gold answers in hand, so it is an upper bound of what guessing
+gives, and well above it in small families: of 15 questions with four letters, the most frequent one has some
+40 %. A family whose gold answers all differ gives nothing: no answer is frequent there.
 Suites without gold answers, which a program checks (IFEval), have no chance that is known; it counts as 0.
 
 An accuracy above chance is (accuracy - chance) / (1 - chance): 0 for such a model and 100 % for one that is
