@@ -14,6 +14,7 @@ from glow.config import Experiment, ObjectiveChoice, Suite, unknown
 from glow.errors import UserError
 from glow.miniature.families import FAMILIES
 from glow.models.templates import template_text
+from glow.reporting.scopes import mean_columns
 from glow.suites.tasks import resolved
 from glow.training.objectives import choose
 
@@ -57,9 +58,12 @@ def load(document: Any, source: str) -> Experiment:
             suites[name] = resolved(name, suite, experiment.data_dir, experiment.domain_names)
         except UserError as error:
             mistakes.append(f"suites.{name}: {error}")
+    looked_up = experiment.model_copy(update={"objectives": objectives, "suites": suites})
+    if not mistakes:  # Only now is it known which suites are in-domain.
+        mistakes += _unknown_scopes(looked_up)
     if mistakes:
         raise UserError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
-    return experiment.model_copy(update={"objectives": objectives, "suites": suites})
+    return looked_up
 
 
 def _unknown_templates(experiment: Experiment) -> Iterator[str]:
@@ -76,6 +80,13 @@ def _unknown_suites(experiment: Experiment) -> Iterator[str]:
         for name in experiment.disjoint_from(domain):
             if name not in experiment.suites:
                 yield f"{experiment.disjoint_key(domain)}: {unknown(name, experiment.suites)}"
+
+
+def _unknown_scopes(experiment: Experiment) -> Iterator[str]:
+    for place, contrast in enumerate(experiment.contrasts):
+        known = list(mean_columns(experiment, contrast.domain or experiment.domain_names[0]))
+        if contrast.scope not in known:
+            yield f"contrasts.{place}.scope: {unknown(contrast.scope, known)}"
 
 
 def _unknown_families(experiment: Experiment) -> Iterator[str]:

@@ -235,12 +235,14 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("max_tokens: 48, entropy", "max_tokens: 48, batch_size: 7, entropy", LAST),
         ("max_tokens: 48, entropy", "max_tokens: 48, shards: 3, entropy", LAST),
         ("temperature: 0.7", "temperature: 0.7, batch_size: 7", LAST),
+        ("sft:\n", "margin: 2.0\ncontrasts: [{arm: glow, over: all, scope: ood}]\nsft:\n", LAST),
         ("# The smallest", "# A remark: the smallest", {}),
     ],
     ids=["seed", "arm", "arms on further selections", "objective", "alpha", "alpha as it was", "extraction",
          "threshold", "new suite", "shards", "teacher's temperature", "entropy", "steps of GRPO",
          "checkpoints", "recomputing",
-         "batch of evaluation", "shards of evaluation", "batch of sampling", "comment"],
+         "batch of evaluation", "shards of evaluation", "batch of sampling", "margin and contrasts",
+         "comment"],
 )  # fmt: skip
 def test_what_a_change_of_the_configuration_runs_again(
     finished: Finished, tmp_path: Path, found: str, put: str, again: dict[str, int]

@@ -120,6 +120,7 @@ def domain_data():
 def measured():
     """What tables, figures and report are made of; the last two run after the tables."""
     return [
+        *expand(rules.suite.output, suite=experiment.suites),
         *expand(rules.contamination.output, domain=experiment.domain_names),
         *expand(rules.verify.output.verdicts, domain=experiment.domain_names),
         *expand(rules.arms.output, **EVERY_RUN),

@@ -9,6 +9,7 @@ rule tables:
         tables=f"{RESULTS}/tables/tables.json",
         questions=f"{RESULTS}/tables/questions.parquet",
         trajectories=f"{RESULTS}/tables/trajectories.parquet",
+        archive=f"{RESULTS}/tables/questions.json",
         sources=f"{RESULTS}/tables/sources.json",
         manifest=f"{RESULTS}/tables/manifest.json",
     log:

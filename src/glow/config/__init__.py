@@ -20,6 +20,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
+from glow.config.reporting import Contrast
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
     AnswerSettings,
@@ -55,6 +56,7 @@ __all__ = [
     "ArmSettings",
     "CommonSelection",
     "Contamination",
+    "Contrast",
     "Decoding",
     "Domain",
     "Evaluation",

@@ -31,6 +31,7 @@ from glow.config.data import (
 )
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
+from glow.config.reporting import Contrast
 from glow.config.section import Section, existing, existing_folder, message, unknown
 from glow.config.stages import (
     AnswerSettings,
@@ -77,6 +78,10 @@ class Experiment(Section):
     )
     contamination: Contamination = Contamination()
     evaluation: Evaluation
+    margin: float | None = Field(
+        None, description="points within which two accuracies count as the same (tests of equivalence)", gt=0
+    )
+    contrasts: list[Contrast] = Field([], description="differences to test first, in this order")
     reported: Path | None = Field(None, description="published figures to stand beside ours")
 
     @field_validator("seeds")
@@ -149,6 +154,27 @@ class Experiment(Section):
                 raise ValueError(
                     f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts_fit(self) -> Self:
+        known, seen = ["base", *self.arms], set()
+        for place, contrast in enumerate(self.contrasts):
+            key = f"contrasts.{place}"
+            for side, name in (("arm", contrast.arm), ("over", contrast.over)):
+                if name not in known:
+                    raise ValueError(f"{key}.{side}: {unknown(name, known)}")
+            if contrast.arm == contrast.over:
+                raise ValueError(f"{key}.over: {contrast.over!r} is the arm itself; choose another")
+            if contrast.domain is None and len(self.domain_names) > 1:
+                raise ValueError(f"{key}.domain: missing; choose one of {', '.join(self.domain_names)}")
+            if contrast.domain is not None and contrast.domain not in self.domain_names:
+                raise ValueError(f"{key}.domain: {unknown(contrast.domain, self.domain_names)}")
+            domain = contrast.domain or self.domain_names[0]
+            tested = (domain, frozenset({contrast.arm, contrast.over}), contrast.scope)
+            if tested in seen:
+                raise ValueError(f"{key}: the same two arms are compared above already; remove it")
+            seen.add(tested)
         return self
 
     @property

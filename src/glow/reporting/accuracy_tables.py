@@ -1,25 +1,32 @@
-"""The tables of accuracies: by arm, against the reference arm, of several samples, before and after GRPO."""
+"""The tables of accuracies: by arm, above chance, of several samples, before and after GRPO."""
 
 from dataclasses import replace
 
 from glow.config import Experiment
 from glow.evaluation.metrics import sample_counts
-from glow.reporting import measures
+from glow.reporting import chance, measures
 from glow.reporting.captions import caption
 from glow.reporting.cells import (
     NONE,
     Cell,
     Table,
-    bounds_cell,
     change_cell,
     count_cell,
     marked_cell,
     mean_cell,
-    p_cell,
     text_cell,
 )
 from glow.reporting.results import BASE, Kind, Results, Run
-from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
+from glow.reporting.scopes import (
+    IN_DOMAIN,
+    MEANS,
+    OOD,
+    SCOPES,
+    mean_columns_present,
+    mean_heading,
+    scope_suites,
+)
+from glow.reporting.statistics import Estimate
 
 Comparisons = dict[tuple[str, str, str], measures.Comparison]
 """(domain, arm or initialisation, column) -> comparison with its reference."""
@@ -29,12 +36,6 @@ POINTS_DIGITS = 1
 # --- main -----------------------------------------------------------------------------------------
 
 GAINS = {IN_DOMAIN: "ID gain", OOD: "OOD gain"}
-MEANS = {IN_DOMAIN: "ID mean", OOD: "OOD mean"}
-
-
-def mean_heading(column: str) -> str:
-    """The heading of a mean over suites: of a scope, or of a group of OOD suites (`OOD general`)."""
-    return MEANS.get(column) or f"OOD {column.removeprefix(f'{OOD}_')}"
 
 
 def main_table(results: Results) -> Table:
@@ -47,12 +48,28 @@ def main_table(results: Results) -> Table:
         columns |= {f"gain_{scope}": heading for scope, heading in GAINS.items() if scope in means}
     columns |= {f"suite_{suite}": _suite_heading(experiment, suite) for suite in _suite_order(experiment)}
     compared = measures.gains(results) | measures.gains(results, suites=True)
-    rows = [
-        _main_row(results, domain, arm, columns, compared)
-        for domain in experiment.domain_names
-        for arm in (BASE, *experiment.arms)
-    ]
+    rows = []
+    for domain in experiment.domain_names:
+        rows.append(_chance_row(results, domain, columns))
+        rows += [_main_row(results, domain, arm, columns, compared) for arm in (BASE, *experiment.arms)]
     return Table("main", caption("tables", "main", experiment), columns, rows, frozenset({"domain", "arm"}))
+
+
+CHANCE = "chance level"
+"""The name of a row that is no arm: no name of an arm has a space."""
+
+
+def _chance_row(results: Results, domain: str, columns: dict[str, str]) -> dict[str, Cell]:
+    """What the best constant answer would score (`chance`)."""
+    row = {"domain": text_cell(domain), "arm": text_cell(CHANCE), "n": text_cell(NONE)}
+    for key in [key for key in columns if key not in row]:
+        column = key.replace("suite_", "suite:", 1)
+        level = None if key.startswith("gain_") else chance.mean_chance(results, domain, column)
+        estimate = None if level is None else Estimate(level, None, None, None, 0)
+        suites = measures.column_suites(results.experiment, domain, column)
+        sources = [results.manifest(results.suite_file(suite)) for suite in suites]
+        row[key] = mean_cell(estimate, POINTS_DIGITS, sources)
+    return row
 
 
 def _suite_order(experiment: Experiment) -> list[str]:
@@ -95,35 +112,30 @@ def _evaluations(results: Results, domain: str, name: str, kind: Kind = "sft") -
     return tuple(results.manifest(results.evaluation(run)) for run in runs)
 
 
-# --- comparisons ----------------------------------------------------------------------------------
+# --- chance ---------------------------------------------------------------------------------------
 
 
-def comparisons_table(results: Results) -> Table:
-    """One row per (domain, arm, scope): the difference from positive-only SFT and all that is known of it."""
-    columns = {
-        "domain": "Domain", "arm": "Arm", "over": "Over", "n": "n", "questions": "Questions",
-        "difference": "Difference", "interval": "95 % t interval", "p": "p", "p_holm": "p, Holm",
-    }  # fmt: skip
-    rows = [
-        {"domain": text_cell(domain), "arm": text_cell(arm), "over": text_cell(mean_heading(scope))}
-        | _comparison_cells(comparison)
-        for (domain, arm, scope), comparison in measures.gains(results).items()
-    ]
-    words = frozenset({"domain", "arm", "over"})
-    return Table("comparisons", caption("tables", "comparisons", results.experiment), columns, rows, words)
-
-
-def _comparison_cells(comparison: measures.Comparison) -> dict[str, Cell]:
-    found = comparison.difference
-    cell = mean_cell(found, 2, signed=True)
-    return {
-        "n": count_cell(found.n),
-        "questions": count_cell(found.questions or 0),
-        "difference": replace(marked_cell(cell, comparison), values=cell.values),
-        "interval": bounds_cell(found.bounds, 2),
-        "p": p_cell(found.p),
-        "p_holm": p_cell(comparison.p_holm),
-    }
+def chance_table(results: Results) -> Table:
+    """One row per (domain, arm): means over suites above chance, and the gains over positive-only SFT."""
+    experiment, reference = results.experiment, results.experiment.reference_arm
+    scopes = [scope for scope in SCOPES if scope in mean_columns_present(experiment)]
+    columns = {"domain": "Domain", "arm": "Arm", "n": "n"}
+    columns |= {scope: f"{MEANS[scope]} above chance" for scope in scopes}
+    columns |= {f"gain_{scope}": f"{GAINS[scope]} above chance" for scope in scopes} if reference else {}
+    rows = []
+    for domain in experiment.domain_names:
+        for arm in (BASE, *experiment.arms):
+            row = {"domain": text_cell(domain), "arm": text_cell(arm), "n": count_cell(len(experiment.seeds))}
+            for scope in scopes:
+                row[scope] = mean_cell(chance.above_chance(results, domain, arm, scope), POINTS_DIGITS)
+                if reference is not None:
+                    gain = chance.above_chance(results, domain, arm, scope, over=reference)
+                    cell = change_cell(gain, POINTS_DIGITS)
+                    row[f"gain_{scope}"] = replace(cell, text="reference") if arm == reference else cell
+            rows.append(row)
+    return Table(
+        "chance", caption("tables", "chance", experiment), columns, rows, frozenset({"domain", "arm"})
+    )
 
 
 # --- samples --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Literal
 import yaml
 
 from glow.config import BOTH_SIGNS, Experiment
-from glow.reporting.conventions import FEW_SEEDS
+from glow.reporting.conventions import FEW_SEEDS, POWER, few
 from glow.reporting.scopes import SCOPES, mean_columns_present
 from glow.training.objectives import arm_objectives
 
@@ -41,7 +41,10 @@ def table_names(experiment: Experiment) -> list[str]:
     """The tables of an experiment, in the order of the report."""
     present = {
         "main": True,
+        "contrasts": bool(experiment.contrasts),
         "comparisons": experiment.reference_arm is not None,
+        "chance": True,
+        "variance": len(experiment.seeds) > 1,
         "published": experiment.reported is not None,
         "grpo": experiment.grpo is not None,
         "samples": any(suite.format != "choice" for suite in experiment.suites.values()),
@@ -102,7 +105,7 @@ def _captions() -> dict[str, dict[str, dict[str, str]]]:
 def _facts(experiment: Experiment) -> dict[str, str]:
     seeds = experiment.seeds
     named = f" ({', '.join(map(str, seeds))})" if len(seeds) <= PRINTED_SEEDS else ""
-    count = "one seed" if len(seeds) == 1 else "few seeds" if len(seeds) < FEW_SEEDS else "many seeds"
+    count = "one seed" if len(seeds) == 1 else "few seeds" if few(len(seeds)) else "many seeds"
     inside = [name for name, suite in experiment.suites.items() if suite.domain]
     several = len(experiment.domain_names) > 1
     named_inside = [
@@ -113,13 +116,30 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "coverage": f"{experiment.contamination.coverage:.0%}",
         "threshold": f"{100 * experiment.contamination.threshold:g} %",
         "seeds": f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}{named}",
-        **{key: text.format(few=FEW_SEEDS) for key, text in _captions()["words"][count].items()},
+        **{
+            key: text.format(few=FEW_SEEDS, power=f"{100 * POWER:g} %")
+            for key, text in _captions()["words"][count].items()
+        },
         "in_domain": f"in-domain, ID: {', '.join(named_inside)}" if inside else "no suite is in-domain",
         "groups": ", and over each group of OOD suites"
         if set(mean_columns_present(experiment)) - set(SCOPES)
         else "",
+        **_parts(experiment),
         "student": student_text(experiment),
         "entropy_samples": str(experiment.evaluation.entropy_samples),
         "samples": str(experiment.evaluation.samples),
         "temperature": f"{experiment.evaluation.temperature:g}",
+    }
+
+
+def _parts(experiment: Experiment) -> dict[str, str]:
+    """What only some experiments have in their captions."""
+    parts, margin = _captions()["parts"], experiment.margin
+    is_sampled = any(suite.format != "choice" for suite in experiment.suites.values())
+    samples = "several" if experiment.evaluation.samples > 1 else "one"
+    return {
+        **{key: text if experiment.contrasts else "" for key, text in parts["contrasts"].items()},
+        "equivalence": "" if margin is None else parts["margin"]["equivalence"].format(margin=f"{margin:g}"),
+        "decoding": parts["samples"][samples] if is_sampled else "",
+        "fixed": parts["fixed"]["teacher" if experiment.domains else "own data"],
     }

@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field, PlainSerializer
 
 from glow.reporting.captions import Caption
+from glow.reporting.conventions import few
 from glow.reporting.measures import Comparison
 from glow.reporting.statistics import Estimate
 
@@ -131,25 +132,41 @@ def value_cell(value: float | None, digits: int) -> Cell:
     return Cell(number(value, digits), {"": value})
 
 
-def mean_cell(value: Estimate | None, digits: int, sources: Iterable[str] = (), signed: bool = False) -> Cell:
-    """A mean ± its standard error (CSV: _mean, _se); no error where there is none to give."""
+def mean_cell(
+    value: Estimate | None,
+    digits: int,
+    sources: Iterable[str] = (),
+    signed: bool = False,
+    seeds: int | None = None,
+) -> Cell:
+    """A mean ± what `few` says of the seeds (CSV: _mean, _se, _low, _high); alone where it has no error.
+
+    Args:
+        seeds: how many the study has, where the value is not over seeds.
+    """
     if value is None:
-        return Cell(NONE, {"_mean": None, "_se": None})
+        return Cell(NONE, dict.fromkeys(ESTIMATED))
     shown = number(value.mean, digits, signed)
-    if value.error is not None:
-        shown += f" ± {number(value.error, digits)}"
-    return Cell(shown, {"_mean": value.mean, "_se": value.error}, tuple(sources))
+    if value.error is not None and value.bounds is not None:
+        low, high = value.bounds
+        spread = (high - low) / 2 if few(value.n if seeds is None else seeds) else value.error
+        shown += f" ± {number(spread, digits)}"
+    return Cell(shown, _estimated(value), tuple(sources))
 
 
 def change_cell(value: Estimate | None, digits: int, sources: Iterable[str] = ()) -> Cell:
     """A change with its 95 % interval (CSV: _mean, _se, _low, _high)."""
     if value is None:
-        return Cell(NONE, dict.fromkeys(("_mean", "_se", "_low", "_high")))
-    return Cell(
-        interval(value, digits),
-        {"_mean": value.mean, "_se": value.error, "_low": value.low, "_high": value.high},
-        tuple(sources),
-    )
+        return Cell(NONE, dict.fromkeys(ESTIMATED))
+    return Cell(interval(value, digits), _estimated(value), tuple(sources))
+
+
+ESTIMATED = ("_mean", "_se", "_low", "_high")
+"""The CSV columns of an estimate."""
+
+
+def _estimated(value: Estimate) -> dict[str, float | int | str | None]:
+    return dict(zip(ESTIMATED, (value.mean, value.error, value.low, value.high), strict=True))
 
 
 def bounds_cell(bounds: tuple[float, float] | None, digits: int) -> Cell:
@@ -184,7 +201,7 @@ def markdown(table: Table) -> str:
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\^{}",
     "_": r"\_", "~": r"\~{}", "%": r"\%", "±": r"$\pm$", MINUS: "$-$", NONE: "---", "→": r"$\to$",
-    "<": r"$<$", ">": r"$>$", "[": "{[}", "]": "{]}", "†": r"$\dagger$",
+    "<": r"$<$", ">": r"$>$", "[": "{[}", "]": "{]}", "†": r"$\dagger$", "‡": r"$\ddagger$",
 }  # fmt: skip
 
 

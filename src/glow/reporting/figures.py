@@ -25,7 +25,7 @@ from matplotlib.patheffects import withStroke
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import dynamics, losses, measures
+from glow.reporting import chance, dynamics, losses, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
@@ -168,9 +168,17 @@ def draw_main(results: Results) -> Figure:
             if reference is not None:
                 mean = dots[reference].middle.mean
                 axes.axvline(mean, color=MUTED, linestyle="--", linewidth=1, zorder=1)
+            _chance_line(axes, chance.mean_chance(results, domain, scope))
             axes.set_title(_title(results, SCOPE_TITLES[scope], domain))
-            axes.set_xlabel("accuracy, %")
     return figure
+
+
+def _chance_line(axes: Axes, level: float | None) -> None:
+    """Mark chance, and say it below; but do not stretch the axis to a chance that no mark comes near."""
+    axes.set_xlabel("accuracy, %" if level is None else f"accuracy, % (chance: {number(level, 1)})")
+    left, right = axes.get_xlim()
+    if level is not None and left - (right - left) / 2 <= level <= right + (right - left) / 2:
+        axes.axvline(level, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
 
 
 def draw_suites(results: Results) -> Figure:

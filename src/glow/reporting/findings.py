@@ -11,10 +11,12 @@ from typing import Literal
 
 from glow.config import POSITIVES_ONLY
 from glow.reporting import dynamics, losses, measures
-from glow.reporting.cells import MARK, interval, number
+from glow.reporting.cells import MARK, interval, number, p_cell
+from glow.reporting.conventions import ERROR_RATE, MOST_SEEDS, POWER
 from glow.reporting.measures import Comparison
+from glow.reporting.power import Sources
 from glow.reporting.results import BASE, Results
-from glow.reporting.scopes import IN_DOMAIN, OOD, scope_suites
+from glow.reporting.scopes import IN_DOMAIN, OOD, mean_heading, scope_suites
 from glow.reporting.statistics import Estimate
 
 Standing = Literal["as claimed", "opposite of the claim", "undecided"]
@@ -38,7 +40,7 @@ class Finding:
 
 def find(results: Results) -> list[Finding]:
     """The findings of an experiment, domain by domain."""
-    finders = (_glow_ood, _negatives_ood, _in_domain, _loss, _entropy, _weights, _grpo)
+    finders = (_stated, _glow_ood, _negatives_ood, _in_domain, _loss, _entropy, _weights, _grpo)
     several = len(results.experiment.domain_names) > 1
     return [
         Finding(f"{domain}: {found.headline}" if several else found.headline, found.detail, found.standing)
@@ -78,7 +80,64 @@ def _listing(values: Mapping[str, Decided], digits: int = 1) -> str:
     return "; ".join(shown)
 
 
+def _limits(found: Decided, unit: str = "points", digits: int = 1, what: str = "difference") -> str:
+    """What the test of an undecided difference would have found, as a sentence after others.
+
+    Empty where it is decided, or where that is not known.
+    """
+    if found.sign:
+        return ""
+    if isinstance(found, Comparison):
+        mean, detectable, over = found.difference.mean, found.detectable, "seeds and questions"
+        needed = found.seeds_needed() if found.sources is not None else None
+    elif found.error and found.over_seeds:
+        sources, over = Sources.of_seeds(found.error**2 * found.n), "seeds"
+        mean, detectable = found.mean, sources.detectable(found.n)
+        needed = sources.seeds_needed(abs(found.mean))
+    else:
+        return ""
+    if detectable is None:
+        return ""
+    least = f"a true {what} of {number(detectable, digits)} {unit}"
+    said = f" With these {over}, {least} would be found with a chance of {100 * POWER:g} %"
+    if mean == 0:
+        return f"{said}."
+    seeds = f"more than {MOST_SEEDS:,}" if needed is None else f"{needed}"
+    return f"{said}; for one as large as the one seen, {seeds} seeds would be needed."
+
+
+def _equivalent(found: Comparison, margin: float | None) -> str:
+    """That a difference is shown to be small, as a sentence after others; empty where it is not."""
+    p = None if margin is None else found.equivalence_p(margin)
+    if p is None or p >= ERROR_RATE:
+        return ""
+    shown = p_cell(p).text
+    return f" It is shown to lie within ±{margin:g} points (p {'' if '<' in shown else '= '}{shown})."
+
+
 # --- findings -------------------------------------------------------------------------------------
+
+
+def _stated(results: Results, domain: str) -> Iterator[Finding]:
+    tested = measures.contrasts(results)
+    decided = measures.decisions(tested)
+    own = [
+        (contrast, comparison, decision)
+        for contrast, comparison, decision in zip(results.experiment.contrasts, tested, decided, strict=True)
+        if (contrast.domain or domain) == domain
+    ]
+    if not own:
+        return
+    rejected = sum(decision == "rejected" for _, _, decision in own)
+    parts = [
+        f"{contrast.arm} against {contrast.over}, {mean_heading(contrast.scope)}: "
+        f"{interval(comparison.difference, 1)} (no difference: {decision})"
+        for contrast, comparison, decision in own
+    ]
+    detail = f"In points, in the stated order: {'; '.join(parts)}."
+    yield Finding(
+        f"Of the differences stated beforehand, {rejected} of {len(own)} can be told from none", detail
+    )
 
 
 def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
@@ -96,13 +155,20 @@ def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
         for arm in dynamics.both_signs(experiment)
         if arm in plain_arms and experiment.arms[arm].trajectories == same_data
     ]
-    if plain and (same := measures.gain(results, domain, first, OOD, over=plain[0])) is not None:
+    if plain and (same := _over(results, domain, first, plain[0])) is not None:
         detail += f" Difference from plain SFT on the same data ({plain[0]}): {_listing({first: same})}."
+    detail += _limits(gain) + _equivalent(gain, results.experiment.margin)
     detail += " The paper claims that GLOW is more accurate than positive-only SFT."
     headline = _headline(
         f"The OOD accuracy of {arms[first].label} ({first})", gain, "that of positive-only SFT"
     )
     yield Finding(headline, detail, STANDINGS[gain.sign])
+
+
+def _over(results: Results, domain: str, arm: str, other: str) -> Decided | None:
+    """OOD difference from another arm than the reference: decided only if it is stated beforehand."""
+    stated = measures.stated_comparison(results, domain, arm, OOD, other)
+    return stated or measures.gain(results, domain, arm, OOD, over=other)
 
 
 def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
@@ -119,6 +185,7 @@ def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
         return
     name, gain = next(iter(gains.items()))
     detail = f"Difference from positive-only SFT in OOD accuracy, in points: {_listing(gains)}."
+    detail += _limits(gain) + _equivalent(gain, results.experiment.margin)
     detail += " The paper claims that training on wrong answers raises OOD accuracy."
     subject = f"The OOD accuracy of plain SFT with wrong answers ({name})"
     yield Finding(_headline(subject, gain, "that of positive-only SFT"), detail, STANDINGS[gain.sign])
@@ -153,14 +220,16 @@ def _loss(results: Results, domain: str) -> Iterator[Finding]:
     detail = "Slope of the loss of negatives minus that of positives, in nats per token and epoch: "
     detail += _by_group(slopes) or "none, as it takes two epochs"
     detail += f". Loss of negatives minus loss of positives in the last epoch: {_by_group(levels)}."
-    detail += " The paper claims that negatives slow the descent of the loss."
     if not slopes[losses.MATCHED]:
+        detail += " The paper claims that negatives slow the descent of the loss."
         headline = (
             "Whether the loss of negatives falls more slowly cannot be told from chains of equal lengths"
         )
         yield Finding(headline, detail, "undecided")
         return
     arm, slope = next(iter(slopes[losses.MATCHED].items()))
+    detail += _limits(slope, "nats per epoch", 3)
+    detail += " The paper claims that negatives slow the descent of the loss."
     yield Finding(f"The training loss of negatives ({arm}) {_falls(slope)}", detail, STANDINGS[slope.sign])
 
 
@@ -191,14 +260,14 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
     )
     if not everything:
         return
+    name, change = next(iter((chains or everything).items()))
     detail = "Change in policy entropy from positive-only SFT, in percent, "
     if chains:
         detail += f"on responses with a chain and without the end of the turn: {_listing(chains)}; "
-    detail += f"on all responses with their ends: {_listing(everything)}."
+    detail += f"on all responses with their ends: {_listing(everything)}.{_limits(change, '%', what='rise')}"
     detail += " The paper claims that negatives raise the entropy; we do not know in which of its arms."
     if not chains:
         detail += " What part of it is due to the form of answers cannot be told here."
-    name, change = next(iter((chains or everything).items()))
     subject = f"The policy entropy of arm {name}{', on chains,' if chains else ''}"
     headline = _headline(subject, change, "that of positive-only SFT")
     yield Finding(headline, detail, STANDINGS[change.sign if chains else 0])
@@ -251,6 +320,12 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
         which = f"{len(rose)} of {len(effects)} starting models ({', '.join(rose)})"
         headline = f"GRPO measurably raised in-domain accuracy from {which}"
     detail = f"Change in in-domain accuracy, in points: {_listing(effects)}."
+    if not rose:
+        least = {name: found for name, change in effects.items() if (found := change.detectable) is not None}
+        if least:
+            low, high = (number(bound, 1) for bound in (min(least.values()), max(least.values())))
+            detail += f" The tests would find true changes of {low} to {high} points with a chance of "
+            detail += f"{100 * POWER:g} %."
     silent = [name for name in effects if measures.steps_with_signal(results, domain, name)[1]]
     if silent:
         detail += f" From {', '.join(silent)}, GRPO had nothing to learn from in most steps of a run."

@@ -6,9 +6,10 @@ training. What was measured on questions is estimated over seeds and questions (
 here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import cached_property
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,19 @@ import pandas as pd
 from glow.config import Experiment
 from glow.evaluation.metrics import TENTHS
 from glow.reporting.conventions import ERROR_RATE
+from glow.reporting.power import Sources
 from glow.reporting.results import BASE, Kind, Results, Run, tenth_column
 from glow.reporting.scopes import mean_columns, scope_suites
-from glow.reporting.statistics import Estimate, Floats, crossed, estimate, holm
+from glow.reporting.statistics import (
+    Estimate,
+    Floats,
+    Variance,
+    crossed,
+    crossed_with_variance,
+    estimate,
+    fixed_sequence,
+    holm,
+)
 from glow.training.grpo_signal import no_signal
 
 # --- answers of one model -------------------------------------------------------------------------
@@ -51,6 +62,12 @@ def smallest_suite(results: Results) -> int:
     """How many questions the smallest suite has."""
     questions = results.questions(results.runs("base")[0])
     return int(questions.groupby(level="suite").size().min())
+
+
+def questions_of(results: Results, domain: str, column: str) -> int:
+    """How many questions the suites of a column have together."""
+    sizes = results.questions(results.runs("base")[0]).groupby(level="suite").size()
+    return int(sum(sizes[suite] for suite in column_suites(results.experiment, domain, column)))
 
 
 def column_suites(experiment: Experiment, domain: str, column: str) -> list[str]:
@@ -104,15 +121,22 @@ def mean(
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference from the reference, with its p-value after correction for many comparisons.
+    """A difference from a reference, with its p-value after correction for many comparisons.
 
     Attributes:
         difference: paired by question and seed.
-        p_holm: its p-value after Holm's correction over its family; None without one.
+        p_holm: its p-value after Holm's correction over its family (`stated`: in the stated order); None
+            without one.
+        variance: the pieces of its variance; None where it has no error.
+        stated: whether its test is one of those that the configuration states beforehand (`contrasts`).
+        relative: whether the difference is in percent, of which `variance` has the logarithm.
     """
 
     difference: Estimate
     p_holm: float | None
+    variance: Variance | None = None
+    stated: bool = False
+    relative: bool = False
 
     @property
     def sign(self) -> int:
@@ -121,16 +145,45 @@ class Comparison:
             return 0
         return int(np.sign(self.difference.mean))
 
+    @cached_property
+    def sources(self) -> Sources | None:
+        """Where its variance comes from; not known with a single seed."""
+        return None if self.variance is None or self.variance.n < 2 else Sources.of(self.variance)
+
+    @cached_property
+    def detectable(self) -> float | None:
+        """The smallest true difference (`relative`: rise) that would be found with the chance `POWER`."""
+        if self.sources is None:
+            return None
+        found = self.sources.detectable(self.difference.n)
+        return 100 * float(np.expm1(found)) if self.relative else found
+
+    def seeds_needed(self, difference: float | None = None) -> int | None:
+        """How many seeds would find a true difference (default: this one) with the chance `POWER`.
+
+        None where more than `MOST_SEEDS` would be needed. There must be `sources`.
+        """
+        assert self.sources is not None, "a single seed says nothing of others"
+        size = self.difference.mean if difference is None else difference
+        return self.sources.seeds_needed(abs(float(np.log1p(size / 100)) if self.relative else size))
+
+    def equivalence_p(self, margin: float) -> float | None:
+        """The p-value of two one-sided tests that it is ± `margin` points or more; None with one seed."""
+        assert not self.relative, "a margin is in points"
+        if self.variance is None or not self.difference.over_seeds:
+            return None
+        return self.variance.equivalence_p(self.difference.mean, margin)
+
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
     """One family of comparisons: key -> (strata of paired differences, weights of the strata)."""
-    estimates = {key: crossed(strata, weights) for key, (strata, weights) in differences.items()}
-    tested = {key: found.p for key, found in estimates.items() if found.p is not None}
+    found = {key: crossed_with_variance(strata, weights) for key, (strata, weights) in differences.items()}
+    tested = {key: estimate.p for key, (estimate, _) in found.items() if estimate.p is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {key: Comparison(found, corrected.get(key)) for key, found in estimates.items()}
+    return {key: Comparison(estimate, corrected.get(key), parts) for key, (estimate, parts) in found.items()}
 
 
 def _paired_differences(
@@ -157,23 +210,82 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
     """Every arm (and the base) against the reference arm: (domain, arm, column) -> comparison.
 
-    One family: all arms, training domains and means over suites (`suites`: single suites in their place).
-    Empty where there is no reference arm.
+    One family: all arms, training domains and means over suites (`suites`: single suites in their place),
+    without those that are stated beforehand (`contrasts`). Empty where there is no reference arm.
     """
     experiment, reference = results.experiment, results.experiment.reference_arm
     if reference is None:
         return {}
-    family = {
-        (domain, arm, column): (
-            _paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
-            None,
-        )
+    keys = [
+        (domain, arm, column)
         for domain in experiment.domain_names
         for arm in (BASE, *experiment.arms)
         for column in columns_present(experiment, domain)
         if arm != reference and column.startswith("suite:") == suites
-    }
-    return _compare(family)
+    ]
+    stated = {key: found for key in keys if (found := stated_comparison(results, *key, reference))}
+    family = _compare(
+        {
+            (domain, arm, column): (
+                _paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
+                None,
+            )
+            for domain, arm, column in keys
+            if (domain, arm, column) not in stated
+        }
+    )
+    return {key: stated.get(key) or family[key] for key in keys}
+
+
+# --- stated beforehand ----------------------------------------------------------------------------
+
+
+def contrasts(results: Results) -> list[Comparison]:
+    """The differences that the configuration states beforehand, tested in their order."""
+    place = "contrasts"
+    if place not in results.measured:
+        found = []
+        for contrast in results.experiment.contrasts:
+            domain = contrast.domain or results.experiment.domain_names[0]
+            strata = _paired_differences(
+                results, domain, contrast.scope, ("sft", contrast.over), ("sft", contrast.arm)
+            )
+            found.append(crossed_with_variance(strata))
+        corrected = fixed_sequence([1.0 if own.p is None else own.p for own, _ in found])
+        results.measured[place] = [
+            Comparison(own, p, parts, stated=True) for (own, parts), p in zip(found, corrected, strict=True)
+        ]
+    listed: list[Comparison] = results.measured[place]
+    return listed
+
+
+Decision = Literal["rejected", "not rejected", "not tested"]
+"""What a test in a stated order says of the hypothesis that there is no difference."""
+
+
+def decisions(tested: Iterable[Comparison]) -> list[Decision]:
+    """The decisions on comparisons in their stated order; nothing is tested after one that is not rejected,
+    nor with a single seed."""
+    found: list[Decision] = []
+    for comparison in tested:
+        if (found and found[-1] != "rejected") or not comparison.difference.over_seeds:
+            found.append("not tested")
+        else:
+            found.append("rejected" if comparison.sign else "not rejected")
+    return found
+
+
+def stated_comparison(results: Results, domain: str, arm: str, column: str, over: str) -> Comparison | None:
+    """The comparison of two arms, if it is stated beforehand, in whichever direction."""
+    experiment = results.experiment
+    for contrast, found in zip(experiment.contrasts, contrasts(results), strict=True):
+        if (contrast.domain or experiment.domain_names[0], contrast.scope) != (domain, column):
+            continue
+        if (contrast.arm, contrast.over) == (arm, over):
+            return found
+        if (contrast.arm, contrast.over) == (over, arm):
+            return replace(found, difference=found.difference.reversed)
+    return None
 
 
 # --- GRPO -----------------------------------------------------------------------------------------
@@ -352,4 +464,4 @@ def _in_percent(found: Comparison) -> Comparison:
     low, high = (None, None) if log.bounds is None else map(percent, log.bounds)
     by_seed = tuple(map(percent, log.by_seed))
     change = replace(log, mean=percent(log.mean), error=error, low=low, high=high, by_seed=by_seed)
-    return replace(found, difference=change)
+    return replace(found, difference=change, relative=True)

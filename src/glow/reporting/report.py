@@ -27,7 +27,8 @@ from glow.reporting.tables import read_tables
 from glow.training.objectives import arm_objectives
 
 SECTIONS = {
-    "accuracy": ("Accuracy", ["figures/main", "tables/main", "tables/comparisons", "figures/suites"]),
+    "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
+    "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
     "published": ("Compared with published figures", ["tables/published"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
     "entropy": (

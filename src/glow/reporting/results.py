@@ -20,6 +20,9 @@ from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_sc
 from glow.files.frozen import refuse_other_layout
 from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import present_file, read_json, read_jsonl
+from glow.files.manifest import manifest_path
+from glow.files.records import Problem
+from glow.suites.files import read_suite
 from glow.verifier.response_types import response_type
 
 Kind = Literal["base", "sft", "grpo"]
@@ -64,6 +67,7 @@ class Results:
         tables_file: all tables with their captions, as the report shows them.
         questions_file: what every model answered: `questions` of all runs.
         trajectories_file: `trajectories` of all domains.
+        archive_file: what is in `questions_file`, and the hashes of it and of what it was made from.
         report: the page.
 
     Raises:
@@ -77,6 +81,7 @@ class Results:
         self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
         self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
         self.trajectories_file = self.tables / "trajectories.parquet"
+        self.archive_file = self.questions_file.with_suffix(".json")
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""
         self._questions: dict[Hashable, pd.DataFrame] = {}
@@ -131,6 +136,10 @@ class Results:
         """The judged trajectories of a domain."""
         return self.root / "verdicts" / f"{domain}.jsonl.gz"
 
+    def suite_file(self, suite: str) -> Path:
+        """The questions of a suite, with their gold answers."""
+        return self.root / "suites" / f"{suite}.jsonl"
+
     def contamination_file(self, domain: str) -> Path:
         """What a domain's training data and the suites share."""
         return self.root / "contamination" / domain / "report.json"
@@ -139,9 +148,10 @@ class Results:
         """The trajectories of one of `selections`."""
         return self.root / "arms" / domain / f"seed-{seed}" / f"{selection}.jsonl"
 
-    def manifest(self, folder: Path) -> str:
-        """The manifest of an evaluation or a training run, relative to R; it must be there."""
-        return str(present_file(folder / "manifest.json").relative_to(self.root))
+    def manifest(self, output: Path) -> str:
+        """The manifest of a suite, an evaluation or a training run, relative to R; it must be there."""
+        file = manifest_path(output) if output.is_file() else output / "manifest.json"
+        return str(present_file(file).relative_to(self.root))
 
     def facts(self, run: Run) -> dict[str, Any]:
         """What the manifest of a training run notes of it."""
@@ -162,10 +172,11 @@ class Results:
     def inputs(self, stage: Shown) -> list[Path]:
         """Every file that the stage reads, for its manifest."""
         experiment, domains = self.experiment, self.experiment.domain_names
+        suites = [self.suite_file(suite) for suite in experiment.suites]
         histories = [self.training(run) / "history.parquet" for run in self.runs("sft")]
         logs = [self.training(run) / "log.jsonl" for run in (*self.runs("sft"), *self.runs("grpo"))]
         if stage == "figures":
-            return [self.questions_file, self.trajectories_file, *histories, *logs]
+            return [self.questions_file, self.trajectories_file, *suites, *histories, *logs]
         scores = [self.evaluation(run) / name for run in self.models for name in SCORE_FILES]
         verdicts = [self.verdicts_file(domain) for domain in domains]
         shared = [self.contamination_file(domain) for domain in domains]
@@ -176,7 +187,7 @@ class Results:
             for selection in self.selections
         ]
         reported = [experiment.reported] if experiment.reported else []
-        return [*scores, *histories, *logs, *verdicts, *shared, *selections, *reported]
+        return [*scores, *suites, *histories, *logs, *verdicts, *shared, *selections, *reported]
 
     def refuse_outdated(self, stage: Shown) -> None:
         """Raise a `UserError` unless the stage ran on the files and with the settings that there are now."""
@@ -244,6 +255,20 @@ class Results:
                     f"make it again with `glow rescore --samples {archive} --output {path}`"
                 )
         return frame
+
+    def problems(self, suite: str) -> list[Problem]:
+        """The questions of a suite that the models answered.
+
+        Raises:
+            UserError: the suite's file is missing or malformed, or has other questions.
+        """
+        file = present_file(self.suite_file(suite))
+        problems, answered = read_suite(file), self.questions(self.runs("base")[0]).loc[suite].index
+        if {problem["problem_id"] for problem in problems} != set(answered):
+            raise UserError(
+                f"{file}: its questions are not those that the models answered; run the experiment again"
+            )
+        return problems
 
     def history(self, run: Run) -> pd.DataFrame:
         """Id, loss, gain and weight of every sample in every epoch, with the run's name and seed."""
@@ -316,7 +341,8 @@ SCORE_FILES = ("scores.json", "samples.jsonl.gz")
 RUN_COLUMNS = ["kind", "domain", "name", "seed"]
 KEYS = ["suite", "problem_id"]
 QUESTION_COLUMNS = (
-    "correct", "truncated", "unparsed", "unjudged", "bare", "chain", "lenient", "tokens", "entropy",
+    "samples", "correct", "truncated", "unparsed", "unjudged", "bare", "chain", "lenient", "tokens",
+    "entropy",
     "entropy_tokens",
 )  # fmt: skip
 PART_COLUMNS = {

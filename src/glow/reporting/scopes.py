@@ -8,6 +8,8 @@ from glow.config import Experiment
 IN_DOMAIN = "in_domain"
 OOD = "ood"
 SCOPES = (IN_DOMAIN, OOD)
+MEANS = {IN_DOMAIN: "ID mean", OOD: "OOD mean"}
+"""Scope -> the heading of the mean over its suites."""
 
 
 def scope_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:
@@ -37,3 +39,8 @@ def mean_columns_present(experiment: Experiment) -> list[str]:
     by_domain = [mean_columns(experiment, domain) for domain in experiment.domain_names]
     found = dict.fromkeys(column for columns in by_domain for column in columns)
     return [scope for scope in SCOPES if scope in found] + [key for key in found if key not in SCOPES]
+
+
+def mean_heading(column: str) -> str:
+    """The heading of a mean over suites: of a scope, or of a group of OOD suites (`OOD general`)."""
+    return MEANS.get(column) or f"OOD {column.removeprefix(f'{OOD}_')}"

@@ -15,12 +15,13 @@ Sources: two-way variance as seeds' + questions' - rest's, the balanced case of 
 freedom after Satterthwaite (1946), "An Approximate Distribution of Estimates of Variance Components";
 clustering by question and paired differences in evaluations: Miller (2024), "Adding Error Bars to Evals"
 (arXiv 2411.00640); corrected p-values: Holm (1979), "A Simple Sequentially Rejective Multiple Test
-Procedure".
+Procedure"; two one-sided tests: Schuirmann (1987), "A Comparison of the Two One-Sided Tests Procedure and the
+Power Approach for Assessing the Equivalence of Average Bioavailability".
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,13 @@ class Estimate:
         return int(low > 0) - int(high < 0)
 
     @property
+    def reversed(self) -> "Estimate":
+        """The estimate of the negative: of a difference, that in the other direction."""
+        low, high = (None, None) if self.bounds is None else (-self.bounds[1], -self.bounds[0])
+        by_seed = tuple(-mean for mean in self.by_seed)
+        return replace(self, mean=-self.mean, low=low, high=high, by_seed=by_seed)
+
+    @property
     def over_seeds(self) -> bool:
         """Whether the uncertainty is (also) that of drawing seeds: never with a single one."""
         return self.n > 1
@@ -94,25 +102,78 @@ def _t(mean: float, error: float, freedom: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """The pieces of a mean's variance; arrays are over strata.
+class Variance:
+    """The variance of a mean in its pieces, and the t tests that they allow.
+
+    The pieces may have leading dimensions, as those of many studies; the last is that of strata.
 
     Attributes:
-        seeds: variance of the mean over seeds; 0 with a single seed.
+        seeds: variance of the mean over seeds, which holds their share of the rest; 0 with a single seed.
         questions: (strata,) variance from the questions' means, which holds their share of the rest.
         rest: (strata,) variance from what neither seed nor question explains; 0 with a single seed.
         degrees: (strata,) degrees of freedom of `questions`.
+        n: how many seeds.
+        rounding: variance of one seed's mean from its rounding to one answer more or less.
     """
 
-    seeds: float
+    seeds: Floats
     questions: Floats
     rest: Floats
     degrees: Floats
+    n: int
+    rounding: float = 0.0
 
     @property
-    def from_seeds(self) -> float:
+    def from_seeds(self) -> Floats:
         """What seeds add to the questions' variance: the estimate of seeds' own variance, at least 0."""
-        return max(0.0, self.seeds - float(self.rest.sum()))
+        return np.maximum(0.0, self.seeds - self.rest.sum(axis=-1))
+
+    @property
+    def total(self) -> Floats:
+        """The variance of the mean."""
+        return np.asarray(self.questions.sum(axis=-1) + self.from_seeds)
+
+    @property
+    def freedom(self) -> Floats:
+        """Satterthwaite's degrees: the squared variance over the sum of each piece's square over its own."""
+        spread = (self.questions**2 / self.degrees).sum(axis=-1)
+        if self.n > 1:
+            by_seeds = (self.seeds**2 + (self.rest**2 / self.degrees).sum(axis=-1)) / (self.n - 1)
+            spread = spread + np.where(self.from_seeds > 0, by_seeds, 0.0)
+        return np.asarray(self.total**2 / spread)
+
+    @property
+    def tests(self) -> list[tuple[Floats, Floats]]:
+        """(standard error, degrees of freedom) of each t test that must agree: one, or two with few seeds."""
+        found = [(np.sqrt(self.total), self.freedom)]
+        if 1 < self.n < FEW_SEEDS:
+            of_seeds = np.sqrt(np.maximum(self.seeds, self.rounding / self.n))
+            found.append((of_seeds, np.asarray(self.n - 1.0)))
+        return found
+
+    def reach(self, level: float = LEVEL) -> Floats:
+        """How far the interval of a level reaches to either side of the mean."""
+        reaches = [stdtrit(freedom, 0.5 + level / 2) * error for error, freedom in self.tests]
+        return np.asarray(np.maximum.reduce(reaches))
+
+    def p(self, mean: float) -> float:
+        """The two-sided p-value of the test that the true mean is zero."""
+        return max(_t(mean, float(error), float(freedom))[1] for error, freedom in self.tests)
+
+    def equivalence_p(self, mean: float, margin: float) -> float:
+        """The p-value of two one-sided tests (TOST) that the true mean lies beyond ± `margin`.
+
+        It is below 5 % exactly where the 90 % interval, `reach(0.9)` to either side, lies within the margin.
+        """
+        beyond = abs(mean) - margin
+        return max(_one_sided(beyond, float(error), float(freedom)) for error, freedom in self.tests)
+
+
+def _one_sided(beyond: float, error: float, freedom: float) -> float:
+    """The p-value that what is estimated as `beyond` is at least zero."""
+    if error == 0:
+        return float(beyond >= 0)
+    return float(stdtr(freedom, beyond / error))
 
 
 def crossed(strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None) -> Estimate:
@@ -134,30 +195,45 @@ def crossed(strata: Sequence[Floats], weights: Sequence[float] | Floats | None =
         strata: arrays (seeds, questions) of values, the seeds the same in each; strata (suites) are fixed.
         weights: of the strata; equal ones that sum to 1 by default.
     """
-    arrays = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
-    shares = np.full(len(arrays), 1 / len(arrays)) if weights is None else np.asarray(weights)
+    return crossed_with_variance(strata, weights)[0]
+
+
+def crossed_with_variance(
+    strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None
+) -> tuple[Estimate, Variance | None]:
+    """As `crossed`, with the variance behind the error; None where the estimate carries no error."""
+    arrays, shares = _weighted(strata, weights)
     seeds, count = len(arrays[0]), sum(array.shape[1] for array in arrays)
-    seed_means = sum(
-        (s * array.mean(axis=1) for s, array in zip(shares, arrays, strict=True)), np.zeros(seeds)
-    )
-    mean, by_seed = float(seed_means.mean()), tuple(seed_means.tolist())
-    if any(array.shape[1] < 2 for array in arrays):
-        return Estimate(mean, None, None, None, seeds, None, count, by_seed)
-    parts = _parts(arrays, shares, seed_means)
-    variance = float(parts.questions.sum()) + parts.from_seeds
-    if variance == 0:
-        return Estimate(mean, None, None, None, seeds, 1.0 if mean == 0 else None, count, by_seed)
-    # Satterthwaite: the squared variance over the sum of each piece's square over its degrees of freedom.
-    spread = float((parts.questions**2 / parts.degrees).sum())
-    if parts.from_seeds > 0:
-        rest = float((parts.rest**2 / parts.degrees).sum())
-        spread += (parts.seeds**2 + rest) / (seeds - 1)
-    error = math.sqrt(variance)
-    reach, p = _t(mean, error, variance**2 / spread)
-    if 1 < seeds < FEW_SEEDS:
-        seeds_error = math.sqrt(max(parts.seeds, _rounding_variance(arrays, shares) / seeds))
-        reach, p = map(max, (reach, p), _t(mean, seeds_error, seeds - 1))
-    return Estimate(mean, error, mean - reach, mean + reach, seeds, p, count, by_seed)
+    by_seed = _seed_means(arrays, shares)
+    mean = float(by_seed.mean())
+    variance = _variance(arrays, shares, by_seed)
+    if variance is None:
+        return Estimate(mean, None, None, None, seeds, None, count, tuple(by_seed.tolist())), None
+    if variance.total == 0:
+        p = 1.0 if mean == 0 else None
+        return Estimate(mean, None, None, None, seeds, p, count, tuple(by_seed.tolist())), None
+    error, reach = math.sqrt(variance.total), float(variance.reach())
+    bounds = (mean - reach, mean + reach)
+    p = variance.p(mean)
+    return Estimate(mean, error, *bounds, seeds, p, count, tuple(by_seed.tolist())), variance
+
+
+def variance_of(strata: Sequence[Floats], weights: Sequence[float] | Floats | None = None) -> Variance | None:
+    """The variance of the mean that `crossed` gives, in pieces; None where a stratum has one question."""
+    arrays, shares = _weighted(strata, weights)
+    return _variance(arrays, shares, _seed_means(arrays, shares))
+
+
+def _weighted(
+    strata: Sequence[Floats], weights: Sequence[float] | Floats | None
+) -> tuple[list[Floats], Floats]:
+    arrays = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
+    return arrays, np.full(len(arrays), 1 / len(arrays)) if weights is None else np.asarray(weights)
+
+
+def _seed_means(arrays: list[Floats], shares: Floats) -> Floats:
+    means = [share * array.mean(axis=1) for share, array in zip(shares, arrays, strict=True)]
+    return np.asarray(sum(means, np.zeros(len(arrays[0]))))
 
 
 def _rounding_variance(arrays: list[Floats], shares: Floats) -> float:
@@ -170,7 +246,9 @@ def _rounding_variance(arrays: list[Floats], shares: Floats) -> float:
     return variance
 
 
-def _parts(arrays: list[Floats], shares: Floats, by_seed: Floats) -> _Parts:
+def _variance(arrays: list[Floats], shares: Floats, by_seed: Floats) -> Variance | None:
+    if any(array.shape[1] < 2 for array in arrays):
+        return None
     seeds = len(by_seed)
     questions, rest = np.zeros(len(arrays)), np.zeros(len(arrays))
     for place, (array, share) in enumerate(zip(arrays, shares, strict=True)):
@@ -179,8 +257,9 @@ def _parts(arrays: list[Floats], shares: Floats, by_seed: Floats) -> _Parts:
         if seeds > 1:
             left = array - seed_means[:, None] - question_means + array.mean()
             rest[place] = share**2 * (left**2).sum() / ((seeds - 1) * (array.shape[1] - 1)) / array.size
-    degrees = np.array([array.shape[1] - 1 for array in arrays])
-    return _Parts(by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0, questions, rest, degrees)
+    between = np.asarray(by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0)
+    degrees = np.array([array.shape[1] - 1.0 for array in arrays])
+    return Variance(between, questions, rest, degrees, seeds, _rounding_variance(arrays, shares))
 
 
 def clustered(values: Floats, clusters: np.ndarray) -> Estimate:
@@ -211,3 +290,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = floor
     return corrected
+
+
+def fixed_sequence(p_values: Sequence[float]) -> list[float]:
+    """Corrected p-values of tests in an order that was stated beforehand: none is below one before it.
+
+    Rejecting those below 5 % tests the first at 5 % without correction, each other one only if all before it
+    were rejected, and errs in 5 % of sequences (Maurer, Hothorn and Lehmacher 1995, "Multiple comparisons in
+    drug clinical trials and preclinical assays: a-priori ordered hypotheses").
+    """
+    return [max(p_values[: place + 1]) for place in range(len(p_values))]

@@ -1,8 +1,8 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `entropy_tables`, `training_tables`, `published` and
-`contamination_table`; the numbers come from `measures`, `losses` and `dynamics`, the captions from
-`captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `inference_tables`, `entropy_tables`, `training_tables`,
+`published` and `contamination_table`; the numbers come from `measures`, `components`, `chance`, `losses` and
+`dynamics`, the captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,21 @@ from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import present_file, write_json
 from glow.files.manifest import Manifest
-from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
+from glow.reporting import archive
+from glow.reporting.accuracy_tables import chance_table, grpo_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
+from glow.reporting.inference_tables import comparisons_table, contrasts_table, variance_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results
 from glow.reporting.training_tables import data_table, losses_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {
-    "main": main_table, "comparisons": comparisons_table, "published": published_table, "grpo": grpo_table,
+    "main": main_table, "contrasts": contrasts_table, "comparisons": comparisons_table,
+    "chance": chance_table, "variance": variance_table, "published": published_table, "grpo": grpo_table,
     "samples": samples_table, "entropy": entropy_table, "entropy_positions": entropy_positions_table,
     "losses": losses_table, "weights": weights_table, "data": data_table,
     "contamination": contamination_table,
@@ -42,8 +45,8 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def write_tables(experiment: Experiment, root: Path) -> None:
-    """Write R/tables: <table>.{csv,md,tex}, tables.json, {questions,trajectories}.parquet, sources.json and
-    the manifest.
+    """Write R/tables: <table>.{csv,md,tex}, tables.json, questions.{parquet,json}, trajectories.parquet,
+    sources.json and the manifest.
 
     Args:
         experiment: the configuration.
@@ -69,6 +72,7 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     for file, frame in frames.items():
         with atomic_path(file) as partial:
             frame.to_parquet(partial, index=False)
+    write_json(results.archive_file, archive.description(results, frames[results.questions_file]))
     write_json(results.tables_file, STORED.dump_python(tables, mode="json"))
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)

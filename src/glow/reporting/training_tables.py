@@ -1,6 +1,6 @@
 """The tables of what the arms trained on and what training did: data, losses, GLOW's weights."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,16 +40,42 @@ NOTES = {
 """What is said of groups of rows that not every study has."""
 
 
+@dataclass(frozen=True)
+class _Row:
+    """Makes the rows of a domain, in a study with so many seeds."""
+
+    domain: str
+    seeds: int
+
+    def __call__(
+        self,
+        group: str,
+        item: str,
+        count: int,
+        share: Estimate | None = None,
+        lengths: Estimate | None = None,
+    ) -> dict[str, Cell]:
+        return {
+            "domain": text_cell(self.domain),
+            "group": text_cell(group),
+            "item": text_cell(item),
+            "n": count_cell(count),
+            "share": mean_cell(share, 1, seeds=self.seeds),
+            "length": mean_cell(lengths, 1, seeds=self.seeds),
+            "length_unit": text_cell(NONE),
+        }
+
+
 def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
+    row = _Row(domain, len(results.experiment.seeds))
     verdicts = results.trajectories(domain)
     unit = "characters" if verdicts["response_tokens"].isna().any() else "tokens"
     length = verdicts["characters" if unit == "characters" else "response_tokens"]
-    rows = [_data_row(domain, "trajectories", "all", len(verdicts), lengths=_by_problem(length, verdicts))]
+    rows = [row("trajectories", "all", len(verdicts), lengths=_by_problem(length, verdicts))]
     for verdict in VERDICTS:
         own = verdicts["verdict"] == verdict
         rows.append(
-            _data_row(
-                domain,
+            row(
                 "verdict",
                 verdict,
                 int(own.sum()),
@@ -57,31 +83,31 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
                 _by_problem(length[own], verdicts),
             )
         )
-    rows += _type_rows(domain, verdicts, length)
-    for row in rows:
-        row["length_unit"] = text_cell(unit)
+    rows += _type_rows(row, verdicts, length)
+    for of_verdict in rows:
+        of_verdict["length_unit"] = text_cell(unit)
     for selection in results.selections:
         sizes = [results.selection_size(domain, seed, selection) for seed in results.experiment.seeds]
         size = round(sum(sizes) / len(sizes))
         share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
-        rows.append(_data_row(domain, "selection", selection, size, share))
-    rows += _question_rows(domain, verdicts)
-    counted = [*_place_rows(domain, verdicts), *_leniency_rows(domain, verdicts)]
-    return [*rows, *counted, *_too_long_rows(results, domain), *_label_rows(domain, verdicts)]
+        rows.append(row("selection", selection, size, share))
+    rows += _question_rows(row, verdicts)
+    counted = [*_place_rows(row, verdicts), *_leniency_rows(row, verdicts)]
+    return [*rows, *counted, *_too_long_rows(results, domain, row), *_label_rows(row, verdicts)]
 
 
-def _question_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+def _question_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """How many questions there are, and how many have positives and negatives: pairs are made of these."""
     found = verdicts["verdict"].groupby(verdicts["problem_id"]).agg(set)
     both: pd.Series = found.map({"correct", "wrong"}.issubset).astype(bool)
     share = clustered((100 * both).to_numpy(float), both.index.to_numpy()) if len(both) else None
     return [
-        _data_row(domain, "questions", "all", len(both)),
-        _data_row(domain, "questions", "with correct and wrong", int(both.sum()), share),
+        row("questions", "all", len(both)),
+        row("questions", "with correct and wrong", int(both.sum()), share),
     ]
 
 
-def _type_rows(domain: str, verdicts: pd.DataFrame, length: pd.Series) -> list[dict[str, Cell]]:
+def _type_rows(row: _Row, verdicts: pd.DataFrame, length: pd.Series) -> list[dict[str, Cell]]:
     """How many positives and negatives have a chain or are bare answers, in shares of each."""
     rows = []
     for verdict in DECIDED:
@@ -89,33 +115,33 @@ def _type_rows(domain: str, verdicts: pd.DataFrame, length: pd.Series) -> list[d
         for kind in ("chain", "bare"):
             own = judged["type"] == kind
             share, lengths = _by_problem(100 * own, judged), _by_problem(length[own[own].index], judged)
-            rows.append(_data_row(domain, TYPES, f"{verdict}: {kind}", int(own.sum()), share, lengths))
+            rows.append(row(TYPES, f"{verdict}: {kind}", int(own.sum()), share, lengths))
     return rows
 
 
-def _place_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+def _place_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """Where answers were found; no rows where all were in boxes."""
     found = {FOUND_IN[place]: verdicts["extracted_from"] == place for place in ANSWER_PLACES}
     if not any(own.any() for item, own in found.items() if item != FOUND_IN["box"]):
         return []
     return [
-        _data_row(domain, PLACES, item, int(own.sum()), _by_problem(100 * own, verdicts))
+        row(PLACES, item, int(own.sum()), _by_problem(100 * own, verdicts))
         for item, own in found.items()
         if own.any()
     ]
 
 
-def _leniency_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+def _leniency_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """What was overlooked in answers; no rows for what never was."""
     found = {leniency: verdicts["leniency"] == leniency for leniency in LENIENCIES}
     return [
-        _data_row(domain, OVERLOOKED, item, int(own.sum()), _by_problem(100 * own, verdicts))
+        row(OVERLOOKED, item, int(own.sum()), _by_problem(100 * own, verdicts))
         for item, own in found.items()
         if own.any()
     ]
 
 
-def _too_long_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
+def _too_long_rows(results: Results, domain: str, row: _Row) -> list[dict[str, Cell]]:
     """How many trajectories SFT left out or cut for their length: the arms with any, or a row that says 0."""
     rows = []
     for arm in results.experiment.arms:
@@ -124,8 +150,8 @@ def _too_long_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         share = found / [seed["too_long"]["of"] for seed in facts]
         if found.any():
             item = f"{arm}: {DONE_TO_LONG[facts[0]['too_long']['done']]}"
-            rows.append(_data_row(domain, "too long", item, round(found.mean()), estimate(100 * share)))
-    return rows or [_data_row(domain, "too long", "all arms", 0)]
+            rows.append(row("too long", item, round(found.mean()), estimate(100 * share)))
+    return rows or [row("too long", "all arms", 0)]
 
 
 def _by_problem(values: pd.Series, verdicts: pd.DataFrame) -> Estimate | None:
@@ -135,26 +161,7 @@ def _by_problem(values: pd.Series, verdicts: pd.DataFrame) -> Estimate | None:
     return clustered(values.to_numpy(float), verdicts.loc[values.index, "problem_id"].to_numpy())
 
 
-def _data_row(
-    domain: str,
-    group: str,
-    item: str,
-    count: int,
-    share: Estimate | None = None,
-    lengths: Estimate | None = None,
-) -> dict[str, Cell]:
-    return {
-        "domain": text_cell(domain),
-        "group": text_cell(group),
-        "item": text_cell(item),
-        "n": count_cell(count),
-        "share": mean_cell(share, 1),
-        "length": mean_cell(lengths, 1),
-        "length_unit": text_cell(NONE),
-    }
-
-
-def _label_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+def _label_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """Agreement with the label column; no rows where no trajectory has a label."""
     labelled = verdicts[verdicts["label"].notna()]
     if labelled.empty:
@@ -170,7 +177,7 @@ def _label_rows(domain: str, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
         "labelled, verdict neither correct nor wrong": ~compared,
     }
     return [
-        _data_row(domain, "label", item, int(found.sum()), _by_problem(100 * found, verdicts))
+        row("label", item, int(found.sum()), _by_problem(100 * found, verdicts))
         for item, found in items.items()
     ]
 

@@ -267,6 +267,73 @@ def test_a_mistake_in_an_objective_is_named_with_its_key(
     assert "\n" not in said
 
 
+TWO = {name: {"problems": {"families": ["reversal"], "train": 10, "grpo": 4}} for name in ("lists", "more")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arm": "glwo"}, "contrasts.0.arm: 'glwo' is unknown; did you mean 'glow'?"),
+        ({"over": "nothing"}, "contrasts.0.over: 'nothing' is unknown; known: base, positive, negative"),
+        ({"over": "glow"}, "contrasts.0.over: 'glow' is the arm itself; choose another"),
+        ({"scope": "oodd"}, "contrasts.0.scope: 'oodd' is unknown; did you mean 'ood'?"),
+        (
+            {"scope": "suite:reversal"},
+            "contrasts.0.scope: 'suite:reversal' is unknown; known: in_domain, ood",
+        ),
+        ({"domain": "list"}, "contrasts.0.domain: 'list' is unknown; did you mean 'lists'?"),
+        ({"arms": "glow"}, "contrasts.0.arms: unknown key; did you mean 'arm'?"),
+        ({"scope": None}, "contrasts.0.scope: input should be a valid string, found None"),
+    ],
+)
+def test_a_mistake_in_a_contrast_is_named(changes: dict[str, Any], message: str) -> None:
+    contrast = {"arm": "glow", "over": "all", "scope": "ood"} | changes
+    suites = MINIMAL["suites"] | {"sorting": {"families": ["sorting"]}}
+    assert f"some.yaml: {message}" in refusal(changed(contrasts=[contrast], suites=suites))
+
+
+def test_a_scope_that_has_no_suite_is_unknown() -> None:
+    stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
+    said = refusal(changed(contrasts=stated))
+    assert said == "some.yaml: contrasts.0.scope: 'ood' is unknown; known: in_domain"
+
+
+def test_a_contrast_is_stated_once_in_whichever_direction() -> None:
+    first = {"arm": "glow", "over": "all", "scope": "in_domain"}
+    again = {"arm": "all", "over": "glow", "scope": "in_domain", "domain": "lists"}
+    said = refusal(changed(contrasts=[first, again]))
+    assert "contrasts.1: the same two arms are compared above already; remove it" in said
+
+
+def test_a_contrast_names_its_domain_where_there_are_several() -> None:
+    contrast = {"arm": "glow", "over": "base", "scope": "ood"}
+    said = refusal(changed(contrasts=[contrast], domains=TWO))
+    assert "contrasts.0.domain: missing; choose one of lists, more" in said
+    experiment = load(changed(contrasts=[contrast | {"domain": "more"}], domains=TWO), "some.yaml")
+    assert experiment.contrasts == [config.Contrast(arm="glow", over="base", scope="ood", domain="more")]
+
+
+@pytest.mark.parametrize("margin", [0, -1, "two"])
+def test_a_margin_is_a_number_above_zero(margin: Any) -> None:
+    assert refusal(changed(margin=margin)).startswith("some.yaml: margin: input should be")
+
+
+def test_margin_and_contrasts_are_told_to_no_stage() -> None:
+    stated = [{"arm": "glow", "over": "all", "scope": "in_domain"}]
+    with_them, without = (
+        load(changed(**extra), "some.yaml") for extra in ({"margin": 2.0, "contrasts": stated}, {})
+    )
+    for told in (
+        lambda experiment: experiment.sft_run("glow", 0),
+        lambda experiment: experiment.grpo_run(0),
+        lambda experiment: experiment.evaluation_run(0),
+        lambda experiment: experiment.generation,
+        lambda experiment: experiment.verdicts,
+        lambda experiment: experiment.arm_selection(0),
+    ):
+        assert told(with_them) == told(without)
+
+
 def test_each_mistake_has_a_line() -> None:
     lines = refusal(changed(sft__epoch=2, sft__epochs=0)).splitlines()
     assert len(lines) == 2

@@ -69,6 +69,8 @@ TRAJECTORIES = [
 """One after the other, two a problem: p-0 has two right ones, and so on."""
 IDS = [4, 5, 1, 0, 2, 3, 6, 7]
 """Number of each trajectory: as `SAMPLES`, t-0 and t-1 are right, t-2 and t-3 wrong, of 30 and 60 tokens."""
+GOLD = {"arithmetic": [], "lists": ["1"] * 4 + ["2"] * 2, "choice": ["A"] * 3 + ["B"] * 2}
+"""Gold answers of the first questions of a suite; each other question has one of its own, or the letter C."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 FURTHER_SIZE = 3
 """The size of every further selection."""
@@ -192,7 +194,22 @@ class World:
                 self.write_manifest(self.results.training(run), "grpo", experiment.grpo_run(run.seed))
         self.results.collect()
         self.results.collect_trajectories()
+        self._write_suites()
         return self
+
+    def _write_suites(self) -> None:
+        """The questions that the base answered, with gold answers."""
+        base = self.results.questions(self.results.runs("base")[0])
+        for suite in self.results.experiment.suites:
+            answers, problems = GOLD.get(suite, []), []
+            for place, problem_id in enumerate(base.loc[suite].index):
+                own = "C" if suite == "choice" else f"own {place}"
+                row = {"problem_id": problem_id, "question": f"Question {place}?", "format": "boxed"}
+                row |= {"family": "sorting", "answer": answers[place] if place < len(answers) else own}
+                if suite == "choice":
+                    row |= {"format": "choice", "choices": ["x", "y", "z"]}
+                problems.append(row)
+            write_jsonl(self.results.suite_file(suite), problems)
 
     def _write_what_came_before(self) -> None:
         """The manifests of results that no table reads."""

@@ -16,7 +16,8 @@ def experiment(**changes: object) -> Experiment:
 
 
 def test_every_table_and_figure_has_a_builder_and_a_caption(fabricated: World) -> None:
-    whole = experiment(reported="config/reported.yaml")
+    stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
+    whole = experiment(reported="config/reported.yaml", margin=2.0, contrasts=stated)
     assert table_names(whole) == list(BUILDERS)
     assert figure_names(whole) == list(DRAWERS)
     for kind, names in (("tables", BUILDERS), ("figures", DRAWERS)):
@@ -30,7 +31,10 @@ def test_what_was_not_run_is_left_out() -> None:
     arms = {"positive": {"trajectories": "positive", "objective": "plain"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation)
-    assert table_names(small) == ["main", "comparisons", "samples", "data", "contamination"]
+    assert table_names(small) == [
+        "main", "comparisons", "chance", "variance", "samples", "data", "contamination",
+    ]  # fmt: skip
+
     assert figure_names(small) == ["main", "suites", "sft_curves"]
 
 
@@ -38,8 +42,8 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     arms = {"all": {"trajectories": "all", "objective": "plain"}}
     suites = {"choice": {"families": ["sorting"], "format": "choice"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
-    small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites)
-    assert table_names(small) == ["main", "losses", "data", "contamination"]
+    small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites, seeds=[0])
+    assert table_names(small) == ["main", "chance", "losses", "data", "contamination"]
 
 
 def test_seeds_and_suites_are_filled_in() -> None:
@@ -68,6 +72,33 @@ def test_captions_name_what_the_errors_are_over() -> None:
     )
     assert "with fewer than 8 seeds, it is at least as long as the t interval over seed means." in few
     assert "fewer" not in many
+
+
+def test_captions_say_what_the_sign_between_mean_and_error_is() -> None:
+    for name in ("main", "samples", "grpo", "chance", "data", "entropy", "weights"):
+        one, few, many = (
+            caption("tables", name, experiment(seeds=list(range(seeds)))).read for seeds in (1, 7, 8)
+        )
+        assert "of its 95 % t interval" in few or "of 95 % t intervals" in few, name
+        assert "of its 95 % t interval" in one or "of 95 % t intervals" in one, name
+        assert "standard error" in many, name
+        assert "standard error" not in few, name
+
+
+def test_captions_tell_of_contrasts_and_a_margin_only_where_there_are() -> None:
+    stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
+    with_them = {"contrasts": stated, "margin": 2.5}
+    for name, words in (("main", ["its order"]), ("comparisons", ["‡", "within ±2.5 points"])):
+        plain, more = (caption("tables", name, experiment(**own)).text for own in ({}, with_them))
+        assert all(word in more and word not in plain for word in words)
+
+
+def test_captions_say_what_all_seeds_share() -> None:
+    own = {"trajectories": {"files": ["examples/trajectories.jsonl"], "grpo": 5}}
+    ours = dict.fromkeys(("domains", "teacher", "sampling"))
+    suites = {"lists": {"families": ["sorting"]}}
+    text = caption("tables", "variance", experiment(**own, **ours, suites=suites)).text
+    assert "The base model and the trajectories are the same for all seeds" in text
 
 
 def test_captions_are_light() -> None:

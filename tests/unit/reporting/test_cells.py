@@ -12,6 +12,7 @@ from glow.reporting.cells import (
     latex,
     markdown,
     marked_cell,
+    mean_cell,
     number,
     p_cell,
 )
@@ -37,6 +38,29 @@ def test_numbers(value: float, digits: int, signed: bool, text: str) -> None:
 def test_intervals() -> None:
     assert interval(Estimate(1.0, 1.0, -2.0, 4.0, 3), 1) == f"+1.0 [{MINUS}2.0, +4.0]"
     assert interval(Estimate(-1.0, None, None, None, 1), 1) == MINUS + "1.0"
+
+
+@pytest.mark.parametrize(
+    ("n", "study", "text"),
+    [
+        (7, None, "5.0 ± 3.0"),  # half the interval from 2 to 8
+        (8, None, "5.0 ± 1.2"),
+        (1, None, "5.0 ± 3.0"),
+        (1, 8, "5.0 ± 1.2"),  # not over seeds: as all of its study
+        (1, 2, "5.0 ± 3.0"),
+    ],
+)
+def test_few_seeds_show_half_an_interval_and_many_a_standard_error(
+    n: int, study: int | None, text: str
+) -> None:
+    cell = mean_cell(Estimate(5.0, 1.2, 2.0, 8.0, n), 1, seeds=study)
+    assert cell.text == text
+    assert cell.values == {"_mean": 5.0, "_se": 1.2, "_low": 2.0, "_high": 8.0}
+
+
+def test_a_mean_without_error_stands_alone() -> None:
+    assert mean_cell(Estimate(5.0, None, None, None, 2), 1).text == "5.0"
+    assert mean_cell(None, 1).values == {"_mean": None, "_se": None, "_low": None, "_high": None}
 
 
 def test_p_values() -> None:
@@ -67,7 +91,8 @@ def test_latex(fabricated: World) -> None:
     text = latex(main_table(fabricated.results))
     assert r"\label{tab:main}" in text
     assert r"\begin{tabular}{lrrrrrrrr}" in text
-    assert r"glow\_released & 2 & 70.0 $\pm$ 15.3" in text
+    # seeds at 60 and 80: error 10, times 12.706 with one degree of freedom
+    assert r"glow\_released & 2 & 70.0 $\pm$ 127.1" in text
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     assert {line.count(" & ") for line in body.splitlines()[1:] if line} == {8}
     assert not re.search(r"(?<!\\)%", text.split("\n", 1)[1].replace("{!}{%", ""))

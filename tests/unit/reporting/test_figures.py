@@ -71,6 +71,27 @@ def test_main_shows_means_and_seeds(fabricated: World) -> None:
     assert {40.0, 50.0, 55.0, 70.0} <= {round(float(x), 6) for x, _ in dots}
 
 
+def test_main_marks_chance_where_it_is_near_and_says_it(fabricated: World) -> None:
+    left, right = draw_main(fabricated.results).axes
+    assert right.get_xlabel() == "accuracy, % (chance: 45.0)"
+    assert left.get_xlabel() == "accuracy, % (chance: 0.0)"  # the base has 10
+    dotted = [
+        [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] for axes in (left, right)
+    ]
+    assert dotted == [[0], [pytest.approx(45)]]
+
+
+def test_a_chance_far_from_all_marks_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    class Able(World):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            return [place < 85 + run.seed for place in range(100)]
+
+    left, _ = draw_main(Able(tmp_path).write().results).axes
+    assert left.get_xlabel() == "accuracy, % (chance: 0.0)"
+    assert not [line for line in left.lines if line.get_linestyle() == ":"]
+    assert left.get_xlim()[0] > 50
+
+
 def test_without_an_in_domain_suite_there_is_one_panel(tmp_path: Path) -> None:
     suites = {"lists": {"families": ["sorting"]}}
     figure = draw_main(World(tmp_path, document(suites=suites)).write().results)

@@ -1,11 +1,16 @@
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from fabricated import World, document
 
 from glow.reporting.cells import MINUS
 from glow.reporting.findings import Finding, find
+from glow.reporting.measures import entropy_changes, gains
+from glow.reporting.power import Sources
 from glow.reporting.results import Run
+from glow.reporting.scopes import OOD
 
 
 def named(findings: list[Finding], start: str) -> Finding:
@@ -21,6 +26,84 @@ def test_a_mean_whose_interval_holds_zero_decides_nothing(fabricated: World) -> 
     assert glow.standing == "undecided"
     assert f"glow +17.5 [{MINUS}14.3, +49.3]" in glow.detail
     assert "Difference from plain SFT on the same data (all): glow +12.5" in glow.detail
+
+
+def test_an_undecided_difference_says_what_would_be_found(fabricated: World, many: World) -> None:
+    for world in (fabricated, many):
+        detail = named(find(world.results), "The OOD accuracy of GLOW (glow)").detail
+        found = gains(world.results)["arithmetic", "glow", OOD]
+        assert found.detectable is not None
+        assert (
+            f"With these seeds and questions, a true difference of {found.detectable:.1f} points would be "
+            "found with a chance of 80 %; for one as large as the one seen, "
+        ) in detail
+    few = gains(fabricated.results)["arithmetic", "glow", OOD].seeds_needed()
+    assert (
+        f"{few} seeds would be needed." in named(find(fabricated.results), "The OOD accuracy of GLOW").detail
+    )
+    assert "more than 1,000 seeds would be needed." in detail
+
+
+def test_what_is_decided_or_rests_on_one_seed_says_no_such_thing(many: World, tmp_path: Path) -> None:
+    entropy = named(find(many.results), "The policy entropy")
+    assert entropy.standing == "as claimed"
+    one = find(World(tmp_path, document(seeds=[0])).write().results)
+    for finding in (entropy, *one):
+        assert "would be found" not in finding.detail
+        assert "true changes" not in finding.detail
+
+
+def test_an_undecided_entropy_is_in_percent_of_a_ratio(fabricated: World) -> None:
+    # Logarithms of 1.5 and 1.25, with no variance over questions: an ordinary t with one degree of freedom.
+    log = [math.log(1.5), math.log(1.25)]
+    least = 100 * math.expm1(Sources.of_seeds(np.var(log, ddof=1)).detectable(2))
+    detail = named(find(fabricated.results), "The policy entropy").detail
+    assert f"a true rise of {least:.1f} % would be found" in detail
+    # 0.25 / 0.2 and 0.25 / 0.4, on average a fall, which counts by its logarithm
+    log = [math.log(1.25), math.log(0.625)]
+    fall = entropy_changes(fabricated.results)["arithmetic", "all"]
+    assert fall.difference.mean < 0
+    assert fall.seeds_needed() == Sources.of_seeds(np.var(log, ddof=1)).seeds_needed(abs(np.mean(log)))
+
+
+def test_an_undecided_loss_has_seeds_alone(tmp_path: Path) -> None:
+    class Uncertain(World):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = super().history(run)
+            return frame.assign(loss=frame["loss"] + (frame["verdict"] == "wrong") * (-1.0) * run.seed)
+
+    detail = named(find(Uncertain(tmp_path).write().results), "The final training loss").detail
+    # 0.75 and -0.25: a standard deviation of 0.70711
+    least = Sources.of_seeds(0.5).detectable(2)
+    assert f"With these seeds, a true difference of {least:.3f} nats would be found" in detail
+
+
+def test_what_is_equivalent_is_said(tmp_path: Path) -> None:
+    class Alike(World):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            right = [place < 100 for place in range(200)]
+            right[100 + run.seed] = run.name != "positive"
+            return right
+
+    for margin, is_said in ((2.0, True), (0.1, False)):
+        content = document(seeds=list(range(8)), margin=margin, grpo=None)
+        findings = find(Alike(tmp_path / str(margin), content).write().results)
+        detail = named(findings, "The OOD accuracy of GLOW (glow)").detail
+        assert ("It is shown to lie within ±2 points (p <0.001)." in detail) is is_said
+
+
+def test_what_was_stated_comes_first(tmp_path: Path) -> None:
+    stated = [
+        {"arm": "glow", "over": "all", "scope": "ood"},
+        {"arm": "negative", "over": "positive", "scope": "ood"},
+    ]
+    findings = find(World(tmp_path, document(seeds=list(range(8)), contrasts=stated)).write().results)
+    assert findings[0].headline == "Of the differences stated beforehand, 1 of 2 can be told from none"
+    assert "glow against all, OOD mean: +12.5 [+1.8, +23.2] (no difference: rejected)" in findings[0].detail
+    assert "positive, OOD mean: +2.5 [" in findings[0].detail
+    assert findings[0].detail.endswith("(no difference: not rejected).")
+    # and the comparison with plain SFT on the same data, which is not corrected elsewhere, has its star
+    assert "(all): glow +12.5 [+1.8, +23.2]*" in findings[1].detail
 
 
 def test_the_claimed_direction_is_recognised(fabricated: World) -> None:

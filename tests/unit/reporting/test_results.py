@@ -49,7 +49,7 @@ def test_questions(fabricated: World) -> None:
         "lists": approx(0.6), "arithmetic": approx(0.9), "choice": approx(0.8),
     }  # fmt: skip
     assert found.loc[("lists", "p-3")].to_dict() == {
-        "correct": 1, "truncated": 0, "unparsed": 0, "unjudged": 0, "lenient": 0, "tokens": 30,
+        "samples": 1, "correct": 1, "truncated": 0, "unparsed": 0, "unjudged": 0, "lenient": 0, "tokens": 30,
         "entropy": approx(0.25 * 30), "entropy_tokens": 30, "pass@1": 1, "maj@1": 1, "bare": 0, "chain": 1,
         "entropy_without_end": approx(0.25 * 30), "tokens_without_end": 30,
         "chain_entropy": approx(0.25 * 30), "chain_tokens": 30, "chains": 1,

@@ -11,7 +11,17 @@ from pytest import approx
 from scipy import stats
 
 from glow.reporting import statistics
-from glow.reporting.statistics import Estimate, clustered, crossed, estimate, holm
+from glow.reporting.statistics import (
+    Estimate,
+    Variance,
+    clustered,
+    crossed,
+    crossed_with_variance,
+    estimate,
+    fixed_sequence,
+    holm,
+    variance_of,
+)
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 TABLE = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])
@@ -137,6 +147,62 @@ def test_clusters_by_hand() -> None:
     assert (found.mean, found.error, found.questions) == (approx(2 / 3), approx(2 / 9), 2)
 
 
+# --- equivalence ----------------------------------------------------------------------------------
+
+
+def variance(*strata: np.ndarray) -> Variance:
+    """Of the mean of strata that have one."""
+    found = variance_of(strata)
+    assert found is not None
+    return found
+
+
+def test_equivalence_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "FEW_SEEDS", 2)
+    # Mean 3.5, variance 37 / 12 and 1.673594 degrees of freedom, as above.
+    found, error = variance(TABLE), math.sqrt(37 / 12)
+    assert found.equivalence_p(3.5, 10.0) == approx(stats.t.sf(6.5 / error, 1.673594), rel=1e-5)
+    assert found.equivalence_p(-3.5, 10.0) == approx(stats.t.sf(6.5 / error, 1.673594), rel=1e-5)
+    assert found.equivalence_p(3.5, 3.5) == approx(0.5)
+    assert found.equivalence_p(3.5, 1.0) == approx(stats.t.cdf(2.5 / error, 1.673594), rel=1e-5)
+    assert float(found.reach(0.9)) == approx(stats.t.ppf(0.95, 1.673594) * error, rel=1e-5)
+
+
+def test_with_few_seeds_equivalence_wants_both_t_tests() -> None:
+    # t over the seeds, 2 and 5: error 1.5, one degree of freedom: P(T > 6.5 / 1.5)
+    assert variance(TABLE).equivalence_p(3.5, 10.0) == approx(stats.t.sf(6.5 / 1.5, 1))
+    seeds = Variance(np.array(4.0), np.array([1.0]), np.array([0.5]), np.array([299.0]), 5)
+    freedom = (1 + 3.5) ** 2 / (1 / 299 + (16 + 0.25 / 299) / 4)
+    both = [stats.t.sf(3 / math.sqrt(4.5), freedom), stats.t.sf(3 / 2, 4)]
+    assert seeds.equivalence_p(1.0, 4.0) == approx(max(both))
+
+
+@given(
+    st.integers(2, 12),
+    st.lists(st.integers(0, 3), min_size=60, max_size=60),
+    st.floats(0.01, 3, allow_nan=False),
+)
+def test_equivalent_is_where_the_90_percent_interval_lies_within_the_margin(
+    seeds: int, answers: list[int], margin: float
+) -> None:
+    values = np.resize(np.array(answers, dtype=float), (seeds, 5)) - 1
+    found, parts = crossed_with_variance([values])
+    if parts is None:
+        return
+    low, high = (found.mean + side * float(parts.reach(0.9)) for side in (-1, 1))
+    is_within = -margin < low and high < margin
+    p = parts.equivalence_p(found.mean, margin)
+    if abs(p - 0.05) > 1e-9:
+        assert (p < 0.05) == is_within
+
+
+def test_the_estimate_in_the_other_direction() -> None:
+    found, other = crossed([TABLE]).reversed, crossed([-TABLE])
+    assert (found.mean, found.by_seed, found.p) == (other.mean, other.by_seed, approx(other.p))
+    assert (found.low, found.high, found.error) == (approx(other.low), approx(other.high), other.error)
+    assert estimate([1.0]).reversed == Estimate(-1.0, None, None, None, 1)
+
+
 # --- many comparisons -----------------------------------------------------------------------------
 
 
@@ -152,6 +218,17 @@ def test_holm_lies_between_the_value_and_bonferronis(values: list[float]) -> Non
     for value, corrected in zip(values, holm(values), strict=True):
         assert value <= corrected <= min(1.0, len(values) * value) or corrected == max(holm(values))
     assert sorted(holm(values)) == [holm(values)[place] for place in np.argsort(values, kind="stable")]
+
+
+def test_a_fixed_sequence_by_hand() -> None:
+    assert fixed_sequence([0.01, 0.04, 0.001, 0.2, 0.003]) == [0.01, 0.04, 0.04, 0.2, 0.2]
+    assert fixed_sequence([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_a_fixed_sequence_rejects_until_the_first_that_it_does_not(values: list[float]) -> None:
+    first = next((place for place, p in enumerate(values) if p >= 0.05), len(values))
+    assert [p < 0.05 for p in fixed_sequence(values)] == [place < first for place in range(len(values))]
 
 
 # --- simulation -----------------------------------------------------------------------------------
@@ -186,6 +263,26 @@ def test_few_seeds_cover_no_less(simulated: ModuleType) -> None:
 def test_corrected_tests_err_in_few_families(simulated: ModuleType) -> None:
     for seeds in (2, 8):
         assert simulated.false_stars(seeds, 2.0, 1, simulations=250) <= 8
+
+
+def test_what_is_detectable_is_detected_in_four_of_five(simulated: ModuleType) -> None:
+    for seeds, points, samples in ((3, 2.0, 1), (8, 2.0, 1)):
+        found = simulated.detection(seeds, points, samples, simulations=300)
+        assert 72 <= found["detected"] <= 88
+        assert found["low"] < 1 < found["high"]
+
+
+def test_arms_that_differ_by_the_margin_are_seldom_called_equivalent(simulated: ModuleType) -> None:
+    found = simulated.equivalence(8, 0.0, 1, simulations=300)
+    assert found["at the margin"] <= 9
+    assert found["alike"] > 90
+    assert simulated.equivalence(3, 2.0, 1, simulations=200)["at the margin"] <= 9
+
+
+def test_a_stated_order_seldom_rejects_what_is_true(simulated: ModuleType) -> None:
+    found = simulated.false_in_order(8, 2.0, 1, simulations=300)
+    assert found["none differs"] <= 9
+    assert found["the first differs"] <= 9
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])

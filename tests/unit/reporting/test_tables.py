@@ -10,9 +10,10 @@ from pytest import approx
 from glow import cli
 from glow.evaluation.metrics import rescore
 from glow.files.jsonl import read_jsonl, write_jsonl
-from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
+from glow.reporting.accuracy_tables import grpo_table, main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex, markdown
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
+from glow.reporting.inference_tables import comparisons_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Run
 from glow.reporting.tables import build_tables, read_tables, write_tables
@@ -50,12 +51,13 @@ def test_main_numbers(fabricated: World) -> None:
     assert glow["gain_ood_se"] == approx(6.71855, abs=1e-5)
     assert glow["gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert glow["gain_in_domain_mean"] == approx(10)
-    assert list(table.frame["arm"]) == ["base", "positive", "negative", "all", "glow", "glow_released"]
+    assert list(table.frame["arm"])[1:] == ["base", "positive", "negative", "all", "glow", "glow_released"]
 
 
 def test_main_cells(fabricated: World) -> None:
     rows = shown(main_table(fabricated.results))
-    assert rows["glow"]["lists (OOD)"] == "55.0 ± 15.7"
+    # seeds at 50 and 60: error 5, times 12.706 with one degree of freedom
+    assert rows["glow"]["lists (OOD)"] == "55.0 ± 63.5"
     assert rows["glow"]["OOD gain"] == "+17.5 [-14.3, +49.3]"
     assert rows["positive"]["OOD gain"] == "reference"
     assert list(rows["base"])[:6] == ["Arm", "n", "ID mean", "OOD mean", "ID gain", "OOD gain"]
@@ -66,7 +68,8 @@ def test_one_seed_gets_an_error_over_questions_alone_and_no_star(tmp_path: Path)
     world = World(tmp_path, document(seeds=[1])).write()
     rows = shown(main_table(world.results))
     # lists 6 of 10, choice 8 of 10: variances 0.6 * 0.4 / 9 and 0.8 * 0.2 / 9, a quarter of their sum
-    assert rows["glow"]["OOD mean"] == "70.0 ± 10.5"
+    # (error 10.54); 0.01111^2 / ((0.006667^2 + 0.004444^2) / 9) = 17.31 degrees of freedom: t = 2.107
+    assert rows["glow"]["OOD mean"] == "70.0 ± 22.2"
     glow = frame(main_table(world.results), "arm").loc["glow"]
     assert glow["n"] == 1
     assert glow["ood_se"] == approx(100 * (0.4 / 9 / 4) ** 0.5)
@@ -87,7 +90,7 @@ def two_domains(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_in_domain_for_one_is_ood_for_the_other(two_domains: World) -> None:
     table = main_table(two_domains.results)
     rows = frame(table, "domain", "arm")
-    assert len(rows) == 12
+    assert len(rows) == 2 * (1 + 6)
     # glow: arithmetic 70, 90; lists 50, 60; choice 60, 80
     assert rows.loc[("arithmetic", "glow"), "in_domain_mean"] == approx(80)
     assert rows.loc[("arithmetic", "glow"), "ood_mean"] == approx((55 + 70) / 2)
@@ -115,8 +118,9 @@ def test_every_cell_is_traced(fabricated: World) -> None:
         *(f"{folder}/positive/seed-{seed}/manifest.json" for seed in (0, 1)),
     ]
     assert sources["arithmetic/base"]["ood_se"][0] == "evaluation/base/seed-0/manifest.json"
+    assert sources["arithmetic/chance level"]["suite_lists_mean"] == ["suites/lists.jsonl.manifest.json"]
     for table in (main_table(fabricated.results), grpo_table(fabricated.results)):
-        for row in table.sources.values():
+        for row in [row for name, row in table.sources.items() if name != "arithmetic/chance level"]:
             named = {
                 column for column in table.frame if column not in ("domain", "arm", "initialisation", "n")
             }
@@ -135,9 +139,11 @@ def test_grpo_that_rose(many: World) -> None:
 
 def test_grpo(fabricated: World) -> None:
     rows = shown(grpo_table(fabricated.results))
-    # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %; eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %
-    assert rows["base"]["ID before"] == "10.0 ± 10.0"
-    assert rows["base"]["ID after"] == "80.0 ± 13.3"
+    # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %, times t9 22.6; but two seeds that tie are
+    # taken to differ by a rounded step of 10: 10 / sqrt(12) / sqrt(2) * 12.706 = 25.9
+    assert rows["base"]["ID before"] == "10.0 ± 25.9"
+    # eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %, times 2.262
+    assert rows["base"]["ID after"] == "80.0 ± 30.2"
     assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]"
     assert rows["base"]["Rose"] == "not shown"  # two seeds that tie
     assert rows["positive"]["ID change"] == "+25.0 [-38.5, +88.5]"
@@ -163,14 +169,14 @@ class Silent(World):
 def test_grpo_without_signal_is_marked(tmp_path: Path) -> None:
     table = grpo_table(Silent(tmp_path).write().results)
     signal = {name: row["Steps with signal, %"] for name, row in shown(table).items()}
-    # Of 20 steps, 20 and 2: 100 % and 10 %, which differ by 90.
+    # Of 20 steps, 20 and 2: 100 % and 10 %, which differ by 90: error 45, times 12.706.
     assert signal == {
         "base": "100.0 ± 0.0", "positive": "100.0 ± 0.0", "negative": "100.0 ± 0.0",
-        "all": "55.0 ± 45.0†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
+        "all": "55.0 ± 571.8†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
     }  # fmt: skip
     assert frame(table, "initialisation").loc["all", "signal_mean"] == approx(55)
     assert "† marks a start from which, in most steps of a run, GRPO had nothing to learn" in markdown(table)
-    assert r"45.0$\dagger$" in latex(table)
+    assert r"571.8$\dagger$" in latex(table)
     assert latex(table).isascii()
     own = [f"grpo/arithmetic/all/seed-{seed}/manifest.json" for seed in (0, 1)]
     assert table.sources["arithmetic/all"]["signal_mean"] == own
@@ -411,7 +417,7 @@ def test_unlabelled_data_in_characters(tmp_path: Path) -> None:
 
 def test_entropy(fabricated: World) -> None:
     rows = shown(entropy_table(fabricated.results))
-    assert rows["negative"]["Entropy (nats/token)"] == "0.400 ± 0.100"
+    assert rows["negative"]["Entropy (nats/token)"] == "0.400 ± 1.271"
     # sqrt(1.5 * 1.25) = 1.369, times and over 1.2^(12.706 / 2): see test_measures
     assert rows["negative"]["Change against positive, %"] == "+36.9 [-57.0, +336.1]"
     assert rows["positive"]["Change against positive, %"] == "reference"
@@ -540,7 +546,7 @@ def test_published_mmlu_meets_ours_where_it_is_measured(tmp_path: Path) -> None:
     suites = {"mmlu": {"task": "mmlu", "format": "choice"}, "arithmetic": document()["suites"]["arithmetic"]}
     world = WithMmlu(tmp_path, document(suites=suites, reported=REPORTED)).write()
     rows = shown(published_table(world.results))
-    assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 25.0 % (n = 2)"
+    assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 79.6 % (n = 2)"
 
 
 # --- the three forms ------------------------------------------------------------------------------
@@ -551,13 +557,13 @@ def test_written_files(two_domains: World) -> None:
     folder = two_domains.results.tables
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
-        "main", "comparisons", "published", "grpo", "samples", "entropy", "entropy_positions", "losses",
-        "weights", "data", "contamination",
+        "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "entropy",
+        "entropy_positions", "losses", "weights", "data", "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
     frames = {"questions.parquet", "trajectories.parquet"}
-    assert written == forms | frames | {"tables.json", "sources.json", "manifest.json"}
+    assert written == forms | frames | {"questions.json", "tables.json", "sources.json", "manifest.json"}
     read = pd.read_csv(folder / "main.csv").set_index(["domain", "arm"])
     assert read.loc[("arithmetic", "glow"), "gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert set(json.loads((folder / "sources.json").read_text())) == {"main", "grpo"}
