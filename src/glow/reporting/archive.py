@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from glow.evaluation.metrics import TENTHS
 from glow.files.hashing import hash_path
-from glow.reporting.results import Results
+from glow.reporting.results import Results, tenth_column
 
 SAMPLES = "samples.jsonl.gz"
 COLUMNS = {
@@ -23,10 +24,21 @@ COLUMNS = {
     "truncated": "share that was cut off at the token limit",
     "unparsed": "share that states no answer",
     "unjudged": "share that got no verdict within the limits of time and memory",
+    "bare": "share that states an answer and nothing else",
+    "chain": "share with a chain of thought: neither truncated nor unparsed nor bare",
     "lenient": "share in whose answer something is overlooked (docs/verdicts.md)",
     "tokens": "mean length of the responses in tokens; missing where choices were scored",
     "entropy": "policy entropy, summed over the tokens that were scored, in nats",
     "entropy_tokens": "how many tokens were scored",
+    "entropy_without_end": "the same sum without the ends of turns",
+    "tokens_without_end": "how many tokens that is over",
+    "chain_entropy": "the same sum over responses with a chain alone",
+    "chain_tokens": "how many tokens that is over",
+    "chains": "how many of the scored responses have a chain",
+    **{
+        tenth_column(tenth): f"the part of chain_entropy in tenth {tenth + 1} of each response"
+        for tenth in range(TENTHS)
+    },
 }
 BY_K = {
     "pass": "unbiased estimate of the chance that at least one of {k} responses is right",
