@@ -236,9 +236,9 @@ class Results:
         return frame
 
     def history(self, run: Run) -> pd.DataFrame:
-        """Loss, gain and weight of every sample in every epoch, with the run's name and seed."""
-        path = present_file(self.training(run) / "history.parquet")
-        frame = pd.read_parquet(path, columns=["epoch", "verdict", "loss", "gain", "weight"])
+        """What every sample did in every epoch (`glow.training.history`), with its verdict and the run's name
+        and seed."""
+        frame = pd.read_parquet(present_file(self.training(run) / "history.parquet"))
         return frame.assign(name=run.name, seed=run.seed)
 
     def log(self, run: Run) -> pd.DataFrame:

@@ -46,7 +46,7 @@ from glow.training.head import use_chunked_head
 from glow.training.history import HISTORY, copy_history, read_history, write_page
 from glow.training.identity import given_settings, identifying
 from glow.training.labels import label_check, refuse_altered
-from glow.training.ledger import NO_SAMPLE, LossLedger, Page
+from glow.training.ledger import FORM, NO_SAMPLE, LossLedger, Page
 from glow.training.lengths import LengthLimit
 from glow.training.monitor import CONSTANT_SPREAD, Monitor, Results, epoch_summary
 from glow.training.objectives import ChosenObjective
@@ -305,7 +305,7 @@ class GlowTrainer(SFTTrainer):
         document: Tensor | None,
     ) -> None:
         gain = loss_gain(self.ledger.previous_loss(rows), loss)
-        self.ledger.record(rows, loss, weight)
+        self.ledger.record(rows, loss, weight, self.state.global_step)
         entropy = sample_sums(outputs.entropy.detach(), document)
         top1 = sample_sums(outputs.is_top1, document)
         self.monitor.results.append(
@@ -345,8 +345,7 @@ class GlowTrainer(SFTTrainer):
             )
 
     def history(self) -> pd.DataFrame:
-        """What every sample did in every finished epoch: `glow.training.history.write_page` has the
-        columns."""
+        """What every sample did in every finished epoch; columns as in `glow.training.history.write_page`."""
         return read_history(self._history_folder)
 
     @property
@@ -412,6 +411,7 @@ class GlowTrainer(SFTTrainer):
             "samples": len(self.sample_ids),
             "training data (ids, tokens and order)": self._data_digest,
             "objective": self._objective.identity,
+            "form of the ledger": FORM,
             "examples per optimiser step": math.prod(cut),
             "packing": args.packing and f"in rows of {args.max_length} tokens",
         }

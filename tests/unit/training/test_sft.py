@@ -78,8 +78,9 @@ def test_budget_of_steps(
 def test_leaves_model_history_and_log(tiny_model: Path, tmp_path: Path) -> None:
     run(trajectories(tmp_path / "data.jsonl", 10), tiny_model, tmp_path / "run")
     history = pd.read_parquet(tmp_path / "run/history.parquet")
-    assert list(history.columns) == ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight"]
+    assert list(history.columns) == ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight", "step"]
     assert history.groupby("epoch").size().to_dict() == {1: 10, 2: 10, 3: 10}
+    assert history.groupby(["epoch", "step"]).size().tolist() == [4, 4, 2] * 3
     assert history[history["epoch"] == 1]["gain"].isna().all()
     assert (history[history["epoch"] == 1]["weight"] == 1.0).all()
     assert set(history[history["verdict"] == "wrong"]["trajectory_id"]) == {f"t-{n}" for n in (1, 3, 5, 7, 9)}
