@@ -81,7 +81,7 @@ def rank_of(rank: int, ranks: int, samples: int, rendezvous: str, result: Path) 
     ledger = LossLedger(samples)
     rows = torch.randint(samples // ranks, (BATCH,)) * ranks + rank
     loss, weight = torch.rand(BATCH), torch.rand(BATCH)
-    record = timed(lambda: ledger.record(rows, loss, weight), STEPS)
+    record = timed(lambda: ledger.record(rows, loss, weight, 0), STEPS)
     told = torch.stack((rows.float(), loss))
     gather = timed(lambda: distributed.all_gather_object([None] * ranks, told.tolist()), STEPS)
     merge = timed(ledger.turn_page, EPOCHS)

@@ -129,6 +129,15 @@ class Study:
         """The files of an objective that is not ours."""
         return [Path(os.path.relpath(file)) for file in arm_objectives(self.experiment)[arm].sources]
 
+    def replayed(self, domain: str, arm: str, seed: str) -> list[str]:
+        """The history whose weights an arm replays: then it is an input."""
+        of = arm_objectives(self.experiment)[arm].replayed_arm
+        return [] if of is None else [f"{self.results}/sft/{domain}/{of}/seed-{seed}/history.parquet"]
+
+    def replaying(self, domain: str, arm: str, seed: str) -> str:
+        """The option for that history, where there is one."""
+        return " ".join(f"--replayed {file}" for file in self.replayed(domain, arm, seed))
+
     def initialisations(self) -> list[str]:
         """What GRPO starts from: the base and every arm; nothing when the experiment has no GRPO."""
         return ["base", *self.experiment.arms] if self.experiment.grpo else []

@@ -16,7 +16,7 @@ from glow.miniature.families import FAMILIES
 from glow.models.templates import template_text
 from glow.reporting.scopes import mean_columns
 from glow.suites.tasks import resolved
-from glow.training.objectives import choose
+from glow.training.objectives import ChosenObjective, choose
 
 
 def read(path: Path, *overlays: Path) -> Experiment:
@@ -44,14 +44,16 @@ def load(document: Any, source: str) -> Experiment:
         *_unknown_templates(experiment),
         *_unknown_suites(experiment),
     ]
+    chosen: dict[str, ChosenObjective] = {}
     objectives: dict[str, ObjectiveChoice] = {}
     for name, choice in experiment.objectives.items():
         try:
-            chosen = choose(choice.objective, choice.settings, f"objectives.{name}.")
-            settings = chosen.settings.model_dump(mode="json")
+            chosen[name] = choose(choice.objective, choice.settings, f"objectives.{name}.")
+            settings = chosen[name].settings.model_dump(mode="json")
             objectives[name] = ObjectiveChoice(objective=choice.objective, **settings)
         except UserError as error:
             mistakes += str(error).splitlines()
+    mistakes += _impossible_replays(experiment, chosen)
     suites: dict[str, Suite] = {}
     for name, suite in experiment.suites.items():
         try:
@@ -62,8 +64,44 @@ def load(document: Any, source: str) -> Experiment:
     if not mistakes:  # Only now is it known which suites are in-domain.
         mistakes += _unknown_scopes(looked_up)
     if mistakes:
-        raise UserError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
+        raise UserError("\n".join(f"{source}: {mistake}" for mistake in dict.fromkeys(mistakes)))
     return looked_up
+
+
+def _impossible_replays(experiment: Experiment, chosen: dict[str, ChosenObjective]) -> Iterator[str]:
+    """Arms whose objective replays the weights of an arm that has none for their samples."""
+    for name, arm in experiment.arms.items():
+        control = chosen.get(arm.objective)
+        if control is None or control.replayed_arm is None:
+            continue
+        key, of = f"objectives.{arm.objective}.of", control.replayed_arm
+        if of not in experiment.arms:
+            yield f"{key}: no such arm: {unknown(of, experiment.arms)}"
+            continue
+        replayed = experiment.arms[of]
+        if replayed.trajectories != arm.trajectories:
+            yield (
+                f"arms.{name}.trajectories: {arm.trajectories!r}, and the arm {of!r}, whose weights this arm "
+                f"replays, trains on {replayed.trajectories!r}: train both on the same"
+            )
+        if replayed.objective in chosen:
+            yield from _no_control(control, f"{key}: the arm {of!r}", chosen[replayed.objective])
+
+
+def _no_control(control: ChosenObjective, arm: str, replayed: ChosenObjective) -> Iterator[str]:
+    """Why an objective is no control of an arm with the objective `replayed`."""
+    if not replayed.entry.uses_history:
+        yield (
+            f"{arm} ({replayed}) has no weights of its own that compare with the epoch before; name an arm "
+            "that has, such as one with GLOW"
+        )
+        return
+    own, other = ((found.entry.average, found.entry.token_weights) for found in (control, replayed))
+    if own != other:
+        yield (
+            f"{arm} ({replayed}) averages otherwise, or weights tokens otherwise, than {control.name!r}: "
+            "declare a control of your own with its average and token_weights"
+        )
 
 
 def _unknown_templates(experiment: Experiment) -> Iterator[str]:

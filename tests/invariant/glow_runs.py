@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from glow.training.objectives import GlowSettings, Objective, glow
 from glow.training.samples import ROW
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig
@@ -86,10 +87,18 @@ def _samples(inputs: dict[str, Any]) -> list[tuple[int, torch.Tensor, torch.Tens
     return list(zip(rows, tokens, labels, strict=False))
 
 
+GLOW_BY_TOKENS = f"{__file__}:glow_by_tokens"
+"""An objective of this file: GLOW's weights, in a mean over the step's tokens."""
+
+glow_by_tokens = Objective(settings=GlowSettings, sample_weights=glow, uses_history=True, average="tokens")
+
+WITH_GLOW_WEIGHTS = ("glow", GLOW_BY_TOKENS)
+
+
 def settings_with(**changes: Any) -> dict[str, Any]:
     """SETTINGS with changes; alpha and beta go with another objective than GLOW, which has none."""
-    others = {} if changes.get("objective", "glow") == "glow" else {"alpha": None, "beta": None}
-    return {**SETTINGS, **others, **changes}
+    has_both = changes.get("objective", "glow") in WITH_GLOW_WEIGHTS
+    return {**SETTINGS, **({} if has_both else {"alpha": None, "beta": None}), **changes}
 
 
 def make_trainer(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> RecordingTrainer:
@@ -113,20 +122,25 @@ def train(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> Recor
 
 
 def reference(
-    model: Path, seen: list[dict[str, Any]], objective: str = "glow"
+    model: Path,
+    seen: list[dict[str, Any]],
+    objective: str = "glow",
+    given: dict[tuple[int, int], float] | None = None,
 ) -> tuple[dict[str, torch.Tensor], pd.DataFrame]:
     """The objective by the book: float64, one sample at a time, whole logits, autograd on the plain formula.
 
-    `seen` is each sample as it came up: {row, step, epoch, input_ids, labels}. Returns the parameters
-    after the last step, and (epoch, row, loss, weight).
+    `seen` is each sample as it came up: {row, step, epoch, input_ids, labels}; `given` are weights by epoch
+    (from 1) and row. Returns the parameters after the last step, and (epoch, row, loss, weight, step).
     """
     groups = [list(group) for _, group in itertools.groupby(seen, key=lambda sample: sample["step"])]
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float64)
+    by_tokens = objective in ("sft", GLOW_BY_TOKENS)
     losses: dict[tuple[int, int], float] = {}
     weights: dict[tuple[int, int], float] = {}
+    steps: dict[tuple[int, int], int] = {}
     for group in groups:
         network.zero_grad()
-        total = torch.zeros((), dtype=torch.float64)
+        total, tokens = torch.zeros((), dtype=torch.float64), 0
         for sample in group:
             logits = network(input_ids=sample["input_ids"][None]).logits[0]
             label = sample["labels"][1:]
@@ -134,22 +148,24 @@ def reference(
             log_p = log_p[torch.arange(len(label)), label.clamp(min=0)][label != -100]
             key = (sample["epoch"], sample["row"])
             before = losses.get((sample["epoch"] - 1, sample["row"]))
-            losses[key], weights[key] = -log_p.mean().item(), 1.0
-            if objective == "dft":
-                total = total - (log_p.exp().detach() * log_p).mean()
-                continue
-            if before is not None:
+            losses[key] = -log_p.mean().item()
+            weights[key] = 1.0 if given is None else given[sample["epoch"] + 1, sample["row"]]
+            steps[key] = sample["step"]
+            if objective in WITH_GLOW_WEIGHTS and before is not None:
                 gain = before - losses[key]
                 weights[key] = ALPHA * (1 - 1 / (1 + math.exp(-BETA * gain)))
-            total = total - weights[key] * log_p.mean()
-        (total / len(group)).backward()
+            tokens += len(log_p)
+            token_loss = -log_p * (log_p.exp().detach() if objective == "dft" else 1.0)
+            total = total + weights[key] * (token_loss.sum() if by_tokens else token_loss.mean())
+        (total / (tokens if by_tokens else len(group))).backward()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.sub_(LEARNING_RATE * parameter.grad)
     history = pd.DataFrame(
-        [(epoch + 1, row, loss, weights[epoch, row]) for (epoch, row), loss in losses.items()],
-        columns=["epoch", "row", "loss", "weight"],
+        [(key[0] + 1, key[1], loss, weights[key], steps[key]) for key, loss in losses.items()],
+        columns=["epoch", "row", "loss", "weight", "step"],
     )
+    history["step"] -= history.groupby("epoch")["step"].transform("min") - 1
     return network.state_dict(), history
 
 

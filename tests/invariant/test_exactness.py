@@ -11,7 +11,15 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
-from glow_runs import EPOCHS, SAMPLES, RecordingTrainer, reference, relative_difference, train
+from glow_runs import (
+    EPOCHS,
+    GLOW_BY_TOKENS,
+    SAMPLES,
+    RecordingTrainer,
+    reference,
+    relative_difference,
+    train,
+)
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -24,9 +32,14 @@ PACKS_OF = 70
 """Tokens a pack: the toy data then fill an odd number of them."""
 
 
-def assert_agrees(trainer: RecordingTrainer, model: Path, objective: str = "glow") -> None:
-    """Parameters, losses and weights are those of the float64 reference on the samples as they came."""
-    expected, expected_history = reference(model, trainer.seen, objective)
+def assert_agrees(
+    trainer: RecordingTrainer,
+    model: Path,
+    objective: str = "glow",
+    given: dict[tuple[int, int], float] | None = None,
+) -> None:
+    """Parameters and history are those of the float64 reference on the samples as they came."""
+    expected, expected_history = reference(model, trainer.seen, objective, given)
     assert relative_difference(trainer.model.state_dict(), expected) < TOLERANCE
     history = trainer.history()
     history["row"] = history["sample_id"].str.removeprefix("t-").astype(int)
@@ -34,6 +47,7 @@ def assert_agrees(trainer: RecordingTrainer, model: Path, objective: str = "glow
     assert len(both) == EPOCHS * SAMPLES
     assert both["loss"].to_numpy() == pytest.approx(both["loss_expected"].to_numpy(), rel=1e-5)
     assert both["weight"].to_numpy() == pytest.approx(both["weight_expected"].to_numpy(), rel=1e-4)
+    assert both["step"].tolist() == both["step_expected"].tolist()
 
 
 def assert_same_run(history: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -114,8 +128,54 @@ def test_packing_changes_nothing_where_it_leaves_the_groups(
     assert_same_run(packed.history(), whole.history())
 
 
-def test_dft_agrees_with_the_formula(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:
-    assert_agrees(train(tiny_model, dataset, tmp_path, objective="dft"), tiny_model, objective="dft")
+@pytest.mark.parametrize("objective", ["dft", "sft", pytest.param(GLOW_BY_TOKENS, id="GLOW by tokens")])
+def test_other_objectives_agree_with_the_formula(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, objective: str
+) -> None:
+    trainer = train(tiny_model, dataset, tmp_path, objective=objective, gradient_accumulation_steps=2)
+    assert_agrees(trainer, tiny_model, objective)
+
+
+@pytest.fixture(scope="module")
+def by_tokens(
+    tiny_model: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> RecordingTrainer:
+    """As `whole_batches`, with GLOW's weights and the mean over tokens."""
+    return train(tiny_model, dataset, tmp_path_factory.mktemp("tokens"), objective=GLOW_BY_TOKENS)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}, id="1x8"),
+        pytest.param(
+            {"padding_free": True, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4},
+            id="padding-free 2x4",
+        ),
+    ],
+)
+def test_the_cut_changes_no_mean_over_tokens(
+    tiny_model: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    by_tokens: RecordingTrainer,
+    settings: dict[str, Any],
+) -> None:
+    cut = train(tiny_model, dataset, tmp_path, objective=GLOW_BY_TOKENS, **settings)
+    assert relative_difference(cut.model.state_dict(), by_tokens.model.state_dict()) < TOLERANCE
+    assert_same_run(cut.history(), by_tokens.history())
+
+
+def test_processes_change_no_mean_over_tokens(
+    tiny_model: Path, tmp_path: Path, by_tokens: RecordingTrainer
+) -> None:
+    """The repeats that fill up a process's last batch count with none of their tokens."""
+    settings = {"objective": GLOW_BY_TOKENS, "per_device_train_batch_size": 4, "padding_free": True}
+    run_processes(tiny_model, tmp_path, settings)
+    parameters = load_file(tmp_path / "parameters.safetensors")
+    expected = {name: by_tokens.model.state_dict()[name] for name in parameters}
+    assert relative_difference(parameters, expected) < TOLERANCE
+    assert_same_run(read_history(tmp_path / "history"), by_tokens.history())
 
 
 def test_plain_is_glow_with_weights_of_one(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:

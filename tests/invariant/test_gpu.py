@@ -79,7 +79,8 @@ def test_ledger_and_weights_do_not_wait_for_the_device() -> None:
     rows, loss = torch.arange(8, device="cuda"), torch.rand(8, device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        ledger.record(rows, loss, glow_weights(ledger.previous_loss(rows), loss, 1.0, 10.0, (0.5, 5.0)))
+        weight = glow_weights(ledger.previous_loss(rows), loss, 1.0, 10.0, (0.5, 5.0))
+        ledger.record(rows, loss, weight, step=0)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert ledger.page().loss[:8].tolist() == loss.tolist()
+    assert ledger.turn_page().loss[:8].tolist() == loss.tolist()

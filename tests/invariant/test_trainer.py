@@ -395,7 +395,7 @@ def test_settings_that_would_mislead_are_refused(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"objective": "adam"}, r"objective: 'adam' is unknown; known: plain, glow, dft \(your own"),
+        ({"objective": "adam"}, r"objective: 'adam' is unknown; known: plain, sft, .*, dft \(your own"),
         ({"clamp": [2.0, 1.0]}, r"clamp: .* 0 <= low <= high, found \[2.0, 1.0\]"),
         ({"alpha": 0.0}, "alpha: input should be greater than 0, found 0.0"),
         ({"beta": -1.0}, "beta: input should be greater than or equal to 0, found -1.0"),

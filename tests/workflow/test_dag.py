@@ -271,6 +271,28 @@ def test_an_arm_gets_the_further_selection_that_it_asks_for(tmp_path: Path) -> N
         assert file == f"results/tiny/arms/logic/seed-5/{name}.jsonl"
 
 
+def test_an_arm_that_replays_waits_for_the_history_of_the_same_seed(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(
+        "seeds: [0, 1]\n"
+        "objectives: {glow: {objective: glow}, permuted: {objective: glow_permuted, of: glow}}\n"
+        "arms:\n"
+        "  glow: {trajectories: all, objective: glow}\n"
+        "  control: {trajectories: all, objective: permuted}\n"
+    )
+    target = "results/tiny/sft/logic/control/seed-1/manifest.json"
+    jobs = planned(tmp_path / "run", (TINY, overlay), "--nolock", target)
+    runs = {job.wildcards: parsed(job) for job in jobs if job.rule == "sft"}
+    history = Path("results/tiny/sft/logic/glow/seed-1/history.parquet")
+    assert {wildcards: options.replayed for wildcards, options in runs.items()} == {
+        "domain=logic, arm=glow, seed=1": None,
+        "domain=logic, arm=control, seed=1": history,
+    }
+    assert runs["domain=logic, arm=glow, seed=1"].output == history.parent
+    control = cli.section_from(runs["domain=logic, arm=control, seed=1"], config.ObjectiveChoice)
+    assert control == config.ObjectiveChoice(objective="glow_permuted", of="glow")
+
+
 def test_a_model_of_ones_own_is_used_where_it_is(tmp_path: Path) -> None:
     model = tmp_path / "mine"
     model.mkdir()

@@ -1,4 +1,7 @@
-"""Supervised fine-tuning: every arm, domain and seed. Resumes from its own, undeclared checkpoints."""
+"""Supervised fine-tuning: every arm, domain and seed. Resumes from its own, undeclared checkpoints.
+
+An arm that replays the weights of another waits for that arm's history.
+"""
 
 
 rule sft:
@@ -6,6 +9,7 @@ rule sft:
         data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=study.made(study.model_path("base")),
+        replayed=lambda wildcards: study.replayed(wildcards.domain, wildcards.arm, wildcards.seed),
         # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
@@ -34,7 +38,9 @@ rule sft:
             *study.objective_files(wildcards.arm),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.sft_run(wildcards.arm, int(wildcards.seed)), study.trust("base")
+            experiment.sft_run(wildcards.arm, int(wildcards.seed)),
+            study.trust("base"),
+            study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
         ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"

@@ -19,7 +19,7 @@ from glow.files.same_run import difference, run_identity
 
 NAME = "experiment.json"
 
-LAYOUT = 2
+LAYOUT = 3
 """How files are arranged below R: another number whenever a result moves or changes its form."""
 
 _STAGES = (

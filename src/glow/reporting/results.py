@@ -271,10 +271,9 @@ class Results:
         return problems
 
     def history(self, run: Run) -> pd.DataFrame:
-        """Id, loss, gain and weight of every sample in every epoch, with the run's name and seed."""
-        path = present_file(self.training(run) / "history.parquet")
-        columns = ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight"]
-        frame = pd.read_parquet(path, columns=columns)
+        """What every sample did in every epoch (`glow.training.history`), with its verdict and the run's name
+        and seed."""
+        frame = pd.read_parquet(present_file(self.training(run) / "history.parquet"))
         return frame.assign(name=run.name, seed=run.seed)
 
     def log(self, run: Run) -> pd.DataFrame:

@@ -22,7 +22,8 @@ def write_page(folder: Path, page: Page, sample_ids: Sequence[str | int]) -> Non
     """Write what every sample did in one epoch; samples that it did not see are left out.
 
     Columns: epoch (int32, from 1), sample_id, loss (nats per token), gain (NaN in a sample's first
-    epoch), weight (all float32); in order of the training set.
+    epoch), weight (all float32), step (int32: the optimiser step of the epoch, from 1, in which the sample
+    came up); in order of the training set.
     """
     frame = pd.DataFrame(
         {
@@ -31,10 +32,12 @@ def write_page(folder: Path, page: Page, sample_ids: Sequence[str | int]) -> Non
             "loss": page.loss.cpu().numpy(),
             "gain": page.gain.cpu().numpy(),
             "weight": page.weight.cpu().numpy(),
+            "step": page.step.cpu().numpy(),
         }
     )
+    seen = frame[frame["loss"].notna()].astype({"step": "int32"})
     with atomic_path(folder / f"epoch-{page.epoch + 1:05d}.parquet") as partial:
-        frame[frame["loss"].notna()].to_parquet(partial, index=False)
+        seen.to_parquet(partial, index=False)
 
 
 def read_history(folder: Path) -> pd.DataFrame:

@@ -29,7 +29,9 @@ CHANGES_NO_NUMBER = {
         "max_length truncation_mode too_long too_long_limit completion_only_loss assistant_only_loss "
         "shuffle_dataset id_column packing"
     ),
-    "the objective's: it says itself what identifies it": "objective alpha beta clamp objective_settings",
+    "the objective's: it says itself what identifies it, and the weights that it replays are hashed": (
+        "objective alpha beta clamp objective_settings replayed_history"
+    ),
     "the log, the hub, and what is left where": (
         "output_dir logging_strategy logging_steps logging_first_step log_on_each_node "
         "logging_nan_inf_filter include_num_input_tokens_seen log_level log_level_replica disable_tqdm "

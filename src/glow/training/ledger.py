@@ -1,6 +1,6 @@
 """The per-sample loss memory that GLOW's gain is measured against.
 
-Dense tensors on the training device, 12 bytes a sample: no per-step host read, no gather of Python
+Dense tensors on the training device, 16 bytes a sample: no per-step host read, no gather of Python
 objects. Processes record separately and merge once an epoch, since an epoch's losses are only needed in
 the next. Rows are positions in the training set; `glow.training.trainer` maps them to the samples' ids, and
 `glow.training.history` keeps the finished epochs.
@@ -18,22 +18,30 @@ from glow.training.weighting import loss_gain
 
 MISSING = float("nan")
 
+FORM = 2
+"""The form of the files that `LossLedger.save` writes: another number whenever it changes."""
+
 NO_SAMPLE = -1
 """Row of a sample that must not count: a repeat that only makes the processes' batches equally large."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One epoch's losses and weights, (samples,) float32; NaN for a sample that it did not see."""
+    """One epoch, by sample: (samples,) float32; NaN for a sample that it did not see.
+
+    Attributes:
+        step: the optimiser step of the epoch, from 1, in which the sample came up.
+    """
 
     epoch: int
     loss: Tensor
     weight: Tensor
     gain: Tensor
+    step: Tensor
 
 
 class LossLedger:
-    """Losses and weights of the running epoch, and the losses of the one before.
+    """Losses, weights and steps of the running epoch, and the losses of the one before.
 
     Args:
         size: number of samples.
@@ -46,6 +54,7 @@ class LossLedger:
         self._previous_loss = torch.full((size + 1,), MISSING, device=device)
         self._loss = torch.full((size + 1,), MISSING, device=device)
         self._weight = torch.full((size + 1,), MISSING, device=device)
+        self._step = torch.full((size + 1,), MISSING, device=device)  # of the run; exact to 2^24
 
     def __len__(self) -> int:
         return len(self._loss) - 1
@@ -54,22 +63,26 @@ class LossLedger:
         """The losses, (batch,), of samples `rows`, (batch,) int64, an epoch ago; NaN where unseen."""
         return self._previous_loss[rows]
 
-    def record(self, rows: Tensor, loss: Tensor, weight: Tensor) -> None:
-        """Keep the losses and weights, (batch,), of samples `rows`, (batch,) int64, for this epoch."""
+    def record(self, rows: Tensor, loss: Tensor, weight: Tensor, step: int) -> None:
+        """Keep the losses and weights, (batch,), of samples `rows`, (batch,) int64, for this epoch.
+
+        Args:
+            step: the run's optimiser step that they are of; a page counts from the first of its epoch.
+        """
         self._loss[rows] = loss.detach().float()
         self._weight[rows] = weight.detach().float()
-
-    def page(self) -> Page:
-        """The running epoch so far, merged over all processes (each must call)."""
-        loss, weight = _merge_processes(self._loss[:-1]), _merge_processes(self._weight[:-1])
-        return Page(self.epoch, loss, weight, loss_gain(self._previous_loss[:-1], loss))
+        self._step[rows] = step
 
     def turn_page(self) -> Page:
-        """Finish the running epoch and begin the next; return the finished one, merged."""
-        page = self.page()
-        self._previous_loss[:-1] = page.loss
-        self._loss.fill_(MISSING)
-        self._weight.fill_(MISSING)
+        """Finish the running epoch and begin the next; return the finished one, merged (each must call)."""
+        self.merge()
+        loss, weight, step = (values[:-1].clone() for values in self._running)
+        gain = loss_gain(self._previous_loss[:-1], loss)
+        first_step = step.nan_to_num(nan=float("inf")).min()
+        page = Page(self.epoch, loss, weight, gain, step - first_step + 1)
+        self._previous_loss[:-1] = loss
+        for values in self._running:
+            values.fill_(MISSING)
         self.epoch += 1
         return page
 
@@ -80,6 +93,7 @@ class LossLedger:
                 "previous_loss": self._previous_loss[:-1].cpu(),
                 "loss": self._loss[:-1].cpu(),
                 "weight": self._weight[:-1].cpu(),
+                "step": self._step[:-1].cpu(),
             },
             path,
             metadata={"epoch": str(self.epoch)},
@@ -87,9 +101,13 @@ class LossLedger:
 
     def merge(self) -> None:
         """Give every process what any of them has recorded in the running epoch (each must call)."""
-        page = self.page()
-        self._loss[:-1] = page.loss
-        self._weight[:-1] = page.weight
+        for values in self._running:
+            values[:-1] = _merge_processes(values[:-1])
+
+    @property
+    def _running(self) -> tuple[Tensor, ...]:
+        """What is kept of the running epoch."""
+        return self._loss, self._weight, self._step
 
     def load(self, path: Path) -> None:
         """Restore what `save` wrote.
@@ -107,12 +125,13 @@ class LossLedger:
             self._previous_loss[:-1] = state.get_tensor("previous_loss")
             self._loss[:-1] = state.get_tensor("loss")
             self._weight[:-1] = state.get_tensor("weight")
+            self._step[:-1] = state.get_tensor("step")
 
 
 def _merge_processes(values: Tensor) -> Tensor:
-    """A copy with the values of all processes; in an epoch only one process has a value for a sample."""
+    """The values of all processes; in an epoch only one process has a value for a sample."""
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
-        return values.clone()
+        return values
     merged = values.nan_to_num(nan=float("inf"), posinf=float("inf"))
     torch.distributed.all_reduce(merged, op=torch.distributed.ReduceOp.MIN)
     return torch.where(merged.isinf(), MISSING, merged)

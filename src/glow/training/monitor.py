@@ -151,6 +151,16 @@ class Monitor:
                 stacklevel=2,
             )
 
+    def warn_of_constant_weights(self, page: Page, spread: float) -> None:
+        """Warn of weights that compare with the epoch before and hardly differ; their spread, of the mean."""
+        if page.epoch >= 1 and spread < CONSTANT_SPREAD:
+            warnings.warn(
+                f"the weights of epoch {page.epoch + 1} are nearly the same for all samples (standard "
+                f"deviation {spread:.2%} of the mean): this acts like plain SFT with another learning rate. "
+                "Raise beta, or widen or remove the clamp",
+                stacklevel=2,
+            )
+
 
 def epoch_summary(page: Page) -> dict[str, float]:
     """The log line of a finished epoch: means over its samples, spread of weights, and samples not seen."""

@@ -1,8 +1,15 @@
 """What a training step minimises: how tokens and samples are weighted. Each objective is declared once.
 
-For samples i of an optimiser step, with response tokens t of log-probability log p_t,
+For samples i of an optimiser step, with response tokens t of log-probability log p_t, an objective is a mean
+over the step's samples, or over all of its response tokens (`Objective.average`):
 
-    objective = mean over i of  sample_weight_i * mean over t of  token_weight_t * -log p_t
+    "samples":  mean over i of  sample_weight_i * mean over t of  token_weight_t * -log p_t
+    "tokens":   sum over i of  sample_weight_i * sum over t of  token_weight_t * -log p_t
+                / number of response tokens of the step
+
+So by tokens a sample counts by its weight and by its length: with GLOW's weights w_i that is the sum over i
+of w_i * sum over t of -log p_t, divided by a number of tokens in which no weight stands. The loss of a
+sample, of which weights are made and which log and history show, is the mean over its tokens under both.
 
 An objective's entry in OBJECTIVES has everything about it: configuration, command line, trainer, run
 identity, log and report read it. An objective of your own is named by its file or module
@@ -18,15 +25,16 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, ValidationError, field_validator
 
 from glow.config import Experiment, Section, message, unknown
 from glow.errors import UserError
-from glow.files.hashing import digest, hash_path
+from glow.files.hashing import digest, hash_path, keyed_order
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 SampleWeights = Callable[["Tensor", "Tensor", Any], "Tensor"]
@@ -39,6 +47,14 @@ rank) would make the result depend on how a step is split into micro-batches and
 TokenWeights = Callable[["Tensor", Any], "Tensor"]
 """(log_prob of the label, settings) -> weight, elementwise, detached; log_prob is zero without a label."""
 
+ReplayedWeights = Callable[["np.ndarray", int, int], "np.ndarray"]
+"""(weights, seed, epoch) -> weights; both (samples,) float64, in the order of the training set.
+
+The weights that another run gave to the samples of an epoch (from 1), and what this run gives to the same.
+"""
+
+Average = Literal["samples", "tokens"]
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -50,6 +66,12 @@ class Objective:
             weights' bounds: the log, tables and figures say how many weights are at a bound.
         uses_history: whether weights compare with the epoch before, and so are 1 in the first epoch. Tables
             and figures of weights show these objectives.
+        average: what a step's mean is over: its samples, or all their response tokens.
+        replayed_weights: what is made of the weights that another run's history has
+            (`glow.training.replay`), in place of `sample_weights`; `settings` is then a ReplaySettings.
+
+    Raises:
+        ValueError: attributes that do not go together.
     """
 
     label: str = ""
@@ -57,6 +79,24 @@ class Objective:
     sample_weights: SampleWeights | None = None
     token_weights: TokenWeights | None = None
     uses_history: bool = False
+    average: Average = "samples"
+    replayed_weights: ReplayedWeights | None = None
+
+    def __post_init__(self) -> None:
+        if self.average not in get_args(Average):
+            raise ValueError(f"average: {self.average!r} is none of {', '.join(get_args(Average))}")
+        if self.replayed_weights is None:
+            return
+        if self.sample_weights is not None or self.uses_history:
+            raise ValueError("replayed_weights stand in place of sample_weights and uses_history: give one")
+        if not issubclass(self.settings, ReplaySettings):
+            raise ValueError("replayed_weights: settings must be a ReplaySettings, which names the arm")
+
+
+class ReplaySettings(Section):
+    """Whose weights are replayed."""
+
+    of: str = Field("glow", description="the arm whose weights are taken, of the same seed")
 
 
 # --- the objectives -------------------------------------------------------------------------------
@@ -91,9 +131,22 @@ def dft(log_prob: "Tensor", settings: Section) -> "Tensor":
     return log_prob.exp()
 
 
+def glow_permuted(weights: "np.ndarray", seed: int, epoch: int) -> "np.ndarray":
+    """A control: another run's weights, each epoch's shuffled among its samples."""
+    return weights[keyed_order(range(len(weights)), str, "glow_permuted", seed, epoch)]
+
+
+def glow_mean(weights: "np.ndarray", seed: int, epoch: int) -> "np.ndarray":
+    """A control: the mean of another run's weights in each epoch, the same for all samples."""
+    return weights.mean().repeat(len(weights))
+
+
 OBJECTIVES: dict[str, Objective] = {
     "plain": Objective("plain SFT"),
+    "sft": Objective("token-mean SFT", average="tokens"),
     "glow": Objective("GLOW", GlowSettings, sample_weights=glow, uses_history=True),
+    "glow_permuted": Objective("permuted weights", ReplaySettings, replayed_weights=glow_permuted),
+    "glow_mean": Objective("mean weights", ReplaySettings, replayed_weights=glow_mean),
     "dft": Objective("DFT", token_weights=dft),
 }
 
@@ -128,6 +181,14 @@ class ChosenObjective:
     def bounds(self) -> tuple[float, float] | None:
         """The clamp of the weights, where there is one."""
         return getattr(self.settings, "clamp", None)
+
+    @property
+    def replayed_arm(self) -> str | None:
+        """The arm whose weights are replayed; None for weights of its own."""
+        if self.entry.replayed_weights is None:
+            return None
+        assert isinstance(self.settings, ReplaySettings)  # Objective
+        return self.settings.of
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -192,12 +253,12 @@ def objectives_help() -> str:
     """The objectives, each with its settings and their defaults, for the command line's help."""
     lines = ["objectives, and their settings with defaults:"]
     for name, entry in OBJECTIVES.items():
-        function = entry.sample_weights or entry.token_weights
-        does = inspect.getdoc(function) if function else "All samples and tokens count alike."
-        lines.append(f"  {name:<7}{entry.label}. {(does or '').partition(chr(10))[0]}")
+        function = entry.sample_weights or entry.token_weights or entry.replayed_weights
+        does = inspect.getdoc(function) if function else f"All {entry.average} count alike."
+        lines.append(f"  {name:<15}{entry.label}. {(does or '').partition(chr(10))[0]}")
         for key, field in entry.settings.model_fields.items():
             default = "" if field.default is None else field.default
-            lines.append(f"{'':9}{f'{key}={default}':<12}{field.description}")
+            lines.append(f"{'':17}{f'{key}={default}':<12}{field.description}")
     lines.append("  or your own: FILE.py:NAME or MODULE:NAME, with the settings that its class declares")
     return "\n".join(lines)
 
@@ -235,7 +296,9 @@ def _elsewhere(place: str, attribute: str) -> _Found:
         there = [key for key, value in vars(module).items() if isinstance(value, Objective)]
         what = f"not an Objective but {type(entry).__name__}" if hasattr(module, attribute) else "not there"
         raise UserError(f"{place}: {attribute!r} is {what}; objectives there: {', '.join(there) or 'none'}")
-    functions = filter(inspect.isfunction, (entry.sample_weights, entry.token_weights))
+    functions = filter(
+        inspect.isfunction, (entry.sample_weights, entry.token_weights, entry.replayed_weights)
+    )
     files = {str(module.__file__), *(function.__code__.co_filename for function in functions)}
     sources = tuple(path for file in sorted(files) if (path := Path(file)).is_file())
     return _Found(entry, sources, digest([hash_path(source) for source in sources]))

@@ -18,6 +18,9 @@ from trl import pack_dataset
 
 from glow.errors import UserError
 from glow.models.scoring import IGNORED
+from glow.training.ledger import NO_SAMPLE
+from glow.training.objectives import Average
+from glow.training.weighting import sample_sums
 
 ROW = "sample_row"
 """Column with a sample's position in the training set; in a batch, (samples,) int64."""
@@ -172,3 +175,12 @@ def document_mask(batch: dict[str, Any]) -> torch.Tensor | None:
         return None
     samples = torch.arange(len(batch[ROW]), device=batch[ROW].device)
     return batch["seq_idx"][:, 1:] == samples[:, None]
+
+
+def averaged(batch: dict[str, Any], average: Average) -> torch.Tensor:
+    """How many of what a step averages over are in a batch: samples, or their response tokens; () int64."""
+    is_sample = batch[ROW] != NO_SAMPLE
+    if average == "samples":
+        return is_sample.sum()
+    learnt = batch["labels"][:, 1:] != IGNORED  # nothing predicts the first token of a row
+    return sample_sums(learnt, document_mask(batch))[is_sample].long().sum()

@@ -29,20 +29,21 @@ from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.objectives import choose
 from glow.training.trainer import GlowTrainer
-from glow.training.trainer_config import GlowConfig
+from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
 from glow.verifier.thoughts import is_open
 
 LOG_LINES = 50
 """How many lines of the training log a run writes, whatever its length."""
 
 
-def fine_tune(
+def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     data: Path,
     all_data: Path,
     model: Path,
     output: Path,
     settings: SftSettings,
     *,
+    replayed: Path | None = None,
     trust_remote_code: bool = False,
 ) -> None:
     """Train `model` on the trajectories of `data`; write model/, history.parquet, log.jsonl to `output`.
@@ -51,13 +52,16 @@ def fine_tune(
         data: JSON Lines of the arm's trajectories, in training order before shuffling.
         all_data: JSON Lines of all trajectories; their number sets the budget of optimiser steps
             when `settings.sft.budget` is "steps".
+        replayed: history.parquet of the run whose weights the objective replays, for one that does.
         trust_remote_code: whether code in the model's directory may run.
 
     Raises:
-        UserError: no model, no trajectories, duplicate ids, a response that would not be trained as it is, or
-            too many that are longer than max_length.
+        UserError: no model, no trajectories, duplicate ids, a response that would not be trained as it is,
+            too many that are longer than max_length, or replayed weights that are not those of a run of the
+            same trajectories and epochs.
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
+    refuse_unmatched_history(objective, replayed)
     manifest = Manifest("sft")
     require_model(model)
     rows = [
@@ -67,13 +71,13 @@ def fine_tune(
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)
     checkpoints = output / "checkpoints"
-    trainer = _trainer(rows, model, checkpoints, settings, trust_remote_code)
+    trainer = _trainer(rows, model, checkpoints, settings, replayed, trust_remote_code)
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
     _set_length(trainer.args, steps, settings.sft)
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
     of_run = {"objective": objective.identity, "steps": steps}
     noted = settings.model_dump(mode="json") | of_run
-    inputs = [data, model, *template_files(settings.prompt)]
+    inputs = [data, model, *template_files(settings.prompt), *([replayed] if replayed else [])]
     stage = run_identity(settings.decisive() | of_run, inputs)
     resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -105,7 +109,12 @@ def _set_length(args: GlowConfig, steps: int, sft: Sft) -> None:
 
 
 def _trainer(
-    rows: list[Judged], model: Path, checkpoints: Path, settings: SftSettings, trust_remote_code: bool
+    rows: list[Judged],
+    model: Path,
+    checkpoints: Path,
+    settings: SftSettings,
+    replayed: Path | None,
+    trust_remote_code: bool,
 ) -> GlowTrainer:
     objective, sft, seed = settings.objective, settings.sft, settings.seed
     quieten()
@@ -115,6 +124,7 @@ def _trainer(
         output_dir=str(checkpoints),
         objective=objective.objective,
         objective_settings=objective.settings,
+        replayed_history=None if replayed is None else str(replayed),
         id_column="trajectory_id",
         per_device_train_batch_size=sft.batch_size,
         gradient_accumulation_steps=sft.gradient_accumulation,

@@ -1,16 +1,14 @@
 """GlowTrainer: TRL's SFTTrainer, with each sample's loss weighted by its gain.
 
 The model, tokenisation, collation, optimiser, schedule and distribution are TRL's. What is added:
-samples keep an identity (`glow.training.samples`), their losses go into a `LossLedger`, the batch's objective
-is `sum_i(w_i * loss_i) / number of samples in the optimiser step` whatever the split into rows, micro-batches
-and processes, and the ledger travels in the checkpoint. What is minimised stands in
-`glow.training.objectives`.
+samples keep an identity (`glow.training.samples`), their losses go into a `LossLedger`, a step's objective is
+the same mean over its samples or tokens whatever the split into rows, micro-batches and processes, and the
+ledger travels in the checkpoint. What is minimised stands in `glow.training.objectives`.
 """
 
 import copy
 import itertools
 import math
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -46,9 +44,9 @@ from glow.training.head import use_chunked_head
 from glow.training.history import HISTORY, copy_history, read_history, write_page
 from glow.training.identity import given_settings, identifying
 from glow.training.labels import label_check, refuse_altered
-from glow.training.ledger import NO_SAMPLE, LossLedger, Page
+from glow.training.ledger import FORM, NO_SAMPLE, LossLedger
 from glow.training.lengths import LengthLimit
-from glow.training.monitor import CONSTANT_SPREAD, Monitor, Results, epoch_summary
+from glow.training.monitor import Monitor, Results, epoch_summary
 from glow.training.objectives import ChosenObjective
 from glow.training.preflight import (
     draws_random_numbers,
@@ -61,10 +59,12 @@ from glow.training.preflight import (
     warn_of_two_begins,
     warn_of_user_turns,
 )
+from glow.training.replay import chosen_replay
 from glow.training.samples import (
     PLACE,
     ROW,
     SampleCollator,
+    averaged,
     document_mask,
     ids_digest,
     pack,
@@ -97,6 +97,7 @@ class GlowTrainer(SFTTrainer):
     Attributes:
         sample_ids: of the samples that it trains on, in their order.
         too_long: ids of the samples that were longer than max_length, and were left out or cut.
+        replay: the weights of another run, for an objective that replays them; else None.
 
     Raises:
         UserError: two samples share an id; a sample has no response tokens, or would not be trained as it is
@@ -139,6 +140,7 @@ class GlowTrainer(SFTTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        self.replay = chosen_replay(self.args, self.sample_ids, self.accelerator.device)
         self._given = given_settings(self)
         if self.accelerator.device.type == "cpu":
             base = self.model.get_base_model() if isinstance(self.model, _AdaptedModel) else self.model
@@ -225,15 +227,15 @@ class GlowTrainer(SFTTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], Tensor]:
-        """The micro-batches of an optimiser step, and its number of samples over all processes.
+        """The micro-batches of an optimiser step, and its samples or response tokens over all processes.
 
-        That number divides the step's sum: exact whatever the split, also where its last part is short.
+        Their number divides the step's sum: exact whatever the split, also where its last part is short.
         """
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if self.accelerator.gradient_state.end_of_dataloader:
             self._blank_repeats(batches[-1])
-        samples = sum((batch[ROW] != NO_SAMPLE).sum() for batch in batches)
-        return batches, self.accelerator.gather(samples.to(device)).sum()
+        number = torch.stack([averaged(batch, self._objective.entry.average) for batch in batches]).sum()
+        return batches, self.accelerator.gather(number.to(device)).sum()
 
     def _blank_repeats(self, batch: dict[str, Any]) -> None:
         """Blank the rows of examples that accelerate repeats, to give all processes full last batches.
@@ -256,7 +258,7 @@ class GlowTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """This micro-batch's share of the step's mean weighted loss (TRL's own loss in evaluation)."""
+        """This micro-batch's share of the step's objective (TRL's own loss in evaluation)."""
         if not self.model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         assert num_items_in_batch is not None  # get_batch_samples counts them
@@ -273,9 +275,10 @@ class GlowTrainer(SFTTrainer):
         loss = -sample_sums(outputs.log_probs.detach(), document) / tokens
         weight = self._weigh(rows, loss)
         self._keep(rows, loss, weight, tokens, outputs, document)
-        # DDP averages gradients over processes, hence the factor: the divisor counts all processes' samples.
+        # DDP averages gradients over processes, hence the factor: the divisor counts those of all processes.
         share = self.accelerator.num_processes / num_items_in_batch
-        objective = (weight * sample_sums(token_loss, document) / tokens).sum() * share
+        size = tokens if chosen.entry.average == "samples" else 1
+        objective = (weight * sample_sums(token_loss, document) / size).sum() * share
         if self.aux_loss_enabled:
             objective = objective + self._auxiliary_loss(outputs)
         return (objective, outputs) if return_outputs else objective
@@ -287,7 +290,9 @@ class GlowTrainer(SFTTrainer):
     def _weigh(self, rows: Tensor, loss: Tensor) -> Tensor:
         """The weights, (samples,), of samples with losses `loss`; 0 where a row is no sample."""
         weight, chosen = torch.ones_like(loss), self._objective
-        if chosen.entry.sample_weights is not None:
+        if self.replay is not None:
+            weight = self.replay.weights(self.ledger.epoch, rows)
+        elif chosen.entry.sample_weights is not None:
             weight = chosen.entry.sample_weights(self.ledger.previous_loss(rows), loss, chosen.settings)
         return torch.where(rows == NO_SAMPLE, 0.0, weight)
 
@@ -305,7 +310,7 @@ class GlowTrainer(SFTTrainer):
         document: Tensor | None,
     ) -> None:
         gain = loss_gain(self.ledger.previous_loss(rows), loss)
-        self.ledger.record(rows, loss, weight)
+        self.ledger.record(rows, loss, weight, self.state.global_step)
         entropy = sample_sums(outputs.entropy.detach(), document)
         top1 = sample_sums(outputs.is_top1, document)
         self.monitor.results.append(
@@ -330,23 +335,14 @@ class GlowTrainer(SFTTrainer):
         summary = epoch_summary(page)
         if self.is_world_process_zero():
             write_page(self._history_folder, page, self.sample_ids)
-        self._warn_of_constant_weights(page, summary["epoch_weight_spread"])
+        if self._objective.entry.uses_history:
+            self.monitor.warn_of_constant_weights(page, summary["epoch_weight_spread"])
         if self.state.epoch >= page.epoch + 1 or not self.control.should_training_stop:  # not cut by the end
             self.monitor.warn_of_unseen(page)
         self.log(summary)
 
-    def _warn_of_constant_weights(self, page: Page, spread: float) -> None:
-        if self._objective.entry.uses_history and page.epoch >= 1 and spread < CONSTANT_SPREAD:
-            warnings.warn(
-                f"the weights of epoch {page.epoch + 1} are nearly the same for all samples (standard "
-                f"deviation {spread:.2%} of the mean): this acts like plain SFT with another learning rate. "
-                "Raise beta, or widen or remove the clamp",
-                stacklevel=2,
-            )
-
     def history(self) -> pd.DataFrame:
-        """What every sample did in every finished epoch: `glow.training.history.write_page` has the
-        columns."""
+        """What every sample did in every finished epoch; columns as in `glow.training.history.write_page`."""
         return read_history(self._history_folder)
 
     @property
@@ -412,6 +408,8 @@ class GlowTrainer(SFTTrainer):
             "samples": len(self.sample_ids),
             "training data (ids, tokens and order)": self._data_digest,
             "objective": self._objective.identity,
+            "replayed weights": self.replay and self.replay.digest,
+            "form of the ledger": FORM,
             "examples per optimiser step": math.prod(cut),
             "packing": args.packing and f"in rows of {args.max_length} tokens",
         }
@@ -430,6 +428,8 @@ class _EpochKeeper(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         refuse_finished(state)
+        if self.trainer.replay is not None:
+            self.trainer.replay.refuse_other_length(state.num_train_epochs)
         warn_of_short_runs(self.trainer.args, state, len(self.trainer.train_dataset))
 
     def on_epoch_begin(

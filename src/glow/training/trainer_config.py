@@ -49,6 +49,12 @@ class GlowConfig(SFTConfig):
     objective_settings: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "the objective's other settings, by name"}
     )
+    replayed_history: str | None = field(
+        default=None,
+        metadata={
+            "help": "history.parquet, or folder history, of the run whose weights the objective replays"
+        },
+    )
     id_column: str | None = field(
         default=DEFAULT_ID_COLUMN,
         metadata={"help": "column with the samples' ids; None, or no column id: numbered from 0"},
@@ -73,6 +79,7 @@ class GlowConfig(SFTConfig):
             self.use_cpu = True
         super().__post_init__()
         self._complete_settings()
+        refuse_unmatched_history(self.chosen_objective, self.replayed_history)
         if self.loss_type != "nll":
             raise ValueError(f"loss_type {self.loss_type!r} has no effect here: set objective instead")
         _ = self.length_limit  # refuses values that are none
@@ -120,6 +127,22 @@ class GlowConfig(SFTConfig):
         """The device to train on. Without its index on a CPU, with which torch.load would not resume."""
         device = super().device
         return torch.device("cpu") if device.type == "cpu" else device
+
+
+def refuse_unmatched_history(objective: ChosenObjective, history: str | Path | None) -> None:
+    """Refuse an objective that replays weights without a history, and a history without such an objective.
+
+    Raises:
+        UserError: says which of both is missing.
+    """
+    name, replays = objective.name, objective.replayed_arm is not None
+    if replays and history is None:
+        raise UserError(
+            f"objective {name!r} replays the weights of a finished run: give its history.parquet "
+            "(--replayed; in GlowConfig: replayed_history)"
+        )
+    if history is not None and not replays:
+        raise UserError(f"{history}: objective {name!r} replays no weights; leave out the history")
 
 
 def as_glow_config(args: TrainingArguments | None, model: str | PreTrainedModel) -> GlowConfig:

@@ -234,7 +234,7 @@ FILE = "from glow.training.objectives import Objective\nhard = Objective()\nothe
         ({"objective": "glo"}, "objective: 'glo' is unknown; did you mean 'glow'?"),
         (
             {"objective": "adam"},
-            "objective: 'adam' is unknown; known: plain, glow, dft (your own: file.py:name",
+            "objective: 'adam' is unknown; known: plain, sft, glow, glow_permuted, glow_mean, dft (your own:",
         ),
         ({"objective": "mine.py:soft"}, "mine.py: 'soft' is not there; objectives there: hard"),
         (
@@ -332,6 +332,95 @@ def test_margin_and_contrasts_are_told_to_no_stage() -> None:
         lambda experiment: experiment.arm_selection(0),
     ):
         assert told(with_them) == told(without)
+
+
+OWN = """from glow.training.objectives import *
+
+slow = Objective("slow GLOW", GlowSettings, sample_weights=glow, uses_history=True, average="tokens")
+steep = Objective("steep GLOW", GlowSettings, sample_weights=glow, uses_history=True, token_weights=dft)
+slow_mean = Objective(settings=ReplaySettings, replayed_weights=glow_mean, average="tokens")
+"""
+
+
+def controlled(control: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
+    """A document with the arms all, glow, released, slow, steep, and two of the objective control."""
+    Path("mine.py").write_text(OWN)
+    objectives: dict[str, Any] = {
+        "plain": {"objective": "plain"},
+        "glow": {"objective": "glow"},
+        "released": {"objective": "glow", "clamp": [0.5, 5]},
+        "slow": {"objective": "mine.py:slow"},
+        "steep": {"objective": "mine.py:steep"},
+        "control": {"objective": "glow_mean", **control},
+    }
+    weighted = {name: name for name in ("glow", "released", "slow", "steep")}
+    names = {"all": "plain", **weighted, "one": "control", "two": "control"}
+    arms = {name: {"trajectories": "all", "objective": objective} for name, objective in names.items()}
+    arms["one"] |= arm
+    return changed(objectives=objectives, arms=arms)
+
+
+@pytest.mark.parametrize(
+    "control", [{}, {"of": "released"}, {"of": "slow", "objective": "mine.py:slow_mean"}]
+)
+def test_a_control_replays_an_arm_of_the_same_trajectories(
+    control: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    choice = load(controlled(control, {}), "some.yaml").objectives["control"]
+    assert choice.settings == {"of": control.get("of", "glow")}
+
+
+@pytest.mark.parametrize(
+    ("of", "trajectories", "messages"),
+    [
+        ("glo", "all", ["objectives.control.of: no such arm: 'glo' is unknown; did you mean 'glow'?"]),
+        ("all", "all", ["objectives.control.of: the arm 'all' (plain SFT) has no weights of its own that"]),
+        (
+            "one",
+            "all",
+            ["objectives.control.of: the arm 'one' (mean weights, of = one) has no weights"],
+        ),
+        (
+            "glow",
+            "positive",
+            [
+                "arms.one.trajectories: 'positive', and the arm 'glow', whose weights this arm replays, "
+                "trains on 'all': train both on the same"
+            ],
+        ),
+        (
+            "all",
+            "mixed",
+            ["arms.one.trajectories: 'mixed', and the arm 'all'", "objectives.control.of: the arm 'all' ("],
+        ),
+        (
+            "slow",
+            "all",
+            [
+                "objectives.control.of: the arm 'slow' (slow GLOW, alpha = 1, beta = 10, no clamp) averages "
+                "otherwise, or weights tokens otherwise, than 'glow_mean': declare a control of your own"
+            ],
+        ),
+        ("steep", "all", ["objectives.control.of: the arm 'steep' (steep GLOW, alpha = 1, beta = 10, no"]),
+    ],
+)
+def test_a_control_of_an_arm_that_cannot_have_one_is_refused_once(
+    of: str, trajectories: str, messages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refusal(controlled({"of": of}, {"trajectories": trajectories})).splitlines()
+    assert len(said) == len(messages)
+    for line, message in zip(said, messages, strict=True):
+        assert line.startswith(f"some.yaml: {message}")
+
+
+def test_of_a_control_whose_arm_has_a_mistake_that_alone_is_told() -> None:
+    objectives = {"glow": {"objective": "glow", "beta": -1}, "control": {"objective": "glow_mean"}}
+    arms = {name: {"trajectories": "all", "objective": name} for name in objectives}
+    assert refusal(changed(objectives=objectives, arms=arms)).splitlines() == [
+        "some.yaml: objectives.glow.beta: input should be greater than or equal to 0, found -1"
+    ]
 
 
 def test_each_mistake_has_a_line() -> None:

@@ -112,9 +112,9 @@ class World:
                 gain = float("nan") if epoch == 1 else LOSSES[epoch - 1][sample] - loss
                 weight = weights[epoch][sample] if epoch in weights else 1.0
                 weight += 0.1 * run.seed * (run.name == "glow" and epoch > 1)
-                rows.append((epoch, f"t-{sample}", verdict, loss, gain, weight))
-        columns = ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight"]
-        kinds = {"epoch": "int32", "loss": "float32", "gain": "float32", "weight": "float32"}
+                rows.append((epoch, f"t-{sample}", verdict, loss, gain, weight, 1 + sample // 2))
+        columns = ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight", "step"]
+        kinds = {"epoch": "int32", "loss": "float32", "gain": "float32", "weight": "float32", "step": "int32"}
         return pd.DataFrame(rows, columns=columns).astype(kinds)
 
     def sft_log(self, run: Run) -> list[dict]:

@@ -14,7 +14,7 @@ NAN = math.nan
 
 def page(epoch: int, loss: list[float]) -> Page:
     values = torch.tensor(loss)
-    return Page(epoch, values, torch.where(values.isnan(), NAN, 0.5), values - 1)
+    return Page(epoch, values, torch.where(values.isnan(), NAN, 0.5), values - 1, 2 * values)
 
 
 def test_epochs_are_read_back_in_order_without_the_unseen(tmp_path: Path) -> None:
@@ -27,15 +27,13 @@ def test_epochs_are_read_back_in_order_without_the_unseen(tmp_path: Path) -> Non
             "loss": pd.array([1.0, 2.0, 3.0], dtype="float32"),
             "gain": pd.array([0.0, 1.0, 2.0], dtype="float32"),
             "weight": pd.array([0.5, 0.5, 0.5], dtype="float32"),
+            "step": pd.array([2, 4, 6], dtype="int32"),
         }
     )
     pd.testing.assert_frame_equal(read_history(tmp_path), expected, check_dtype=False)
-    assert read_history(tmp_path).dtypes[["epoch", "loss", "gain", "weight"]].astype(str).tolist() == [
-        "int32",
-        "float32",
-        "float32",
-        "float32",
-    ]
+    assert read_history(tmp_path).dtypes.drop("sample_id").astype(str).to_dict() == {
+        "epoch": "int32", "loss": "float32", "gain": "float32", "weight": "float32", "step": "int32",
+    }  # fmt: skip
 
 
 def test_a_copy_holds_what_the_source_holds_and_nothing_else(tmp_path: Path) -> None:

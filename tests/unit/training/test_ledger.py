@@ -11,9 +11,9 @@ from glow.training.ledger import NO_SAMPLE, LossLedger, Page
 NAN = float("nan")
 
 
-def record(ledger: LossLedger, losses: dict[int, float], weight: float = 1.0) -> None:
+def record(ledger: LossLedger, losses: dict[int, float], weight: float = 1.0, step: int = 0) -> None:
     rows, values = torch.tensor(list(losses)), torch.tensor(list(losses.values()))
-    ledger.record(rows, values, torch.full_like(values, weight))
+    ledger.record(rows, values, torch.full_like(values, weight), step)
 
 
 def after_two_epochs() -> tuple[LossLedger, Page]:
@@ -37,6 +37,18 @@ def test_a_page_has_losses_weights_and_gains() -> None:
     same(page.gain, [NAN, NAN, 0.5])  # only sample 2 was seen in both epochs
 
 
+def test_steps_are_counted_from_the_first_of_each_epoch() -> None:
+    ledger = LossLedger(4)
+    record(ledger, {2: 1.0, 0: 1.0}, step=0)
+    record(ledger, {1: 1.0}, step=1)  # a micro-batch of a step
+    record(ledger, {3: 1.0}, step=1)  # and another
+    same(ledger.turn_page().step, [1.0, 2.0, 1.0, 2.0])
+    record(ledger, {3: 1.0}, step=2)
+    record(ledger, {0: 1.0}, step=4)
+    same(ledger.turn_page().step, [3.0, NAN, NAN, 1.0])
+    same(ledger.turn_page().step, [NAN] * 4)  # an epoch of nobody
+
+
 def test_losses_of_an_epoch_are_the_previous_ones_of_the_next_alone() -> None:
     ledger, _ = after_two_epochs()
     same(ledger.previous_loss(torch.tensor([2, 0, 1])), [1.5, NAN, 1.0])
@@ -51,17 +63,18 @@ def test_the_row_of_no_sample_keeps_nothing() -> None:
 
 def test_a_saved_ledger_goes_on_where_it_stood(tmp_path: Path) -> None:
     ledger, _ = after_two_epochs()
-    record(ledger, {1: 0.75})
+    record(ledger, {1: 0.75}, step=10)
     ledger.save(tmp_path / "ledger.safetensors")
     restored = LossLedger(3)
     restored.load(tmp_path / "ledger.safetensors")
     for one in (ledger, restored):
-        record(one, {0: 0.25}, weight=0.7)
+        record(one, {0: 0.25}, weight=0.7, step=12)
         page = one.turn_page()
         assert page.epoch == 2
         same(page.loss, [0.25, 0.75, NAN])
         same(page.weight, [0.7, 1.0, NAN])
         same(page.gain, [NAN, 0.25, NAN])
+        same(page.step, [3.0, 1.0, NAN])
 
 
 def test_a_ledger_of_another_training_set_is_refused(tmp_path: Path) -> None:
@@ -73,19 +86,21 @@ def test_a_ledger_of_another_training_set_is_refused(tmp_path: Path) -> None:
 def _process(rank: int, rendezvous: str, results: Path) -> None:
     torch.distributed.init_process_group("gloo", f"file://{rendezvous}", rank=rank, world_size=2)
     ledger = LossLedger(3)
-    record(ledger, {0: 1.0} if rank == 0 else {2: 3.0})
+    record(ledger, {0: 1.0} if rank == 0 else {2: 3.0}, step=6 + rank)
     ledger.merge()  # as for a checkpoint in mid-epoch
     if rank == 1:
-        record(ledger, {1: 2.0, NO_SAMPLE: 0.0}, weight=0.5)
+        record(ledger, {1: 2.0, NO_SAMPLE: 0.0}, weight=0.5, step=8)
     page = ledger.turn_page()
-    torch.save([page.loss, page.weight, ledger.previous_loss(torch.arange(3))], results / f"{rank}.pt")
+    kept = [page.loss, page.weight, page.step, ledger.previous_loss(torch.arange(3))]
+    torch.save(kept, results / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_processes_merge_what_each_has_seen(tmp_path: Path) -> None:
     multiprocessing.spawn(_process, (str(tmp_path / "rendezvous"), tmp_path), nprocs=2)
     for rank in range(2):
-        loss, weight, previous = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        loss, weight, step, previous = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         same(loss, [1.0, 2.0, 3.0])
         same(weight, [1.0, 0.5, 1.0])
+        same(step, [1.0, 3.0, 2.0])
         same(previous, [1.0, 2.0, 3.0])

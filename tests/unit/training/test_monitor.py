@@ -81,6 +81,7 @@ def test_an_epoch_is_summed_up_over_the_samples_it_saw() -> None:
         loss=torch.tensor([1.0, 3.0, NAN]),
         weight=torch.tensor([0.5, 1.5, NAN]),
         gain=torch.tensor([0.5, NAN, NAN]),
+        step=torch.tensor([1.0, 2.0, NAN]),
     )
     assert epoch_summary(page) == {
         "epoch_loss": 2.0,
@@ -95,7 +96,7 @@ def test_samples_that_epochs_did_not_see_are_named_once_a_run() -> None:
     monitor = Monitor(["a", "b", "c"], None, Accelerator(cpu=True), Path("run"))
 
     def page(epoch: int, *losses: float) -> Page:
-        return Page(epoch, *(torch.tensor(losses) for _ in range(3)))
+        return Page(epoch, *(torch.tensor(losses) for _ in range(4)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

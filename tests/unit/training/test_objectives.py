@@ -10,14 +10,49 @@ import pytest
 import torch
 
 from glow.config import Section
-from glow.training.objectives import OBJECTIVES, GlowSettings, choose, dft, glow, objectives_help
+from glow.training.objectives import (
+    OBJECTIVES,
+    GlowSettings,
+    Objective,
+    ReplaySettings,
+    choose,
+    dft,
+    glow,
+    glow_mean,
+    objectives_help,
+)
 
 
-def test_plain_counts_everything_alike() -> None:
-    plain = OBJECTIVES["plain"]
-    assert plain.sample_weights is None
-    assert plain.token_weights is None
-    assert not plain.uses_history
+@pytest.mark.parametrize(("name", "average"), [("plain", "samples"), ("sft", "tokens")])
+def test_plain_and_sft_count_everything_alike(name: str, average: str) -> None:
+    chosen = OBJECTIVES[name]
+    assert (chosen.sample_weights, chosen.token_weights, chosen.replayed_weights) == (None, None, None)
+    assert not chosen.uses_history
+    assert chosen.average == average
+
+
+def test_what_the_paper_has_is_averaged_over_samples() -> None:
+    assert {name for name, entry in OBJECTIVES.items() if entry.average == "tokens"} == {"sft"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"average": "token"}, "average: 'token' is none of samples, tokens"),
+        ({"replayed_weights": glow_mean}, "settings must be a ReplaySettings"),
+        (
+            {"replayed_weights": glow_mean, "settings": ReplaySettings, "sample_weights": glow},
+            "in place of sample_weights and uses_history: give one",
+        ),
+        (
+            {"replayed_weights": glow_mean, "settings": ReplaySettings, "uses_history": True},
+            "in place of sample_weights and uses_history: give one",
+        ),
+    ],
+)
+def test_an_objective_that_contradicts_itself_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Objective(**given)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +148,30 @@ def test_our_own_objectives_are_their_name_and_settings() -> None:
         "objective": "glow", "alpha": 1.0, "beta": 10.0, "clamp": [0.5, 5.0],
     }  # fmt: skip
     assert choose("dft", {}).identity == {"objective": "dft"}
+    assert choose("glow_mean", {"of": "a"}).identity == {"objective": "glow_mean", "of": "a"}
+
+
+def test_a_control_names_the_arm_that_it_replays() -> None:
+    assert choose("glow_permuted", {}).replayed_arm == "glow"
+    assert choose("glow_mean", {"of": "slow"}).replayed_arm == "slow"
+    assert choose("glow", {}).replayed_arm is None
+
+
+def test_a_control_of_somebody_elses_counts_with_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_folder(
+        tmp_path / "a",
+        monkeypatch,
+        "from other import most\nfrom glow.training.objectives import Objective, ReplaySettings\n"
+        "top = Objective(settings=ReplaySettings, replayed_weights=most)\n",
+    )
+    Path("other.py").write_text("def most(weights, seed, epoch):\n    return weights\n")
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    chosen = choose("own.py:top", {"of": "glow"})
+    assert chosen.replayed_arm == "glow"
+    assert sorted(file.name for file in chosen.sources) == ["other.py", "own.py"]
+    monkeypatch.delitem(sys.modules, "other")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +179,8 @@ def test_our_own_objectives_are_their_name_and_settings() -> None:
     [
         ("plain", {}, "plain SFT"),
         ("dft", {}, "DFT"),
+        ("sft", {}, "token-mean SFT"),
+        ("glow_permuted", {"of": "slow"}, "permuted weights, of = slow"),
         ("glow", {}, "GLOW, alpha = 1, beta = 10, no clamp"),
         ("glow", {"beta": 0, "clamp": (0.5, 5)}, "GLOW, alpha = 1, beta = 0, clamped to [0.5, 5]"),
     ],
@@ -131,5 +192,8 @@ def test_an_objective_is_told_with_its_settings(name: str, given: dict[str, Any]
 def test_the_help_has_every_objective_with_its_settings() -> None:
     shown = objectives_help()
     assert re.findall(r"^  (\w+) ", shown, re.MULTILINE) == [*OBJECTIVES, "or"]
-    for default in ("alpha=1.0", "beta=10.0", "clamp="):
+    for default in ("alpha=1.0", "beta=10.0", "clamp=", "of=glow"):
         assert default in shown
+    assert re.search(r"^  plain +plain SFT. All samples count alike.$", shown, re.MULTILINE)
+    assert re.search(r"^  sft +token-mean SFT. All tokens count alike.$", shown, re.MULTILINE)
+    assert re.search(r"^  glow_mean +mean weights. A control: the mean of", shown, re.MULTILINE)

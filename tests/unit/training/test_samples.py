@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from glow.errors import UserError
+from glow.training.ledger import NO_SAMPLE
 from glow.training.samples import (
     PLACE,
     ROW,
     SampleCollator,
+    averaged,
     document_mask,
     ids_digest,
     pack,
@@ -93,6 +95,23 @@ def test_a_packed_batch_says_which_token_is_whose() -> None:
     # Seven tokens, six predictions; the one of a document's first token belongs to it and has no label.
     expected = [[1, 0, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
     assert document_mask(batch).int().tolist() == expected
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_a_step_averages_over_samples_or_their_predicted_tokens(padding_free: bool) -> None:
+    """Of samples of 5, 4 and 2 tokens, two of each a prompt's: 3, 2 and 0 learnt; the second is a repeat."""
+    collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free)
+    batch = SampleCollator(collator)(list(tokenised([5, 4, 2], prompt=2)))
+    assert (averaged(batch, "samples"), averaged(batch, "tokens")) == (3, 5)
+    batch[ROW][1] = NO_SAMPLE
+    assert (averaged(batch, "samples"), averaged(batch, "tokens")) == (2, 3)
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_a_first_token_that_nothing_predicts_is_no_token_of_the_mean(padding_free: bool) -> None:
+    collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free)
+    batch = SampleCollator(collator)(list(tokenised([3, 2], prompt=0)))
+    assert averaged(batch, "tokens") == 2 + 1
 
 
 def test_evaluation_batches_pass_through() -> None:

@@ -22,6 +22,7 @@ from glow.errors import UserError
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.models.load import load_tokenizer
 from glow.training import sft as stage
+from glow.training import trainer as trainer_module
 from glow.training.sft import _optimiser_steps, fine_tune
 
 SETTINGS = Sft(
@@ -78,8 +79,9 @@ def test_budget_of_steps(
 def test_leaves_model_history_and_log(tiny_model: Path, tmp_path: Path) -> None:
     run(trajectories(tmp_path / "data.jsonl", 10), tiny_model, tmp_path / "run")
     history = pd.read_parquet(tmp_path / "run/history.parquet")
-    assert list(history.columns) == ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight"]
+    assert list(history.columns) == ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight", "step"]
     assert history.groupby("epoch").size().to_dict() == {1: 10, 2: 10, 3: 10}
+    assert history.groupby(["epoch", "step"]).size().tolist() == [4, 4, 2] * 3
     assert history[history["epoch"] == 1]["gain"].isna().all()
     assert (history[history["epoch"] == 1]["weight"] == 1.0).all()
     assert set(history[history["verdict"] == "wrong"]["trajectory_id"]) == {f"t-{n}" for n in (1, 3, 5, 7, 9)}
@@ -203,6 +205,83 @@ def test_a_killed_run_goes_on_only_where_no_number_changes(
     run(data, tiny_model, tmp_path / "whole", sft=settings)
     whole, cut = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "cut"))
     assert all((whole[name] == cut[name]).all() for name in whole)
+
+
+# What replays another run's weights
+
+
+def replaying(data: Path, model: Path, output: Path, history: Path | None, how: str = "glow_mean") -> None:
+    settings = SftSettings(objective=ObjectiveChoice(objective=how), sft=SETTINGS, seed=0)
+    fine_tune(data, data, model, output, settings, replayed=history)
+
+
+def test_a_control_replays_the_weights_of_a_finished_run(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both runs meet the same samples in the same steps; the control's weights are those of the table."""
+    data = trajectories(tmp_path / "data.jsonl", 10)
+    run(data, tiny_model, tmp_path / "glow")
+    source = tmp_path / "glow/history.parquet"
+    recorded = pd.read_parquet(source)
+    same = ["epoch", "trajectory_id", "verdict", "step"]
+    for how in ("glow_mean", "glow_permuted"):
+        replaying(data, tiny_model, tmp_path / how, source, how)
+        history = pd.read_parquet(tmp_path / how / "history.parquet")
+        pd.testing.assert_frame_equal(history[same], recorded[same])
+        for epoch in (1, 2, 3):
+            own, others = (frame[frame["epoch"] == epoch]["weight"] for frame in (history, recorded))
+            if how == "glow_mean":
+                assert own.tolist() == pytest.approx([others.astype(float).mean()] * 10, rel=1e-7)
+            else:
+                assert sorted(own) == sorted(others)
+    assert not history["weight"].equals(recorded["weight"])
+    manifest = json.loads((tmp_path / "glow_permuted/manifest.json").read_text())
+    assert str(source) in manifest["inputs"]
+    assert manifest["settings"]["objective"] == {"objective": "glow_permuted", "of": "glow"}
+    assert "10 trajectories, permuted weights, of = glow" in capsys.readouterr().out
+
+
+def test_another_history_is_another_run(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = trajectories(tmp_path / "data.jsonl", 10)
+    run(data, tiny_model, tmp_path / "glow")
+    source = tmp_path / "glow/history.parquet"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage, "NoFinalCheckpoint", KillAt)
+        replaying(data, tiny_model, tmp_path / "cut", source)
+    changed = pd.read_parquet(source)
+    changed.loc[changed["epoch"] == 2, "weight"] *= 2
+    changed.to_parquet(source, index=False)
+    replaying(data, tiny_model, tmp_path / "cut", source)
+    assert "(history.parquet) has changed; replayed weights has changed); deleted" in capsys.readouterr().out
+    replaying(data, tiny_model, tmp_path / "whole", source)
+    whole, cut = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "cut"))
+    assert all((whole[name] == cut[name]).all() for name in whole)
+
+
+def test_a_history_of_other_trajectories_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    run(trajectories(tmp_path / "fewer.jsonl", 9), tiny_model, tmp_path / "glow")
+    data, source = trajectories(tmp_path / "data.jsonl", 10), tmp_path / "glow/history.parquet"
+    with pytest.raises(UserError, match=r"history\.parquet: has no weights for 1 of 10 samples: 't-9'"):
+        replaying(data, tiny_model, tmp_path / "run", source)
+    with pytest.raises(UserError, match=r"give its history\.parquet \(--replayed"):
+        replaying(data, tiny_model, tmp_path / "run", None)
+
+
+def test_a_checkpoint_with_a_ledger_of_another_form_is_not_resumed(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = trajectories(tmp_path / "data.jsonl", 10)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage, "NoFinalCheckpoint", KillAt)
+        patch.setattr(trainer_module, "FORM", 1)
+        run(data, tiny_model, tmp_path / "cut")
+    run(data, tiny_model, tmp_path / "cut")
+    assert "of another run (form of the ledger was 1, is 2); deleted" in capsys.readouterr().out
+
+
+# An objective of somebody else's
 
 
 OWN = """
