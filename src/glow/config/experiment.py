@@ -136,6 +136,22 @@ class Experiment(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _grpo_fits(self) -> Self:
+        if self.grpo is None:
+            return self
+        models = ["base", *self.arms]
+        for name in self.grpo.initialisations or ():
+            if name not in models:
+                raise ValueError(f"grpo.initialisations: {unknown(name, models)}")
+        for seed in self.grpo.seeds or ():
+            if seed not in self.seeds:
+                known = ", ".join(map(str, self.seeds))
+                raise ValueError(
+                    f"grpo.seeds: {seed} is not one of `seeds` ({known}); add it there or remove it"
+                )
+        return self
+
     @property
     def domain_names(self) -> list[str]:
         """Training domains, in the order of the file."""
@@ -156,6 +172,22 @@ class Experiment(Section):
             return self.prompt
         given = self.teacher_prompt.model_fields_set
         return self.prompt.model_copy(update={key: getattr(self.teacher_prompt, key) for key in given})
+
+    @property
+    def initialisations(self) -> list[str]:
+        """What GRPO starts from: the base and the arms, all or those that it names; nothing without GRPO."""
+        if self.grpo is None:
+            return []
+        chosen = self.grpo.initialisations
+        return [name for name in ("base", *self.arms) if chosen is None or name in chosen]
+
+    @property
+    def grpo_seeds(self) -> list[int]:
+        """The seeds that GRPO runs with: all, or those that it names; none without GRPO."""
+        if self.grpo is None:
+            return []
+        chosen = self.grpo.seeds
+        return [seed for seed in self.seeds if chosen is None or seed in chosen]
 
     def grpo_problems(self, domain: str) -> int:
         """How many problems of the domain are kept out of the arms as GRPO prompts."""
