@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from glow.reporting import dynamics, measures
+from glow.reporting import dynamics, grpo, measures
 from glow.reporting.cells import MARK, interval, number
 from glow.reporting.measures import Comparison
 from glow.reporting.results import BASE, Results
@@ -187,7 +187,7 @@ def _weights(results: Results, domain: str) -> Iterator[Finding]:
 
 
 def _grpo(results: Results, domain: str) -> Iterator[Finding]:
-    compared = measures.grpo_changes(results)
+    compared = grpo.changes(results)
     effects = {
         name: compared[domain, name, IN_DOMAIN]
         for name in results.initialisations
@@ -201,7 +201,12 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
         which = f"{len(rose)} of {len(effects)} starting models ({', '.join(rose)})"
         headline = f"GRPO measurably raised in-domain accuracy from {which}"
     detail = f"Change in in-domain accuracy, in points: {_listing(effects)}."
-    silent = [name for name in effects if measures.steps_with_signal(results, domain, name)[1]]
+    if len(effects) > 1:
+        pooled = grpo.pooled_changes(results)[domain, IN_DOMAIN]
+        detail += f" {_listing({'Averaged over them': pooled})}."
+    if len(results.seeds("grpo")) == 1 < len(results.experiment.seeds):
+        detail += " GRPO ran with one seed: these intervals are over questions only, and decide nothing."
+    silent = [name for name in effects if grpo.lacks_signal(results, domain, name)]
     if silent:
         detail += f" From {', '.join(silent)}, GRPO had nothing to learn from in most steps of a run."
     yield Finding(headline, detail)

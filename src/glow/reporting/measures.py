@@ -1,7 +1,7 @@
 """The study's quantities, computed once: what tables print, figures draw and the report says.
 
 From the frames of `results` to estimates: in-domain and out-of-domain accuracy, gains over
-positive-only training, the effect of GRPO, pass@k, maj@k and lengths, policy entropy; `dynamics` has those of
+positive-only training, pass@k, maj@k and lengths, policy entropy; `dynamics` and `grpo` have those of
 training. What was measured on questions is estimated over seeds and questions (`statistics.crossed`). Nothing
 here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
@@ -15,10 +15,9 @@ import pandas as pd
 
 from glow.config import Experiment
 from glow.reporting.conventions import ERROR_RATE
-from glow.reporting.results import BASE, Kind, Results, Run
-from glow.reporting.scopes import mean_columns, scope_suites
-from glow.reporting.statistics import Estimate, Floats, crossed, estimate, holm
-from glow.training.grpo_signal import no_signal
+from glow.reporting.results import BASE, Kind, Results
+from glow.reporting.scopes import mean_columns
+from glow.reporting.statistics import Estimate, Floats, crossed, holm
 
 # --- answers of one model -------------------------------------------------------------------------
 
@@ -33,7 +32,7 @@ def answers(results: Results, kind: Kind, domain: str, name: str, key: str = "co
     """
     place = (kind, domain, name, key)
     if place not in results.measured:
-        seeds = results.experiment.seeds
+        seeds = results.seeds(kind)
         frames = {seed: results.questions(results.run(kind, domain, name, seed)) for seed in seeds}
         table = pd.DataFrame(
             {seed: frame.get(key, np.nan) for seed, frame in frames.items()}, frames[seeds[0]].index
@@ -124,7 +123,7 @@ class Comparison:
 Key = TypeVar("Key", bound=Hashable)
 
 
-def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
+def compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
     """One family of comparisons: key -> (strata of paired differences, weights of the strata)."""
     estimates = {key: crossed(strata, weights) for key, (strata, weights) in differences.items()}
     tested = {key: found.p for key, found in estimates.items() if found.p is not None}
@@ -132,13 +131,16 @@ def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]])
     return {key: Comparison(found, corrected.get(key)) for key, found in estimates.items()}
 
 
-def _paired_differences(
+def paired_differences(
     results: Results, domain: str, column: str, before: tuple[Kind, str], after: tuple[Kind, str]
 ) -> list[Floats]:
-    """Percent right after minus before, each a (kind, name), by suite of a column: (seeds, questions)."""
+    """Percent right after minus before, each a (kind, name), by suite of a column: (seeds, questions).
+
+    The seeds are those of `after`, all of which `before` must have.
+    """
     less, more = (answers(results, kind, domain, name) for kind, name in (before, after))
     suites = column_suites(results.experiment, domain, column)
-    return [100 * (more[suite] - less[suite]).to_numpy() for suite in suites]
+    return [100 * (more[suite] - less[suite].loc[more[suite].index]).to_numpy() for suite in suites]
 
 
 def gain(results: Results, domain: str, name: str, column: str, over: str | None = None) -> Estimate | None:
@@ -150,7 +152,7 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
     reference = over or results.experiment.reference_arm
     if reference is None or not column_suites(results.experiment, domain, column):
         return None
-    return crossed(_paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
+    return crossed(paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
 
 
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
@@ -164,7 +166,7 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
         return {}
     family = {
         (domain, arm, column): (
-            _paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
+            paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
             None,
         )
         for domain in experiment.domain_names
@@ -172,45 +174,7 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
         for column in columns_present(experiment, domain)
         if arm != reference and column.startswith("suite:") == suites
     }
-    return _compare(family)
-
-
-# --- GRPO -----------------------------------------------------------------------------------------
-
-
-def grpo_changes(results: Results) -> dict[tuple[str, str, str], Comparison]:
-    """Points of accuracy that GRPO added, as one family: (domain, initialisation, scope) -> comparison."""
-    family = {
-        (domain, name, scope): (
-            _paired_differences(results, domain, scope, ("sft", name), ("grpo", name)),
-            None,
-        )
-        for domain in results.experiment.domain_names
-        for name in results.initialisations
-        for scope, suites in scope_suites(results.experiment, domain).items()
-        if suites
-    }
-    return _compare(family)
-
-
-def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Estimate, Estimate]:
-    """Mean rollout reward over the first and over the last tenth of the steps, over seeds."""
-    first, last = [], []
-    for seed in results.experiment.seeds:
-        reward = results.log(Run("grpo", domain, initialisation, seed))["reward"].to_numpy()
-        tenth = max(1, round(len(reward) / 10))
-        first.append(reward[:tenth].mean())
-        last.append(reward[-tenth:].mean())
-    return estimate(first), estimate(last)
-
-
-def steps_with_signal(results: Results, domain: str, initialisation: str) -> tuple[Estimate, bool]:
-    """Percent of GRPO's steps in which a prompt's rollouts differed in reward, over seeds; and whether most
-    steps of a run had nothing to learn from."""
-    frames = [results.log(Run("grpo", domain, initialisation, seed)) for seed in results.experiment.seeds]
-    logs = [frame.to_dict("records") for frame in frames]
-    shares = [100 * sum(row.get("unanimous_ratio") != 1 for row in log) / len(log) for log in logs]
-    return estimate(shares), any(map(no_signal, logs))
+    return compare(family)
 
 
 # --- policy entropy -------------------------------------------------------------------------------
@@ -241,7 +205,7 @@ def entropy_changes(results: Results) -> dict[tuple[str, str], Comparison]:
         for arm in (BASE, *experiment.arms)
         if arm != reference and (ratio := _log_ratio(results, domain, arm, reference)) is not None
     }
-    return {key: _in_percent(found) for key, found in _compare(family).items()}
+    return {key: _in_percent(found) for key, found in compare(family).items()}
 
 
 def _nats_and_tokens(results: Results, domain: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:

@@ -1,7 +1,8 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `training_tables`, `published` and `contamination_table`; the
-numbers come from `measures` and `dynamics`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `grpo_table`, `training_tables`, `published` and
+`contamination_table`; the numbers come from `measures`, `grpo` and `dynamics`, the captions from `captions`,
+the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import present_file, write_json
 from glow.files.manifest import Manifest
-from glow.reporting.accuracy_tables import comparisons_table, grpo_table, main_table, samples_table
+from glow.reporting.accuracy_tables import comparisons_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
+from glow.reporting.grpo_table import grpo_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results
 from glow.reporting.training_tables import data_table, entropy_table, weights_table
