@@ -138,10 +138,6 @@ class Study:
         """The option for that history, where there is one."""
         return " ".join(f"--replayed {file}" for file in self.replayed(domain, arm, seed))
 
-    def initialisations(self) -> list[str]:
-        """What GRPO starts from: the base and every arm; nothing when the experiment has no GRPO."""
-        return ["base", *self.experiment.arms] if self.experiment.grpo else []
-
     def initialisation(self, domain: str, name: str, seed: str) -> str:
         """The model that GRPO starts from."""
         return self.trained_model("base" if name == "base" else f"sft/{domain}/{name}", seed)
@@ -152,8 +148,12 @@ class Study:
         return [
             "base",
             *(f"sft/{domain}/{arm}" for domain in domains for arm in arms),
-            *(f"grpo/{domain}/{name}" for domain in domains for name in self.initialisations()),
+            *(f"grpo/{domain}/{name}" for domain in domains for name in self.experiment.initialisations),
         ]
+
+    def seeds(self, model: str) -> list[int]:
+        """The seeds with which there is a model named as in `trained_models`."""
+        return self.experiment.grpo_seeds if model.startswith("grpo/") else self.experiment.seeds
 
     def answers(self, model: str, seed: str) -> list[str]:
         """What says that the shards of an evaluation have its answers; nothing where one job does it all."""

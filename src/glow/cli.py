@@ -88,7 +88,7 @@ def _check(files: list[Path]) -> None:
     print(
         f"{' + '.join(map(str, files))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
-        f"{'GRPO' if checked.grpo else 'no GRPO'}; report: results/{checked.name}/report.html"
+        f"{_grpo_in_words(checked)}; report: results/{checked.name}/report.html"
     )
     used = dict.fromkeys(arm.trajectories for arm in checked.arms.values())
     reference = checked.reference_arm
@@ -104,6 +104,14 @@ def _check(files: list[Path]) -> None:
             )
         inside = [name for name, suite in checked.suites.items() if suite.domain == domain]
         print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
+
+
+def _grpo_in_words(checked: config.Experiment) -> str:
+    if checked.grpo is None:
+        return "no GRPO"
+    part = f"from {len(checked.initialisations)} models" if checked.grpo.initialisations else ""
+    seeds = f"with {len(checked.grpo_seeds)} seed(s)" if checked.grpo.seeds else ""
+    return " ".join(filter(None, ("GRPO", part, seeds)))
 
 
 def _on_results(function: str) -> Callable[..., None]:

@@ -125,6 +125,19 @@ def test_a_selection_that_is_none_is_refused_with_those_that_are(
     assert "--trajectories: Input should be 'positive_all', 'negative_all'" in capsys.readouterr().err
 
 
+def test_check_says_what_grpo_would_start_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
+    overlay = tmp_path / "overlay.yaml"
+    for chosen, said in (
+        ("initialisations: [base, glow]", "GRPO from 2 models;"),
+        ("seeds: [0]", "GRPO with 1 seed(s);"),
+        ("initialisations: [base], seeds: [0]", "GRPO from 1 models with 1 seed(s);"),
+    ):
+        overlay.write_text(f"grpo: {{{chosen}}}\n")
+        assert cli.main(["check", str(tiny), str(overlay)]) == 0
+        assert f"2 suites, {said} report" in capsys.readouterr().out
+
+
 def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
     overlay = tmp_path / "overlay.yaml"

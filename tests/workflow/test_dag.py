@@ -74,10 +74,10 @@ def shipped_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def expected_counts(experiment: config.Experiment) -> dict[str, int]:
     """How many jobs of each rule an experiment has, from its configuration."""
     domains, seeds, arms = len(experiment.domain_names), len(experiment.seeds), len(experiment.arms)
-    initialisations = arms + 1 if experiment.grpo else 0
+    trained_on = len(experiment.initialisations) * len(experiment.grpo_seeds)
     models = [model for model in (experiment.student, experiment.teacher) if model is not None]
     own = experiment.trajectories is not None
-    evaluations = seeds * (1 + domains * (arms + initialisations))
+    evaluations = seeds * (1 + domains * arms) + domains * trained_on
     counts = {
         "pretrain": sum(model.pretrain is not None for model in models),
         "scratch": sum(model.scratch is not None for model in models),
@@ -92,7 +92,7 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "arms": domains * seeds,
         "select": domains * seeds * len(experiment.further_selections),
         "sft": domains * seeds * arms,
-        "grpo": domains * seeds * initialisations,
+        "grpo": domains * trained_on,
         "answer": evaluations * experiment.evaluation.shards if experiment.evaluation.shards > 1 else 0,
         "evaluate": evaluations,
         "tables": 1,
@@ -206,6 +206,22 @@ def test_grpo_starts_from_the_base_and_from_every_arm(plan: Plan) -> None:
     assert models == {
         "results/tiny/models/base",
         *(f"results/tiny/sft/logic/{arm}/seed-0/model" for arm in arms),
+    }
+
+
+def test_grpo_starts_from_the_models_and_with_the_seeds_that_are_named(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("seeds: [0, 1, 2]\ngrpo: {initialisations: [glow, base], seeds: [2, 0]}\n")
+    jobs = planned(tmp_path / "run", (TINY, overlay))
+    found = Counter(job.rule for job in jobs)
+    assert (found["sft"], found["grpo"], found["evaluate"]) == (18, 4, 3 * 7 + 4)
+    outputs = {parsed(job).output for job in jobs if job.rule == "grpo"}
+    assert outputs == {
+        Path(f"results/tiny/grpo/logic/{name}/seed-{seed}") for name in ("base", "glow") for seed in (0, 2)
+    }
+    asked = {parsed(job).output for job in jobs if job.rule == "evaluate"}
+    assert {path for path in asked if "grpo" in path.parts} == {
+        Path("results/tiny/evaluation", *path.parts[2:]) for path in outputs
     }
 
 

@@ -82,7 +82,7 @@ def test_the_main_table_has_every_arm_and_suite(finished: Finished) -> None:
 
 def test_the_grpo_table_has_every_initialisation(finished: Finished) -> None:
     experiment, grpo = read(TINY), table(finished, "grpo")
-    assert list(grpo["initialisation"]) == ["base", *experiment.arms]
+    assert list(grpo["initialisation"]) == ["base", *experiment.arms, "all initialisations"]
     # Where no answer of so small a model differs from another there is no error, and no interval.
     uncertain = ("_se", "_low", "_high", "_p_holm")
     assert grpo[[column for column in grpo if not column.endswith(uncertain)]].notna().all(axis=None)
@@ -230,6 +230,8 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("samples: 4, temperature: 0.7", "samples: 4, temperature: 0.6", ANEW),
         ("entropy_samples: 8", "entropy_samples: 9", {"evaluate": 14, **LAST}),
         ("steps: 2\n", "steps: 3\n", {"grpo": 7, "evaluate": 7, **LAST}),
+        ("grpo:\n", "grpo:\n  warmup_steps: 1\n", {"grpo": 7, "evaluate": 7, **LAST}),
+        ("grpo:\n", "grpo:\n  initialisations: [base, glow]\n  seeds: [0]\n", LAST),
         ("checkpoints: 2", "checkpoints: 3", LAST),
         ("gradient_checkpointing: false", "gradient_checkpointing: true", LAST),
         ("max_tokens: 48, entropy", "max_tokens: 48, batch_size: 7, entropy", LAST),
@@ -240,7 +242,7 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
     ],
     ids=["seed", "arm", "arms on further selections", "objective", "alpha", "alpha as it was", "extraction",
          "threshold", "new suite", "shards", "teacher's temperature", "entropy", "steps of GRPO",
-         "checkpoints", "recomputing",
+         "warm-up of GRPO", "models of GRPO", "checkpoints", "recomputing",
          "batch of evaluation", "shards of evaluation", "batch of sampling", "margin and contrasts",
          "comment"],
 )  # fmt: skip
@@ -279,6 +281,15 @@ def test_a_further_selection_is_made_beside_the_others_and_makes_none_of_them_ag
     assert Counter(right) == Counter(wrong) == +Counter(pairs)
     again = Counter(job.rule for job in planned(tmp_path, changed))
     assert again == {"select": 1, "sft": 4, "grpo": 4, "evaluate": 8, **LAST}
+
+
+def test_another_start_of_grpo_runs_that_grpo_alone(finished: Finished) -> None:
+    """As after a run with `grpo.initialisations` without it: its results are not there yet."""
+    missing = [finished.results / folder / "logic" / "glow" for folder in ("grpo", "evaluation/grpo")]
+    with without(missing[0]), without(missing[1]):
+        jobs = planned(finished.directory, TINY)
+    assert Counter(job.rule for job in jobs) == {"grpo": 1, "evaluate": 1, **LAST}
+    assert {job.wildcards for job in jobs if job.rule == "grpo"} == {"domain=logic, init=glow, seed=0"}
 
 
 def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def test_the_files_of_the_tiny_study() -> None:
     assert study().at_scale("base", 1, 8) == 1
 
 
+def test_grpo_has_models_of_its_own_seeds() -> None:
+    document = yaml.safe_load(TINY.read_text()) | {"seeds": [0, 1]}
+    document["grpo"] |= {"initialisations": ["glow", "base"], "seeds": [1]}
+    some = Study(load(document, "some.yaml"))
+    assert some.trained_models()[-2:] == ["grpo/logic/base", "grpo/logic/glow"]
+    assert len(some.trained_models()) == 1 + 6 + 2
+    seeds = {model: some.seeds(model) for model in ("base", "sft/logic/glow", "grpo/logic/glow")}
+    assert seeds == {"base": [0, 1], "sft/logic/glow": [0, 1], "grpo/logic/glow": [1]}
+
+
 def test_a_hub_model_is_large_and_made_here(tmp_path: Path) -> None:
     document = yaml.safe_load(TINY.read_text())
     document["student"] = {"hub": "Qwen/Qwen2.5-7B", "revision": "0" * 40}

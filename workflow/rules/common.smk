@@ -89,6 +89,11 @@ def freeze_experiment():
 
 
 EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}
+EVERY_GRPO = {
+    "domain": experiment.domain_names,
+    "init": experiment.initialisations,
+    "seed": experiment.grpo_seeds,
+}
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
 # whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network.
@@ -117,6 +122,15 @@ def domain_data():
     ]
 
 
+def evaluations():
+    """The evaluations of every model, with each seed that it is trained with."""
+    return [
+        file
+        for model in study.trained_models()
+        for file in expand(rules.evaluate.output, model=model, seed=study.seeds(model))
+    ]
+
+
 def measured():
     """What tables, figures and report are made of; the last two run after the tables."""
     return [
@@ -130,10 +144,6 @@ def measured():
             **EVERY_RUN,
             arm=experiment.arms,
         ),
-        *expand(
-            [rules.grpo.output.log, rules.grpo.output.manifest],
-            **EVERY_RUN,
-            init=study.initialisations(),
-        ),
-        *expand(rules.evaluate.output, model=study.trained_models(), seed=experiment.seeds),
+        *expand([rules.grpo.output.log, rules.grpo.output.manifest], **EVERY_GRPO),
+        *evaluations(),
     ]

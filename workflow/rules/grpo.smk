@@ -1,4 +1,4 @@
-"""GRPO from the base and from every arm's model, rewarded by the verifier."""
+"""GRPO from the base and from the arms' models, all or those that are named, rewarded by the verifier."""
 
 
 rule grpo:

@@ -177,6 +177,22 @@ class Experiment(Section):
             seen.add(tested)
         return self
 
+    @model_validator(mode="after")
+    def _grpo_fits(self) -> Self:
+        if self.grpo is None:
+            return self
+        models = ["base", *self.arms]
+        for name in self.grpo.initialisations or ():
+            if name not in models:
+                raise ValueError(f"grpo.initialisations: {unknown(name, models)}")
+        for seed in self.grpo.seeds or ():
+            if seed not in self.seeds:
+                known = ", ".join(map(str, self.seeds))
+                raise ValueError(
+                    f"grpo.seeds: {seed} is not one of `seeds` ({known}); add it there or remove it"
+                )
+        return self
+
     @property
     def domain_names(self) -> list[str]:
         """Training domains, in the order of the file."""
@@ -208,6 +224,22 @@ class Experiment(Section):
         """The selections that some arm trains on and that not every study has."""
         used = {arm.trajectories for arm in self.arms.values()}
         return [name for name in get_args(FurtherSelection) if name in used]
+
+    @property
+    def initialisations(self) -> list[str]:
+        """What GRPO starts from: the base and the arms, all or those that it names; nothing without GRPO."""
+        if self.grpo is None:
+            return []
+        chosen = self.grpo.initialisations
+        return [name for name in ("base", *self.arms) if chosen is None or name in chosen]
+
+    @property
+    def grpo_seeds(self) -> list[int]:
+        """The seeds that GRPO runs with: all, or those that it names; none without GRPO."""
+        if self.grpo is None:
+            return []
+        chosen = self.grpo.seeds
+        return [seed for seed in self.seeds if chosen is None or seed in chosen]
 
     def grpo_problems(self, domain: str) -> int:
         """How many problems of the domain are kept out of the arms as GRPO prompts."""

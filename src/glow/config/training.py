@@ -1,8 +1,8 @@
 """Settings of training: objectives, arms, SFT, GRPO."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from glow.config.data import Leniency, SelectionName
 from glow.config.section import Neutral, Section
@@ -65,16 +65,34 @@ class Sft(Section):
     checkpoints: Neutral[int] = Field(4, description="resume points over the run (0: none)", ge=0)
 
 
+Choice = TypeVar("Choice", list[str], list[int])
+
+
 class Grpo(Section):
     """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
+    initialisations: list[str] | None = Field(
+        None, exclude=True, description="what it starts from: arms, and base (default: base and every arm)"
+    )
+    seeds: list[int] | None = Field(
+        None, exclude=True, description="those of the experiment's seeds that it runs with (default: all)"
+    )
     steps: int = Field(description="optimiser steps", gt=0)
     prompts: int = Field(8, description="prompts per step", gt=0)
     generations: int = Field(8, description="rollouts per prompt", ge=2)
     gradient_accumulation: int = Field(
         1, description="parts that a step's rollouts are split into for training", gt=0
     )
-    learning_rate: float = Field(1e-6, description="learning rate (constant)", gt=0)
+    learning_rate: float = Field(1e-6, description="learning rate (constant after the warm-up)", gt=0)
+    warmup_steps: int = Field(
+        0, description="first steps, over which the learning rate rises from 0 (0: no warm-up)", ge=0
+    )
+    adam_beta2: float = Field(
+        0.999,
+        description="decay of Adam's mean of squared gradients: lower forgets early gradients sooner",
+        ge=0,
+        lt=1,
+    )
     temperature: float = Field(1.0, description="rollout temperature", gt=0)
     max_tokens: int = Field(description="longest rollout in tokens", gt=0)
     kl: float = Field(0.0, description="weight of the KL penalty to the initialisation", ge=0)
@@ -90,6 +108,15 @@ class Grpo(Section):
     gradient_checkpointing: Neutral[bool] = Field(True, description="recompute activations")
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")
     checkpoints: Neutral[int] = Field(2, description="resume points over the run (0: none)", ge=0)
+
+    @field_validator("initialisations", "seeds")
+    @classmethod
+    def _distinct(cls, chosen: Choice | None) -> Choice | None:
+        if chosen == []:
+            raise ValueError("an empty list; remove it for all, or set `grpo: null` to leave GRPO out")
+        if chosen is not None and len(set(chosen)) != len(chosen):
+            raise ValueError("one is named twice; remove it")
+        return chosen
 
 
 DEFAULT_OBJECTIVES = {

@@ -1,4 +1,4 @@
-"""The tables of accuracies: by arm, above chance, of several samples, before and after GRPO."""
+"""The tables of accuracies: by arm, above chance, of several samples."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from glow.reporting.cells import (
     mean_cell,
     text_cell,
 )
-from glow.reporting.results import BASE, Kind, Results, Run
+from glow.reporting.results import BASE, Results
 from glow.reporting.scopes import (
     IN_DOMAIN,
     MEANS,
@@ -29,7 +29,7 @@ from glow.reporting.scopes import (
 from glow.reporting.statistics import Estimate
 
 Comparisons = dict[tuple[str, str, str], measures.Comparison]
-"""(domain, arm or initialisation, column) -> comparison with its reference."""
+"""(domain, arm, column) -> comparison with its reference."""
 POINTS_DIGITS = 1
 
 
@@ -107,8 +107,8 @@ def _main_row(
     return row
 
 
-def _evaluations(results: Results, domain: str, name: str, kind: Kind = "sft") -> tuple[str, ...]:
-    runs = [results.run(kind, domain, name, seed) for seed in results.experiment.seeds]
+def _evaluations(results: Results, domain: str, name: str) -> tuple[str, ...]:
+    runs = [results.run("sft", domain, name, seed) for seed in results.experiment.seeds]
     return tuple(results.manifest(results.evaluation(run)) for run in runs)
 
 
@@ -198,80 +198,4 @@ def _samples_row(
         "questions": count_cell(tokens.questions or 0),
         "tokens": mean_cell(tokens, 1),
         **{key: mean_cell(rate, POINTS_DIGITS) for key, rate in rates.items()},
-    }
-
-
-# --- GRPO -----------------------------------------------------------------------------------------
-
-
-DAGGER = "†"
-NO_SIGNAL = (
-    f"{DAGGER} marks a start from which, in most steps of a run, GRPO had nothing to learn from (the run's "
-    "manifest.json says what was missing, under no_signal). A step has signal where the rollouts of some "
-    "prompt differ in reward."
-)
-
-
-def grpo_table(results: Results) -> Table:
-    """One row per (domain, initialisation): accuracy before and after, and the reward's two ends."""
-    experiment = results.experiment
-    columns = {"domain": "Domain", "initialisation": "Initialisation", "n": "n"}
-    for scope, heading in ((IN_DOMAIN, "ID"), (OOD, "OOD")):
-        columns |= {
-            f"{scope}_before": f"{heading} before",
-            f"{scope}_after": f"{heading} after",
-            f"{scope}_change": f"{heading} change",
-            f"{scope}_problems": f"{heading} problems",
-        }
-        columns |= {"rose": "Rose"} if scope == IN_DOMAIN else {}
-    columns |= {"reward_first": "Reward, first tenth", "reward_last": "Reward, last tenth"}
-    changes = measures.grpo_changes(results)
-    rows = [
-        _grpo_row(results, domain, name, changes)
-        for domain in experiment.domain_names
-        for name in results.initialisations
-    ]
-    words = frozenset({"domain", "initialisation", "rose"})
-    return _with_signal(Table("grpo", caption("tables", "grpo", experiment), columns, rows, words), results)
-
-
-def _with_signal(table: Table, results: Results) -> Table:
-    """The table with a column of GRPO's signal and a note, if most steps of a run had none; else as it is."""
-    found = [
-        measures.steps_with_signal(results, row["domain"].text, row["initialisation"].text)
-        for row in table.rows
-    ]
-    if not any(lacking for _, lacking in found):
-        return table
-    rows = []
-    for row, (steps, lacking) in zip(table.rows, found, strict=True):
-        cell = mean_cell(steps, POINTS_DIGITS, row["reward_last"].sources)
-        rows.append(row | {"signal": replace(cell, text=cell.text + DAGGER * lacking)})
-    shown = replace(table.caption, read=f"{table.caption.read} {NO_SIGNAL}")
-    columns = table.columns | {"signal": "Steps with signal, %"}
-    return replace(table, caption=shown, columns=columns, rows=rows)
-
-
-def _grpo_row(results: Results, domain: str, name: str, changes: Comparisons) -> dict[str, Cell]:
-    seeds = results.experiment.seeds
-    before, after = (_evaluations(results, domain, name, kind) for kind in ("sft", "grpo"))
-    training = tuple(results.manifest(results.training(Run("grpo", domain, name, seed))) for seed in seeds)
-    row = {"domain": text_cell(domain), "initialisation": text_cell(name), "n": count_cell(len(seeds))}
-    for scope in SCOPES:
-        change = changes.get((domain, name, scope))
-        points = change.difference if change else None
-        old, new = (measures.mean(results, kind, domain, name, scope) for kind in ("sft", "grpo"))
-        row |= {
-            f"{scope}_before": mean_cell(old, POINTS_DIGITS, before),
-            f"{scope}_after": mean_cell(new, POINTS_DIGITS, after),
-            f"{scope}_change": marked_cell(change_cell(points, POINTS_DIGITS, before + after), change),
-            f"{scope}_problems": count_cell(points.questions or 0 if points else 0),
-        }
-    inside = changes.get((domain, name, IN_DOMAIN))
-    rose = NONE if inside is None else "yes" if inside.sign > 0 else "not shown"
-    first, last = measures.reward_ends(results, domain, name)
-    return row | {
-        "rose": Cell(rose, {"": rose}, before + after),
-        "reward_first": mean_cell(first, 3, training),
-        "reward_last": mean_cell(last, 3, training),
     }

@@ -19,6 +19,8 @@ from glow.training.objectives import arm_objectives
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
 PRINTED_SEEDS = 5
+OF_GRPO = ("grpo", "grpo_curves")
+"""The table and the figure that are over the seeds of GRPO."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def student_text(experiment: Experiment) -> str:
 
 def caption(kind: Literal["tables", "figures"], name: str, experiment: Experiment) -> Caption:
     """The caption of a table or figure, filled with what the configuration says (seeds, suites)."""
-    facts = _facts(experiment)
+    facts = _facts(experiment, experiment.grpo_seeds if name in OF_GRPO else experiment.seeds)
     texts = _captions()[kind][name].items()
     return Caption(**{part: " ".join(text.format(**facts).split()) for part, text in texts})
 
@@ -102,9 +104,12 @@ def _captions() -> dict[str, dict[str, dict[str, str]]]:
     return yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text(encoding="utf-8"))
 
 
-def _facts(experiment: Experiment) -> dict[str, str]:
-    seeds = experiment.seeds
+def _seeds_text(seeds: list[int]) -> str:
     named = f" ({', '.join(map(str, seeds))})" if len(seeds) <= PRINTED_SEEDS else ""
+    return f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}{named}"
+
+
+def _facts(experiment: Experiment, seeds: list[int]) -> dict[str, str]:
     count = "one seed" if len(seeds) == 1 else "few seeds" if few(len(seeds)) else "many seeds"
     inside = [name for name, suite in experiment.suites.items() if suite.domain]
     several = len(experiment.domain_names) > 1
@@ -115,7 +120,10 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "ngram": str(experiment.contamination.ngram),
         "coverage": f"{experiment.contamination.coverage:.0%}",
         "threshold": f"{100 * experiment.contamination.threshold:g} %",
-        "seeds": f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}{named}",
+        "seeds": _seeds_text(seeds),
+        "after_grpo": ""
+        if experiment.grpo_seeds in ([], seeds)
+        else f" ({_seeds_text(experiment.grpo_seeds)} for those after GRPO)",
         **{
             key: text.format(few=FEW_SEEDS, power=f"{100 * POWER:g} %")
             for key, text in _captions()["words"][count].items()

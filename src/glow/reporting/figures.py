@@ -28,8 +28,9 @@ from glow.files.manifest import Manifest
 from glow.reporting import chance, dynamics, losses, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
+from glow.reporting.grpo_figure import draw_grpo_curves
 from glow.reporting.palette import VERDICT_COLOURS, arm_colours
-from glow.reporting.results import BASE, Kind, Results, Run
+from glow.reporting.results import BASE, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
 from glow.reporting.statistics import Estimate, Floats
 
@@ -380,29 +381,6 @@ def draw_entropy_positions(results: Results) -> Figure:
 
 # --- curves ---------------------------------------------------------------------------------------
 
-GRPO_CURVES = {
-    "reward": ("Reward", "share correct"),
-    "entropy": ("Policy entropy", "nats per token"),
-    "completion_length": ("Completion length", "tokens"),
-}
-
-
-def draw_grpo_curves(results: Results) -> Figure:
-    """Reward, entropy and completion length over the steps of GRPO, one line per initialisation."""
-    domains = results.experiment.domain_names
-    colours = arm_colours(results.experiment)
-    figure, grid = _panels(len(domains), len(GRPO_CURVES), 3.6, 2.9)
-    for row, domain in zip(grid, domains, strict=True):
-        logs = {name: _logs(results, "grpo", domain, name) for name in results.initialisations}
-        for axes, (key, (title, unit)) in zip(row, GRPO_CURVES.items(), strict=True):
-            for name, log in logs.items():
-                _curve(axes, _mean_by_step(log, key), colours[name])
-            axes.set_title(_title(results, title, domain))
-            axes.set_xlabel("step")
-            axes.set_ylabel(unit)
-    _legend(figure, {name: colours[name] for name in results.initialisations})
-    return figure
-
 
 def draw_sft_curves(results: Results) -> Figure:
     """Training loss over the optimiser steps, one line per arm."""
@@ -411,7 +389,7 @@ def draw_sft_curves(results: Results) -> Figure:
     figure, grid = _panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm in experiment.arms:
-            _curve(axes, _mean_by_step(_logs(results, "sft", domain, arm), "sample_loss"), colours[arm])
+            _curve(axes, _mean_by_step(_logs(results, domain, arm), "sample_loss"), colours[arm])
         axes.set_title(_title(results, "Training loss", domain))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss, nats per token")
@@ -419,8 +397,8 @@ def draw_sft_curves(results: Results) -> Figure:
     return figure
 
 
-def _logs(results: Results, kind: Kind, domain: str, name: str) -> pd.DataFrame:
-    logs = [results.log(Run(kind, domain, name, seed)) for seed in results.experiment.seeds]
+def _logs(results: Results, domain: str, arm: str) -> pd.DataFrame:
+    logs = [results.log(Run("sft", domain, arm, seed)) for seed in results.experiment.seeds]
     return pd.concat(logs, ignore_index=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glow.config import POSITIVES_ONLY
-from glow.reporting import dynamics, losses, measures
+from glow.reporting import dynamics, grpo, losses, measures
 from glow.reporting.cells import MARK, interval, number, p_cell
 from glow.reporting.conventions import ERROR_RATE, MOST_SEEDS, POWER
 from glow.reporting.measures import Comparison
@@ -306,7 +306,7 @@ def _weights(results: Results, domain: str) -> Iterator[Finding]:
 
 
 def _grpo(results: Results, domain: str) -> Iterator[Finding]:
-    compared = measures.grpo_changes(results)
+    compared = grpo.changes(results)
     effects = {
         name: compared[domain, name, IN_DOMAIN]
         for name in results.initialisations
@@ -320,13 +320,18 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
         which = f"{len(rose)} of {len(effects)} starting models ({', '.join(rose)})"
         headline = f"GRPO measurably raised in-domain accuracy from {which}"
     detail = f"Change in in-domain accuracy, in points: {_listing(effects)}."
+    if len(effects) > 1:
+        pooled = grpo.pooled_changes(results)[domain, IN_DOMAIN]
+        detail += f" {_listing({'Averaged over them': pooled})}."
     if not rose:
         least = {name: found for name, change in effects.items() if (found := change.detectable) is not None}
         if least:
             low, high = (number(bound, 1) for bound in (min(least.values()), max(least.values())))
             detail += f" The tests would find true changes of {low} to {high} points with a chance of "
             detail += f"{100 * POWER:g} %."
-    silent = [name for name in effects if measures.steps_with_signal(results, domain, name)[1]]
+    if len(results.seeds("grpo")) == 1 < len(results.experiment.seeds):
+        detail += " GRPO ran with one seed: these intervals are over questions only, and decide nothing."
+    silent = [name for name in effects if grpo.lacks_signal(results, domain, name)]
     if silent:
         detail += f" From {', '.join(silent)}, GRPO had nothing to learn from in most steps of a run."
     yield Finding(headline, detail)

@@ -1,7 +1,7 @@
 """The study's quantities, computed once: what tables print, figures draw and the report says.
 
 From the frames of `results` to estimates: in-domain and out-of-domain accuracy, gains over
-positive-only training, the effect of GRPO, pass@k, maj@k and lengths, policy entropy; `dynamics` has those of
+positive-only training, pass@k, maj@k and lengths, policy entropy; `dynamics` and `grpo` have those of
 training. What was measured on questions is estimated over seeds and questions (`statistics.crossed`). Nothing
 here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
 """
@@ -18,19 +18,17 @@ from glow.config import Experiment
 from glow.evaluation.metrics import TENTHS
 from glow.reporting.conventions import ERROR_RATE
 from glow.reporting.power import Sources
-from glow.reporting.results import BASE, Kind, Results, Run, tenth_column
-from glow.reporting.scopes import mean_columns, scope_suites
+from glow.reporting.results import BASE, Kind, Results, tenth_column
+from glow.reporting.scopes import mean_columns
 from glow.reporting.statistics import (
     Estimate,
     Floats,
     Variance,
     crossed,
     crossed_with_variance,
-    estimate,
     fixed_sequence,
     holm,
 )
-from glow.training.grpo_signal import no_signal
 
 # --- answers of one model -------------------------------------------------------------------------
 
@@ -45,7 +43,7 @@ def answers(results: Results, kind: Kind, domain: str, name: str, key: str = "co
     """
     place = (kind, domain, name, key)
     if place not in results.measured:
-        seeds = results.experiment.seeds
+        seeds = results.seeds(kind)
         frames = {seed: results.questions(results.run(kind, domain, name, seed)) for seed in seeds}
         table = pd.DataFrame(
             {seed: frame.get(key, np.nan) for seed, frame in frames.items()}, frames[seeds[0]].index
@@ -178,7 +176,7 @@ class Comparison:
 Key = TypeVar("Key", bound=Hashable)
 
 
-def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
+def compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]]) -> dict[Key, Comparison]:
     """One family of comparisons: key -> (strata of paired differences, weights of the strata)."""
     found = {key: crossed_with_variance(strata, weights) for key, (strata, weights) in differences.items()}
     tested = {key: estimate.p for key, (estimate, _) in found.items() if estimate.p is not None}
@@ -186,13 +184,16 @@ def _compare(differences: Mapping[Key, tuple[list[Floats], list[float] | None]])
     return {key: Comparison(estimate, corrected.get(key), parts) for key, (estimate, parts) in found.items()}
 
 
-def _paired_differences(
+def paired_differences(
     results: Results, domain: str, column: str, before: tuple[Kind, str], after: tuple[Kind, str]
 ) -> list[Floats]:
-    """Percent right after minus before, each a (kind, name), by suite of a column: (seeds, questions)."""
+    """Percent right after minus before, each a (kind, name), by suite of a column: (seeds, questions).
+
+    The seeds are those of `after`, all of which `before` must have.
+    """
     less, more = (answers(results, kind, domain, name) for kind, name in (before, after))
     suites = column_suites(results.experiment, domain, column)
-    return [100 * (more[suite] - less[suite]).to_numpy() for suite in suites]
+    return [100 * (more[suite] - less[suite].loc[more[suite].index]).to_numpy() for suite in suites]
 
 
 def gain(results: Results, domain: str, name: str, column: str, over: str | None = None) -> Estimate | None:
@@ -204,7 +205,7 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
     reference = over or results.experiment.reference_arm
     if reference is None or not column_suites(results.experiment, domain, column):
         return None
-    return crossed(_paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
+    return crossed(paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
 
 
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
@@ -224,10 +225,10 @@ def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], 
         if arm != reference and column.startswith("suite:") == suites
     ]
     stated = {key: found for key in keys if (found := stated_comparison(results, *key, reference))}
-    family = _compare(
+    family = compare(
         {
             (domain, arm, column): (
-                _paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
+                paired_differences(results, domain, column, ("sft", reference), ("sft", arm)),
                 None,
             )
             for domain, arm, column in keys
@@ -247,7 +248,7 @@ def contrasts(results: Results) -> list[Comparison]:
         found = []
         for contrast in results.experiment.contrasts:
             domain = contrast.domain or results.experiment.domain_names[0]
-            strata = _paired_differences(
+            strata = paired_differences(
                 results, domain, contrast.scope, ("sft", contrast.over), ("sft", contrast.arm)
             )
             found.append(crossed_with_variance(strata))
@@ -286,44 +287,6 @@ def stated_comparison(results: Results, domain: str, arm: str, column: str, over
         if (contrast.arm, contrast.over) == (over, arm):
             return replace(found, difference=found.difference.reversed)
     return None
-
-
-# --- GRPO -----------------------------------------------------------------------------------------
-
-
-def grpo_changes(results: Results) -> dict[tuple[str, str, str], Comparison]:
-    """Points of accuracy that GRPO added, as one family: (domain, initialisation, scope) -> comparison."""
-    family = {
-        (domain, name, scope): (
-            _paired_differences(results, domain, scope, ("sft", name), ("grpo", name)),
-            None,
-        )
-        for domain in results.experiment.domain_names
-        for name in results.initialisations
-        for scope, suites in scope_suites(results.experiment, domain).items()
-        if suites
-    }
-    return _compare(family)
-
-
-def reward_ends(results: Results, domain: str, initialisation: str) -> tuple[Estimate, Estimate]:
-    """Mean rollout reward over the first and over the last tenth of the steps, over seeds."""
-    first, last = [], []
-    for seed in results.experiment.seeds:
-        reward = results.log(Run("grpo", domain, initialisation, seed))["reward"].to_numpy()
-        tenth = max(1, round(len(reward) / 10))
-        first.append(reward[:tenth].mean())
-        last.append(reward[-tenth:].mean())
-    return estimate(first), estimate(last)
-
-
-def steps_with_signal(results: Results, domain: str, initialisation: str) -> tuple[Estimate, bool]:
-    """Percent of GRPO's steps in which a prompt's rollouts differed in reward, over seeds; and whether most
-    steps of a run had nothing to learn from."""
-    frames = [results.log(Run("grpo", domain, initialisation, seed)) for seed in results.experiment.seeds]
-    logs = [frame.to_dict("records") for frame in frames]
-    shares = [100 * sum(row.get("unanimous_ratio") != 1 for row in log) / len(log) for log in logs]
-    return estimate(shares), any(map(no_signal, logs))
 
 
 # --- policy entropy -------------------------------------------------------------------------------
@@ -379,7 +342,7 @@ def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str
         for arm in (BASE, *experiment.arms)
         if arm != reference and (ratio := _log_ratio(results, domain, arm, reference, over)) is not None
     }
-    return {key: _in_percent(found) for key, found in _compare(family).items()}
+    return {key: _in_percent(found) for key, found in compare(family).items()}
 
 
 def chains_scored(results: Results, domain: str, name: str) -> int | None:

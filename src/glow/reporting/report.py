@@ -142,6 +142,9 @@ def _configuration(experiment: Experiment) -> dict[str, Any]:
         for key, said in (("domain", suite.domain), ("group", suite.group)):
             if said is not None or suite.families is None:  # of a task, None is a choice too
                 document["suites"][name][key] = said
+    for key in ("initialisations", "seeds") if experiment.grpo else ():
+        if (chosen := getattr(experiment.grpo, key)) is not None:
+            document["grpo"][key] = chosen
     return document
 
 

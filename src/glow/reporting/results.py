@@ -104,13 +104,17 @@ class Results:
             Run(kind, domain, name, seed)
             for domain in self.experiment.domain_names
             for name in names
-            for seed in self.experiment.seeds
+            for seed in self.seeds(kind)
         ]
+
+    def seeds(self, kind: Kind) -> list[int]:
+        """The seeds of the runs of a kind: GRPO may have fewer than the study."""
+        return self.experiment.grpo_seeds if kind == "grpo" else self.experiment.seeds
 
     @property
     def initialisations(self) -> list[str]:
         """What GRPO starts from, in table order; none without a grpo section."""
-        return [] if self.experiment.grpo is None else [BASE, *self.experiment.arms]
+        return self.experiment.initialisations
 
     @property
     def selections(self) -> list[SelectionName]:
@@ -167,7 +171,11 @@ class Results:
     @property
     def settings(self) -> dict[str, Any]:
         """The configuration, for the manifests of tables, figures and report."""
-        return self.experiment.model_dump(mode="json")
+        settings = self.experiment.model_dump(mode="json")
+        if self.experiment.grpo is not None:  # what decides which models there are is in no dump
+            starts, seeds = sorted(self.initialisations), sorted(self.seeds("grpo"))
+            settings["grpo"] |= {"initialisations": starts, "seeds": seeds}
+        return settings
 
     def inputs(self, stage: Shown) -> list[Path]:
         """Every file that the stage reads, for its manifest."""

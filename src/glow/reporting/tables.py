@@ -1,8 +1,8 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `inference_tables`, `entropy_tables`, `training_tables`,
-`published` and `contamination_table`; the numbers come from `measures`, `components`, `chance`, `losses` and
-`dynamics`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `accuracy_tables`, `inference_tables`, `entropy_tables`, `grpo_table`,
+`training_tables`, `published` and `contamination_table`; the numbers come from `measures`, `components`,
+`chance`, `losses`, `grpo` and `dynamics`, the captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,13 @@ from glow.files.atomic import atomic_path
 from glow.files.jsonl import present_file, write_json
 from glow.files.manifest import Manifest
 from glow.reporting import archive
-from glow.reporting.accuracy_tables import chance_table, grpo_table, main_table, samples_table
+from glow.reporting.accuracy_tables import chance_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
+from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table, contrasts_table, variance_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results

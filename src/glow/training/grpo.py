@@ -1,10 +1,10 @@
 """The GRPO stage: one initialisation trained by TRL's GRPOTrainer, rewarded by the verifier.
 
 The objective, the rollouts and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss,
-advantages scaled by each prompt's standard deviation, one update per rollout), at a constant learning
-rate. Added here: the order of the prompts, the reward, one log row a step, resuming, and a word where
-nothing could be learnt (`glow.training.grpo_signal`). The generation of trajectories and of evaluation
-samples is in `glow.models.sampling`, not here.
+advantages scaled by each prompt's standard deviation, one update per rollout), at a learning rate that is
+constant after its warm-up. Added here: the order of the prompts, the reward, one log row a step, resuming,
+and a word where nothing could be learnt (`glow.training.grpo_signal`). The generation of trajectories and of
+evaluation samples is in `glow.models.sampling`, not here.
 """
 
 import importlib.util
@@ -95,7 +95,8 @@ def train(
     checkpoints = output / "checkpoints"
     arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
     inputs = [problems, model, *template_files(settings.prompt)]
-    # Without the number of steps: the rate is constant, and the prompts of a longer run begin with these.
+    # Without the number of steps: neither the rate nor its warm-up depends on it, and the prompts of a longer
+    # run begin with these.
     identity = run_identity(settings.decisive(), inputs, leave_out=["grpo.steps"])
     resume_from = resume_point(checkpoints, identity, grpo.steps)
     # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
@@ -236,7 +237,9 @@ def _arguments(
         gradient_accumulation_steps=grpo.gradient_accumulation,
         num_generations=grpo.generations,
         learning_rate=grpo.learning_rate,
-        lr_scheduler_type="constant",
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=grpo.warmup_steps,
+        adam_beta2=grpo.adam_beta2,
         temperature=grpo.temperature,
         max_completion_length=grpo.max_tokens,
         beta=grpo.kl,

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from glow import config
+from glow.config.options import flags
 from glow.errors import UserError
 from glow.experiment import load, read
 
@@ -88,6 +89,25 @@ def test_defaults_are_the_studys() -> None:
     )
 
 
+def test_grpo_starts_from_every_model_with_every_seed_unless_it_says_which() -> None:
+    every = load(MINIMAL, "some.yaml")
+    assert every.initialisations == ["base", *every.arms]
+    assert every.grpo_seeds == [0, 1]
+    some = load(changed(grpo__initialisations=["glow", "base"], grpo__seeds=[1]), "some.yaml")
+    assert (some.initialisations, some.grpo_seeds) == (["base", "glow"], [1])
+    none = load(changed(grpo=None), "some.yaml")
+    assert (none.initialisations, none.grpo_seeds) == ([], [])
+
+
+def test_what_grpo_starts_from_and_how_often_is_no_part_of_a_run() -> None:
+    every = load(MINIMAL, "some.yaml")
+    some = load(changed(grpo__initialisations=["glow"], grpo__seeds=[1]), "some.yaml")
+    one, other = every.grpo_run(1), some.grpo_run(1)
+    assert one.decisive() == other.decisive()
+    assert one.model_dump(mode="json") == other.model_dump(mode="json")
+    assert flags(one) == flags(other)
+
+
 def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
     found = {"extraction": "pattern", "extraction_pattern": "is (.)"}
     experiment = load(changed(**found, leniency="allow", verdict_timeout_s=5.0), "some.yaml")
@@ -152,6 +172,17 @@ def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
             "suites.reversal.domain: 'list' is unknown; did you mean 'lists'?",
         ),
         ({"domains__lists__problems__grpo": 0}, "grpo: domain 'lists' keeps no GRPO prompts"),
+        (
+            {"grpo__initialisations": ["base", "glow_relased"]},
+            "some.yaml: grpo.initialisations: 'glow_relased' is unknown; did you mean 'glow_released'?",
+        ),
+        ({"grpo__initialisations": ["glow", "glow"]}, "some.yaml: grpo.initialisations: one is named twice"),
+        ({"grpo__initialisations": []}, "some.yaml: grpo.initialisations: an empty list; remove it for all"),
+        ({"grpo__seeds": []}, "some.yaml: grpo.seeds: an empty list; remove it for all, or set `grpo: null`"),
+        ({"grpo__seeds": [1, 2]}, "some.yaml: grpo.seeds: 2 is not one of `seeds` (0, 1); add it there or r"),
+        ({"grpo__seeds": [1, 1]}, "some.yaml: grpo.seeds: one is named twice"),
+        ({"grpo__warmup_steps": 0.5}, "some.yaml: grpo.warmup_steps: input should be a valid integer"),
+        ({"grpo__adam_beta2": 1}, "some.yaml: grpo.adam_beta2: input should be less than 1, found 1"),
         (
             {"domains__lists__problems__disjoint_from": ["booleans"]},
             "domains.lists.problems.disjoint_from: 'booleans' is unknown",

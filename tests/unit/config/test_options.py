@@ -46,7 +46,7 @@ SECTIONS: list[config.Section] = [
     config.Selection(size=12),
     config.Selection(),
     config.Sft(budget="steps", gradient_checkpointing=False, precision="fp32"),
-    config.Grpo(steps=3, max_tokens=9, vllm=True),
+    config.Grpo(steps=3, max_tokens=9, vllm=True, warmup_steps=2, adam_beta2=0.95),
     config.Suite(task="math500", format="boxed"),
     config.Evaluation(max_tokens=7, samples=4),
 ]

@@ -171,6 +171,9 @@ def bounds(metadata: list[Any]) -> Iterator[str]:
         yield f"at most {high}"
     if above is not None:
         yield f"above {above}"
+    below = next((item.lt for item in metadata if isinstance(item, annotated_types.Lt)), None)
+    if below is not None:
+        yield f"below {below}"
 
 
 def expected(annotation: Any) -> Iterator[list[str]]:

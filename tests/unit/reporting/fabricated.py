@@ -121,11 +121,14 @@ class World:
         return [{"step": step, "loss": 1 / step, "sample_loss": 2 / step} for step in range(1, 11)]
 
     def grpo_log(self, run: Run) -> list[dict]:
-        """Reward rises from 0.05 by 0.01 a step (0.02 for seed 1), over 20 steps."""
+        """Reward rises from 0.05 by 0.01 a step (0.02 for seed 1), over 20 steps; the share of unanimous
+        prompts from 0.4 (0.5 for seed 1) by 0.01."""
         return [
             {
                 "step": step,
                 "reward": 0.05 + 0.01 * step * (1 + run.seed),
+                "unanimous_ratio": 0.4 + 0.1 * (run.seed % 2) + 0.01 * step,
+                "clipped_ratio": 0.1,
                 "entropy": 0.5,
                 "completion_length": 30 + step,
             }

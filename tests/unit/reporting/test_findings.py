@@ -232,6 +232,19 @@ def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail
 
 
+def test_grpo_is_averaged_over_what_it_started_from(many: World, tmp_path: Path) -> None:
+    # Seeds are even or odd: 14 and 13 of 60 more (test_grpo_measures)
+    assert " Averaged over them +22.5 [" in named(find(many.results), "GRPO").detail
+    chosen = {"steps": 20, "max_tokens": 64, "initialisations": ["glow"], "seeds": [1]}
+    one = named(find(World(tmp_path, document(grpo=chosen)).write().results), "GRPO")
+    assert one.headline.endswith("from any of 1 starting models")
+    assert "Averaged" not in one.detail
+    assert one.detail.endswith(
+        " GRPO ran with one seed: these intervals are over questions only, and decide nothing."
+    )
+    assert "one seed" not in named(find(many.results), "GRPO").detail
+
+
 def test_grpo_without_signal_is_said(fabricated: World, tmp_path: Path) -> None:
     class Silent(World):
         def grpo_log(self, run: Run) -> list[dict]:

@@ -12,7 +12,6 @@ from glow.reporting.results import Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, group_suites, mean_columns_present, scope_suites
 
 T1 = 12.706205  # 97.5 % of Student's t with one degree of freedom
-T9 = 2.262157  # with nine
 
 
 def test_scopes(fabricated: World) -> None:
@@ -129,40 +128,6 @@ def test_mean_of_what_was_not_sampled(fabricated: World) -> None:
     assert (found.mean, found.error) == (30, None)  # all alike: nothing to estimate an error from
 
 
-def test_grpo_change_is_paired_by_question_and_seed(fabricated: World) -> None:
-    # Seven of ten questions go from wrong to right in both seeds: mean 0.7, variance
-    # (7 * 0.3^2 + 3 * 0.7^2) / 9 = 0.2333, error sqrt(0.02333) = 0.15275; seeds add nothing.
-    found = measures.grpo_changes(fabricated.results)["arithmetic", "base", IN_DOMAIN]
-    change = found.difference
-    assert (change.mean, change.n, change.questions) == (approx(70), 2, 10)
-    assert change.low == approx(70 - 15.2753 * T9, abs=1e-2)
-    assert found.sign == 0  # two seeds that tie are no proof that seeds do not differ
-
-
-def test_grpo_change_of_many_seeds_is_told_from_none(many: World) -> None:
-    found = measures.grpo_changes(many.results)["arithmetic", "base", IN_DOMAIN]
-    # t = 70 / 15.2753 with nine degrees of freedom: p = 0.0013, times at most twelve
-    assert found.difference.p == approx(0.00132, abs=1e-5)
-    assert found.sign == 1
-
-
-def test_grpo_seeds_that_differ(fabricated: World) -> None:
-    # positive 6 -> 9 and 8 -> 10: questions 7, 8, 10 change in one seed (50), question 9 in both (100).
-    # Questions: variance 1250 / 10 = 125. Seeds: 30 and 20, variance 25. The rest: off by 45 on 7 and 8
-    # (+, -), by 55 on 10 (-, +) and by 5 elsewhere: (4 * 45^2 + 2 * 55^2 + 14 * 5^2) / 9 / 20 = 80.56 > 25.
-    found = measures.grpo_changes(fabricated.results)["arithmetic", "positive", IN_DOMAIN]
-    change = found.difference
-    assert (change.mean, change.error) == (approx(25), approx(125**0.5))
-    assert change.low == approx(25 - 5 * T1, abs=1e-4)  # t over the seeds is longer
-    assert found.sign == 0
-
-
-def test_grpo_suites_weigh_alike(fabricated: World) -> None:
-    # negative, OOD: lists 4 -> 4 and 4 -> 4 (0), choice 5 -> 5 and 6 -> 5 (-0.5 on one question of ten: -5)
-    change = measures.grpo_changes(fabricated.results)["arithmetic", "negative", OOD].difference
-    assert (change.mean, change.questions) == (approx(-2.5), 20)
-
-
 def test_grpo_on_other_questions_is_refused(world: World) -> None:
     run = world.results.run("grpo", "arithmetic", "glow", 1)
     path = world.results.evaluation(run) / "samples.jsonl.gz"
@@ -170,12 +135,6 @@ def test_grpo_on_other_questions_is_refused(world: World) -> None:
     world.write_evaluation(run)
     with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: its questions are not those"):
         world.results.collect()
-
-
-def test_reward_ends(fabricated: World) -> None:
-    # 20 steps, so two at each end: 0.06, 0.07 and 0.07, 0.09; 0.24, 0.25 and 0.43, 0.45
-    first, last = measures.reward_ends(fabricated.results, "arithmetic", "glow")
-    assert (first.mean, last.mean) == (approx((0.065 + 0.08) / 2), approx((0.245 + 0.44) / 2))
 
 
 def test_entropy_change_is_relative_and_paired(fabricated: World) -> None:

@@ -84,9 +84,11 @@ def test_page_holds_every_figure_and_table(page: str) -> None:
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
-    assert '<td class="marked">' not in page
+    marked = re.findall(r'<td class="marked">(.*?)</td>', page)
+    assert marked == ["+22.5 [+11.9, +33.1]*"]  # what GRPO added, averaged over all it starts from
     assert "<td>+70.0 [+35.4, +104.6]</td>" in page
     assert "5.51 %" in page
+    assert "Seeds: 0, 1.\n" in page
     assert "GRPO did not measurably raise in-domain accuracy from any of 6 starting models" in page
     assert "pretrained from scratch" in page
     assert "alpha = 1, beta = 10, clamped to [0.5, 5]" in page
@@ -115,6 +117,7 @@ def test_page_is_the_same_but_for_times_and_environment(world: World) -> None:
 def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     content = document(prompt={"system": "<b>&</b>", "instruction": "Think."})
     content["suites"]["lists"]["group"] = "other"
+    content["grpo"] |= {"initialisations": ["glow", "base"], "seeds": [1]}
     text = report(World(tmp_path, content).write())
     assert "<b>&</b>" not in text
     assert "&lt;b&gt;&amp;&lt;/b&gt;" in text
@@ -123,6 +126,8 @@ def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     again = read(_written(tmp_path / "again.yaml", shown))
     assert again == load(content, "test")
     assert (again.suites["arithmetic"].domain, again.suites["lists"].group) == ("arithmetic", "other")
+    assert (again.initialisations, again.grpo_seeds) == (["base", "glow"], [1])
+    assert "Seeds: 0, 1 (GRPO: 1).\n" in text
 
 
 def _written(path: Path, text: str) -> Path:

@@ -8,8 +8,10 @@ from fabricated import World, document
 from pytest import approx
 
 from glow.errors import UserError
+from glow.experiment import load
 from glow.files.jsonl import write_jsonl
 from glow.reporting.results import Results, Run, read_manifests
+from glow.reporting.tables import write_tables
 from glow.reporting.timings import print_timings
 
 BASE = Run("base", None, "base", 1)
@@ -37,6 +39,27 @@ def test_every_model_is_counted(fabricated: World) -> None:
     # two seeds of: the base, five arms, and GRPO from the base and the five arms
     assert len(fabricated.results.models) == 2 * (1 + 5 + 6)
     assert fabricated.results.initialisations[0] == "base"
+
+
+def test_grpo_of_some_models_and_seeds_is_all_that_is_counted(tmp_path: Path) -> None:
+    grpo = {"steps": 20, "max_tokens": 64, "initialisations": ["glow", "base"], "seeds": [2]}
+    results = World(tmp_path, document(seeds=[0, 1, 2], grpo=grpo)).results
+    assert results.runs("grpo") == [Run("grpo", "arithmetic", name, 2) for name in ("base", "glow")]
+    assert len(results.models) == 3 * (1 + 5) + 2
+    logs = [path for path in results.inputs("figures") if path.parts[-5] == "grpo"]
+    assert logs == [results.training(run) / "log.jsonl" for run in results.runs("grpo")]
+
+
+def test_tables_of_other_models_of_grpo_are_outdated(world: World) -> None:
+    write_tables(world.results.experiment, world.root)
+    world.results.refuse_outdated("tables")
+    for chosen in ({"initialisations": ["base", "glow"]}, {"seeds": [1]}):
+        fewer = load(document(grpo=document()["grpo"] | chosen), "fewer")
+        with pytest.raises(UserError, match="tables: made with another configuration"):
+            Results(fewer, world.root).refuse_outdated("tables")
+    names = ["glow_released", "base", "glow", "all", "negative", "positive"]
+    every = load(document(grpo=document()["grpo"] | {"initialisations": names, "seeds": [1, 0]}), "every")
+    Results(every, world.root).refuse_outdated("tables")
 
 
 def test_files_read_are_there(fabricated: World) -> None:

@@ -10,9 +10,10 @@ from pytest import approx
 from glow import cli
 from glow.evaluation.metrics import rescore
 from glow.files.jsonl import read_jsonl, write_jsonl
-from glow.reporting.accuracy_tables import grpo_table, main_table, samples_table
+from glow.reporting.accuracy_tables import main_table, samples_table
 from glow.reporting.cells import MINUS, Table, latex, markdown
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
+from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Run
@@ -129,57 +130,6 @@ def test_every_cell_is_traced(fabricated: World) -> None:
 
 
 # --- the other tables -----------------------------------------------------------------------------
-
-
-def test_grpo_that_rose(many: World) -> None:
-    rows = shown(grpo_table(many.results))
-    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]*"
-    assert rows["base"]["Rose"] == "yes"
-
-
-def test_grpo(fabricated: World) -> None:
-    rows = shown(grpo_table(fabricated.results))
-    # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %, times t9 22.6; but two seeds that tie are
-    # taken to differ by a rounded step of 10: 10 / sqrt(12) / sqrt(2) * 12.706 = 25.9
-    assert rows["base"]["ID before"] == "10.0 ± 25.9"
-    # eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %, times 2.262
-    assert rows["base"]["ID after"] == "80.0 ± 30.2"
-    assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]"
-    assert rows["base"]["Rose"] == "not shown"  # two seeds that tie
-    assert rows["positive"]["ID change"] == "+25.0 [-38.5, +88.5]"
-    assert rows["positive"]["Rose"] == "not shown"
-    assert frame(grpo_table(fabricated.results), "initialisation").loc["base", "reward_first_mean"] == approx(
-        0.0725
-    )
-    assert rows["base"]["OOD problems"] == "20"
-    assert "Steps with signal, %" not in rows["base"]
-    assert "signal" not in markdown(grpo_table(fabricated.results))
-
-
-class Silent(World):
-    """GRPO from `all` has no signal in 18 of 20 steps with seed 1, from `glow` in 8 with both seeds."""
-
-    def grpo_log(self, run: Run) -> list[dict]:
-        silent = {("all", 1): 18, ("glow", 0): 8, ("glow", 1): 8}.get((run.name, run.seed), 0)
-        return [
-            row | {"unanimous_ratio": 1.0 if row["step"] <= silent else 0.5} for row in super().grpo_log(run)
-        ]
-
-
-def test_grpo_without_signal_is_marked(tmp_path: Path) -> None:
-    table = grpo_table(Silent(tmp_path).write().results)
-    signal = {name: row["Steps with signal, %"] for name, row in shown(table).items()}
-    # Of 20 steps, 20 and 2: 100 % and 10 %, which differ by 90: error 45, times 12.706.
-    assert signal == {
-        "base": "100.0 ± 0.0", "positive": "100.0 ± 0.0", "negative": "100.0 ± 0.0",
-        "all": "55.0 ± 571.8†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
-    }  # fmt: skip
-    assert frame(table, "initialisation").loc["all", "signal_mean"] == approx(55)
-    assert "† marks a start from which, in most steps of a run, GRPO had nothing to learn" in markdown(table)
-    assert r"571.8$\dagger$" in latex(table)
-    assert latex(table).isascii()
-    own = [f"grpo/arithmetic/all/seed-{seed}/manifest.json" for seed in (0, 1)]
-    assert table.sources["arithmetic/all"]["signal_mean"] == own
 
 
 def test_comparisons(fabricated: World) -> None:

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from grpo_runs import OPENING, SETTINGS, LetterVerifier, same, train, weights
+import torch
+from grpo_runs import OPENING, SETTINGS, LetterVerifier, same, train, weights, with_callback
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from glow.config import Grpo, Verification
 from glow.errors import UserError
@@ -188,6 +191,41 @@ def test_kl_to_the_initialisation_starts_at_zero_and_grows(
     first, *later = [row["kl"] for row in read_jsonl(tmp_path / "run" / "log.jsonl")]
     assert first == pytest.approx(0, abs=1e-6)
     assert min(later) > 1e-5
+
+
+class Gradients(TrainerCallback):
+    """Keeps the gradients of every step as the optimiser gets them, by parameter."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, torch.Tensor]] = []
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        named = kwargs["model"].named_parameters()
+        self.found.append({name: own.grad.double() for name, own in named if own.grad is not None})
+
+
+def test_weights_are_those_of_adam_with_this_warm_up_and_beta2(
+    problems: Path, tiny_model: Path, tmp_path: Path, letters: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against Adam (Kingma and Ba 2015, algorithm 1) in float64: betas 0.9 and 0.7, rates 0, 1/3, 2/3, 1."""
+    warm = SETTINGS.model_copy(update={"steps": 4, "warmup_steps": 3, "adam_beta2": 0.7, "checkpoints": 0})
+    with monkeypatch.context() as patch:
+        with_callback(gradients := Gradients(), patch)
+        train(problems, tiny_model, tmp_path / "run", warm)
+    ended, begun = weights(tmp_path / "run"), load_file(tiny_model / "model.safetensors")
+    assert len(gradients.found) == 4
+    moved = []
+    for name in gradients.found[0]:
+        expected, first, second = begun[name].double(), 0.0, 0.0
+        for step, share in enumerate((0, 1 / 3, 2 / 3, 1)):
+            gradient = gradients.found[step][name]
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.7 * second + 0.3 * gradient**2
+            unbiased = (second / (1 - 0.7 ** (step + 1))).sqrt() + 1e-8
+            expected = expected - 1e-3 * share * first / (1 - 0.9 ** (step + 1)) / unbiased
+        assert torch.allclose(ended[name].double(), expected, rtol=0, atol=2e-6), name
+        moved.append((expected - begun[name].double()).abs().max().item())
+    assert max(moved) > 1e-3
 
 
 def test_accumulated_parts_give_the_same_step(

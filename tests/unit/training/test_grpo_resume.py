@@ -142,6 +142,18 @@ def test_a_run_that_is_asked_to_stop_saves_that_step_and_ends_in_the_same_bits(
     assert is_the_whole(stopped, whole)
 
 
+def test_a_run_killed_in_its_warm_up_ends_in_the_same_bits(
+    problems: Path, tiny_model: Path, tmp_path: Path, letters: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints stand after steps 2 and 4; the fifth is the first at the whole rate."""
+    warm = SETTINGS.model_copy(update={"warmup_steps": 4, "adam_beta2": 0.9})
+    train(problems, tiny_model, tmp_path / "whole", warm)
+    train_killed(problems, tiny_model, tmp_path / "resumed", 3, monkeypatch, warm)
+    train(problems, tiny_model, tmp_path / "resumed", warm)
+    assert resumed_from(tmp_path / "resumed") == "checkpoint-2"
+    assert is_the_whole(tmp_path / "resumed", tmp_path / "whole")
+
+
 def test_a_run_that_is_asked_in_its_last_step_ends(
     whole: Path,
     problems: Path,
