@@ -249,7 +249,7 @@ ARITHMETIC = (
     Family(
         "turns",
         "two operations applied in turn",
-        (4, 6),
+        (3, 5),
         _draw_turns,
         _next_turns,
         _final_value,
