@@ -52,7 +52,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Pretrain(
         role="teacher",
         families=["ledger", "turns"],
-        steps=20,
+        phases={"all": {"steps": 20}},
         batch_size=4,
         hidden_size=32,
         layers=2,

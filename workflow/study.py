@@ -79,6 +79,11 @@ class Study:
         """The model, if it is made here: then it is an input."""
         return [model] if model.startswith(f"{self.results}/") else []
 
+    def trunk(self, role: str) -> list[str]:
+        """The model that pretraining of `role` goes on from, if there is one."""
+        pretrain = self.models[role].pretrain
+        return [self.model_path("base")] if pretrain is not None and pretrain.continues else []
+
     def given(self, model: str) -> list[Path]:
         """The model, if it is the user's own and used in place."""
         return [] if self.made(model) else [Path(model)]

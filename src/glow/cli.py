@@ -138,6 +138,8 @@ def _unlock() -> None:
 _FILES = {"type": Path, "nargs": "+", "required": True, "metavar": "PATH"}
 _DISJOINT = {"--suites": _FILES | {"nargs": "*", "required": False, "default": [],
                                    "help": "suite files; no question of theirs may be in the output"}}
+_CONTINUED = {"--model": {"type": Path, "help": "directory of a model made by this command, to go on from "
+                                                "(default: random weights)"}}
 _TRUST = {"--trust-remote-code": {"action": "store_true",
                                   "help": "run the code in the model's directory: read it before"}}
 _EXPERIMENT = {
@@ -158,8 +160,9 @@ STAGES = (
           {"text": "JSONL(.gz) trajectories whose text trains the tokenizer",
            "output": "directory of the model"},
           settings=config.Scratch),
-    Stage("pretrain", "pretrain a miniature model from scratch on worked solutions",
-          "glow.miniature.pretrain:pretrain", {"output": "directory of the model"}, settings=config.Pretrain),
+    Stage("pretrain", "pretrain a miniature model on worked solutions",
+          "glow.miniature.pretrain:pretrain", {"output": "directory of the model"}, _CONTINUED,
+          config.Pretrain),
     Stage("suite", "write a suite's evaluation problems as one local file",
           "glow.suites.files:write_suite", {"output": "JSONL file of problems"},
           {"--name": {"required": True, "help": "name of the suite (without --families: a built-in task)"}},

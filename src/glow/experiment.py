@@ -131,13 +131,13 @@ def _unknown_families(experiment: Experiment) -> Iterator[str]:
     named: dict[str, list[str] | None] = {}
     for role, model in (("student", experiment.student), ("teacher", experiment.teacher)):
         if model is not None and model.pretrain is not None:
-            named[f"{role}.pretrain.families"] = model.pretrain.families
-            named[f"{role}.pretrain.minor_families"] = model.pretrain.minor_families
+            for group, families in model.pretrain.families.items():
+                named[f"{role}.pretrain.families.{group}"] = families
     for name, domain in experiment.domains.items():
         named[f"domains.{name}.problems.families"] = domain.problems.families
     for name, suite in experiment.suites.items():
         named[f"suites.{name}.families"] = suite.families
-    for key, families in named.items():
-        for family in families or ():
+    for key, given in named.items():
+        for family in given or ():
             if family not in FAMILIES:
                 yield f"{key}: {unknown(family, FAMILIES)}"

@@ -28,7 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small"
     size = {"hidden_size": 32, "layers": 2, "heads": 2}
     families = ["boolean", "turns", "membership"]
-    pretrain(path, Pretrain(role="teacher", families=families, steps=150, learning_rate=0.01, **size))
+    phases = {"all": {"steps": 150, "learning_rate": 0.01}}
+    pretrain(path, Pretrain(role="teacher", families=families, phases=phases, batch_size=8, **size))
     return path
 
 

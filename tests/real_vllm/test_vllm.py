@@ -51,9 +51,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("models") / "small"
     size = {"hidden_size": 64, "layers": 2, "heads": 2}
+    phases = {"all": {"steps": 250, "learning_rate": 0.01}}
     pretrain(
         path,
-        Pretrain(role="teacher", families=FAMILIES, steps=250, batch_size=8, learning_rate=0.01, **size),
+        Pretrain(role="teacher", families=FAMILIES, phases=phases, batch_size=8, **size),
     )
     return path
 

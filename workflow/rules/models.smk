@@ -6,6 +6,8 @@ an ordinary Hugging Face checkpoint.
 
 
 rule pretrain:
+    input:
+        trunk=lambda wildcards: study.trunk(wildcards.role),
     output:
         directory(f"{RESULTS}/models/{{role}}"),
     log:
@@ -22,8 +24,9 @@ rule pretrain:
     params:
         settings=lambda wildcards: depends_on(study.models[wildcards.role].pretrain),
         flags=lambda wildcards, resources: options(study.models[wildcards.role].pretrain),
+        model=lambda wildcards, input: "--model" if input.trunk else "",
     shell:
-        "glow pretrain --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "glow pretrain --output {output} {params.model} {input.trunk} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule scratch:

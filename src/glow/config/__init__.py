@@ -19,7 +19,7 @@ from glow.config.data import (
 )
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
-from glow.config.models import Decoding, Hub, Model, Pretrain, Prompt, Scratch
+from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
@@ -73,6 +73,7 @@ __all__ = [
     "Model",
     "ObjectiveChoice",
     "OwnTrajectories",
+    "Phase",
     "Pretrain",
     "Problems",
     "Prompt",

@@ -126,6 +126,17 @@ class Experiment(Section):
             raise ValueError("teacher_prompt: no teacher is asked here; remove it")
         if self.teacher is not None and self.teacher.scratch is not None:
             raise ValueError("teacher: a model from scratch is untrained and cannot teach; choose another")
+        if self.student.pretrain is not None and self.student.pretrain.continues is not None:
+            raise ValueError("student.pretrain.continues: the student is what others go on from; remove it")
+        if self.teacher is not None and self.teacher.pretrain is not None:
+            trunk = self.student.pretrain
+            if self.teacher.pretrain.continues and (
+                trunk is None or trunk.shape != self.teacher.pretrain.shape
+            ):
+                raise ValueError(
+                    "teacher.pretrain.continues: the student must be pretrained too, with the same "
+                    "hidden_size, layers and heads"
+                )
         for name, arm in self.arms.items():
             if arm.objective not in self.objectives:
                 raise ValueError(f"arms.{name}.objective: {unknown(arm.objective, self.objectives)}")

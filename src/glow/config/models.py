@@ -6,46 +6,77 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from glow.config.section import Neutral, Section, distinct_families
+from glow.config.section import Neutral, Section, distinct_families, unknown
 
 EngineName = Literal["transformers", "vllm"]
 
 
+class Phase(Section):
+    """A stretch of pretraining: documents, optimiser and learning rate (5 % warm-up, then a cosine)."""
+
+    steps: int = Field(description="optimiser steps", gt=0)
+    shares: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="how often documents come from each group of families (default: equally often)"
+    )
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: for the matrices of the layers, with AdamW at 3e-3 for all else"
+    )
+    learning_rate: float = Field(3e-3, description="peak learning rate", gt=0)
+
+
 class Pretrain(Section):
-    """A small Qwen2 model pretrained from scratch on the miniature world's worked solutions."""
+    """A small Qwen2 model pretrained on the miniature world's worked solutions."""
 
     role: Literal["base", "teacher"] = Field(
         description="what it is for; each role draws a corpus of its own"
     )
-    families: list[str] = Field(description="problem families that most documents come from", min_length=1)
-    minor_families: list[str] | None = Field(None, description="families it sees little of", min_length=1)
-    minor_share: float = Field(0.0, description="share of documents from the minor families", ge=0, le=1)
-    direct_share: float = Field(
-        0.0,
-        description="share of documents that answer without steps (half of them when asked to)",
-        ge=0,
-        le=1,
+    families: dict[str, Annotated[list[str], Field(min_length=1), AfterValidator(distinct_families)]] = Field(
+        description="groups of problem families, by a name for each; a list is one group, called all",
+        min_length=1,
     )
-    steps: int = Field(1500, description="optimiser steps", gt=0)
-    batch_size: int = Field(8, description="packed rows of 192 tokens per step", gt=0)
-    learning_rate: float = Field(3e-3, description="peak learning rate (cosine, 5 % warm-up)", gt=0)
+    phases: dict[str, Phase] = Field(
+        {"all": Phase(steps=1500)}, description="one after the other, by a name for each", min_length=1
+    )
+    bare_share: float = Field(
+        0.0, description="share of documents that ask for the answer alone, and give it", ge=0, le=1
+    )
+    batch_size: int = Field(4, description="packed rows of 192 tokens per step", gt=0)
     hidden_size: int = Field(96, description="model width", gt=0)
     layers: int = Field(3, description="transformer blocks", gt=0)
     heads: int = Field(3, description="attention heads", gt=0)
     seed: int = Field(0, description="seed of weights and of the corpus", ge=0)
+    continues: Literal["student"] | None = Field(
+        None,
+        exclude=True,
+        description="whose model it goes on from (default: from random weights); it must have the same shape",
+    )
 
-    @field_validator("families", "minor_families")
+    @field_validator("families", mode="before")
     @classmethod
-    def _distinct(cls, families: list[str] | None) -> list[str] | None:
-        return distinct_families(families)
+    def _one_group(cls, families: Any) -> Any:
+        return {"all": families} if isinstance(families, list) else families
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.hidden_size % (2 * self.heads):
             raise ValueError("hidden_size must be a multiple of twice the number of heads")
-        if (self.minor_families is None) != (self.minor_share == 0):
-            raise ValueError("minor_families and minor_share (above 0) go together")
+        for name, phase in self.phases.items():
+            for group in phase.shares or ():
+                if group not in self.families:
+                    raise ValueError(f"phases.{name}.shares: {unknown(group, list(self.families))}")
+            if phase.shares is not None and not any(phase.shares.values()):
+                raise ValueError(f"phases.{name}.shares: no group has a share above 0")
         return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Width, blocks and heads."""
+        return self.hidden_size, self.layers, self.heads
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all phases together."""
+        return sum(phase.steps for phase in self.phases.values())
 
 
 class Scratch(Section):

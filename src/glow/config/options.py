@@ -101,7 +101,11 @@ def _option(key: str) -> str:
 
 
 def _help(field: FieldInfo) -> str:
-    shown = "" if field.is_required() or field.default in (None, {}) else f" (default: {field.default})"
+    default = field.default
+    if isinstance(default, dict):
+        named = {key: value.model_dump(mode="json", exclude_unset=True) for key, value in default.items()}
+        default = " ".join(f"{key}={json.dumps(value)}" for key, value in named.items()) or None
+    shown = "" if field.is_required() or default is None else f" (default: {default})"
     return _escaped((field.description or "") + shown)
 
 
@@ -133,7 +137,8 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
         if inner := _section_class(field.annotation):
             given[key] = section_from(arguments, inner)
         elif get_origin(_scalar(field.annotation)) is dict:
-            given[key] = dict(_pair(word, _option(key)) for word in getattr(arguments, key))
+            if words := getattr(arguments, key):  # none given: the default, which may hold some
+                given[key] = dict(_pair(word, _option(key)) for word in words)
         elif (value := getattr(arguments, key)) is not None:
             # argparse takes the value out of `--option=--`, and leaves an empty list.
             given[key] = "--" if value == [] else value

@@ -34,7 +34,10 @@ class Section(BaseModel):
         return decisive
 
 
-def distinct_families(families: list[str] | None) -> list[str] | None:
+FamilyList = TypeVar("FamilyList", list[str], list[str] | None)
+
+
+def distinct_families(families: FamilyList) -> FamilyList:
     """Refuse a problem family named twice (a pydantic check); whether it exists is `glow.experiment`'s."""
     if families is not None and len(set(families)) != len(families):
         raise ValueError("a family is named twice")

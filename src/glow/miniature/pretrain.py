@@ -1,9 +1,9 @@
-"""Pretrain a small Qwen2 model from scratch on the miniature world's worked solutions.
+"""Pretrain a small Qwen2 model on the miniature world's worked solutions, from scratch or from another one.
 
-A plain training loop: packed documents, AdamW, one warm-up and a cosine. It can be killed at any time:
-the next call resumes from its last checkpoint and ends in the same weights to the last bit, for a given
-number of threads. Batches are a function of (seed, step), so no stream has to be rewound. Fine-tuning
-is not done here (glow.training.sft).
+A plain training loop in phases, each with its own mix of packed documents, its optimiser (AdamW or Muon), a
+warm-up and a cosine. It can be killed at any time: the next call resumes from its last checkpoint and ends in
+the same weights to the last bit, for a given number of threads. Batches are a function of (seed, phase,
+step), so no stream has to be rewound. Fine-tuning is not done here (glow.training.sft).
 """
 
 import json
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import AdamW, Muon, Optimizer
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
-from glow.config import Pretrain, Prompt
+from glow.config import Phase, Pretrain, Prompt
+from glow.errors import UserError
 from glow.files.atomic import atomic_folder, atomic_path
 from glow.files.hashing import digest
 from glow.files.jsonl import Record, write_jsonl
@@ -27,6 +29,7 @@ from glow.files.same_run import Identity, difference, run_identity
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer
 from glow.models.build import random_qwen2
+from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
 from glow.models.scoring import IGNORED
 
@@ -34,21 +37,30 @@ ROW_LENGTH = 192
 """Tokens in a packed row: one to several documents."""
 CONTEXT = 1024
 WARMUP_SHARE = 0.05
+BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.01
+BESIDE_MUON = 3e-3
+"""AdamW's peak learning rate for what Muon does not train: embeddings and norms."""
 GRADIENT_NORM = 1.0
 CHECKPOINTS = 10
 LOG_EVERY = 25
 
 
-def pretrain(output: Path, settings: Pretrain) -> None:
-    """Train the model and save it at `output` as an ordinary Hugging Face checkpoint.
+def pretrain(output: Path, settings: Pretrain, model: Path | None = None) -> None:
+    """Train a model and save it at `output` as an ordinary Hugging Face checkpoint.
 
     Beside the weights (safetensors) and the tokenizer stand `log.jsonl` (loss in nats per response
     token, learning rate) and `manifest.json`. While it runs, `<output>.checkpoints` holds the
     last resume point; one of another run (`glow.files.same_run`) is not resumed but replaced.
+
+    Args:
+        model: directory of a model made here, to go on from; None for random weights.
+
+    Raises:
+        UserError: `model` is none, or has another shape than the settings.
     """
     manifest = Manifest("pretrain")
-    run = _Run(settings, output.with_name(output.name + ".checkpoints"))
+    run = _Run(settings, model, output.with_name(output.name + ".checkpoints"))
     resumed_at = run.resume()
     run.train()
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
@@ -57,7 +69,7 @@ def pretrain(output: Path, settings: Pretrain) -> None:
         manifest.write(
             finished,
             settings.model_dump(mode="json"),
-            [],
+            run.inputs,
             {
                 "parameters": parameters,
                 "vocabulary": len(run.tokenizer),
@@ -72,19 +84,25 @@ def pretrain(output: Path, settings: Pretrain) -> None:
 
 
 class _Run:
-    """A training run: model, optimiser and position, and how to save and restore them."""
+    """A training run: model, optimisers and position, and how to save and restore them."""
 
-    def __init__(self, settings: Pretrain, checkpoints: Path) -> None:
+    def __init__(self, settings: Pretrain, model: Path | None, checkpoints: Path) -> None:
         self.settings = settings
         self.checkpoints = checkpoints
+        self.inputs = [] if model is None else [model]
         self.tokenizer = build_tokenizer()
-        self.corpus = Corpus(settings)
-        self.model = new_model(settings, self.tokenizer)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY
-        )
+        self.model = new_model(settings, self.tokenizer) if model is None else _same_shape(model, settings)
         self.step = self.documents = self.tokens = 0
         self.log: list[Record] = []
+        self._enter(0)
+
+    def _enter(self, phase: int) -> None:
+        """Begin a phase: its documents, and optimisers that know nothing of the phase before."""
+        self.phase = phase
+        name, self._settings = list(self.settings.phases.items())[phase]
+        self._first = sum(before.steps for before in list(self.settings.phases.values())[:phase])
+        self._corpus = Corpus(self.settings, name, self._settings)
+        self._optimizers = optimizers(self.model, self._settings)
 
     def train(self) -> None:
         """Take the steps that are still to be taken, with a checkpoint every tenth of the whole."""
@@ -93,24 +111,31 @@ class _Run:
         self.model.train()
         with progress_bar(self.settings.role, "step", total=total, initial=self.step) as bar:
             while self.step < total:
+                if self.step == self._first + self._settings.steps:
+                    self._enter(self.phase + 1)
                 loss = self._take_step()
                 bar.update()
                 if self.step % LOG_EVERY == 0 or self.step == total:
-                    rate = self.optimizer.param_groups[0]["lr"]
+                    rate = self._settings.learning_rate * self._factor(self.step - 1)
                     self.log.append({"step": self.step, "loss": loss.item(), "learning_rate": rate})
                     bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
                 if self.step % every == 0 and self.step < total:
                     self._checkpoint()
 
+    def _factor(self, step: int) -> float:
+        return learning_rate_factor(step - self._first, self._settings.steps)
+
     def _take_step(self) -> torch.Tensor:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * learning_rate_factor(self.step, self.settings.steps)
-        batch = packed_batch(self.corpus, self.tokenizer, self.step, self.settings.batch_size)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * self._factor(self.step)
+        batch = packed_batch(self._corpus, self.tokenizer, self.step - self._first, self.settings.batch_size)
         loss = response_loss(self.model, batch)
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-        self.optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self.step += 1
         self.documents += batch["documents"]
         self.tokens += batch["tokens"]
@@ -118,19 +143,20 @@ class _Run:
 
     @property
     def identity(self) -> Identity:
-        """What a checkpoint must share with this run to be resumed: settings, corpus and tokenizer."""
+        """What a checkpoint must share with this run to be resumed: settings, corpus, tokenizer and start."""
+        corpora = [Corpus(self.settings, name, phase) for name, phase in self.settings.phases.items()]
         made = {
-            "corpus": digest(list(islice(self.corpus.documents(0), 64))),
+            "corpus": digest([list(islice(corpus.documents(0), 64)) for corpus in corpora]),
             "tokenizer": digest(self.tokenizer.backend_tokenizer.to_str()),
         }
-        return run_identity(self.settings.model_dump(mode="json") | made)
+        return run_identity(self.settings.model_dump(mode="json") | made, self.inputs)
 
     def _checkpoint(self) -> None:
         state = {
             "identity": self.identity,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "position": [self.step, self.documents, self.tokens],
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "position": [self.phase, self.step, self.documents, self.tokens],
             "log": json.dumps(self.log),
         }
         with atomic_path(self.checkpoints / "latest.pt") as partial:
@@ -153,9 +179,11 @@ class _Run:
         if differs:
             print(f"{file}: of another run ({differs}); starting afresh", file=sys.stderr)
             return 0
+        phase, self.step, self.documents, self.tokens = state["position"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.documents, self.tokens = state["position"]
+        self._enter(phase)
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.log = json.loads(state["log"])
         return self.step
 
@@ -164,6 +192,38 @@ def new_model(settings: Pretrain, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM
     """A Qwen2 model with random weights that depend on the settings alone."""
     seed = int(digest([settings.role, settings.seed])[:8], 16)
     return random_qwen2(tokenizer, settings, CONTEXT, seed)
+
+
+def _same_shape(directory: Path, settings: Pretrain) -> Qwen2ForCausalLM:
+    """The model of a directory, which must be one of these settings' shape and tokenizer."""
+    require_model(directory)
+    model = Qwen2ForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    wanted = (len(build_tokenizer()), *settings.shape)
+    own = model.config
+    found = (own.vocab_size, own.hidden_size, own.num_hidden_layers, own.num_attention_heads)
+    if found != wanted:
+        raise UserError(
+            f"{directory}: vocabulary, width, blocks and heads are {found}, but the settings have {wanted}; "
+            "a model goes on from one of its own shape"
+        )
+    return model
+
+
+def optimizers(model: Qwen2ForCausalLM, phase: Phase) -> list[Optimizer]:
+    """The optimisers of a phase; their peak learning rates are each group's `initial_lr`."""
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        of_layers = parameter.ndim == 2 and "embed" not in name
+        (matrices if phase.optimizer == "muon" and of_layers else others).append(parameter)
+    rate = BESIDE_MUON if phase.optimizer == "muon" else phase.learning_rate
+    made: list[Optimizer] = [AdamW(others, lr=rate, betas=BETAS, weight_decay=WEIGHT_DECAY)]
+    if matrices:
+        made.append(Muon(matrices, lr=phase.learning_rate, weight_decay=WEIGHT_DECAY))
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return made
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -21,7 +21,9 @@ def parsed(section: type[config.Section], words: list[str]) -> Any:
 
 SECTIONS: list[config.Section] = [
     config.Pretrain(
-        role="base", families=["reversal", "sorting"], minor_families=["ledger"], minor_share=0.25
+        role="base",
+        families={"far": ["reversal", "sorting"], "near": ["ledger"]},
+        phases={"first": {"steps": 3, "optimizer": "muon", "shares": {"far": 0.25}}, "second": {"steps": 4}},
     ),
     config.Scratch(vocabulary=512),
     config.Hub(hub="Qwen/Qwen2.5-7B", revision="0" * 40),

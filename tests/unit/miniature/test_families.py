@@ -19,15 +19,17 @@ from glow.files.records import problem_id
 from glow.miniature import families
 from glow.miniature.corpus import STYLES, Corpus, draw_document
 from glow.miniature.families import BRIEF_CUE, FAMILIES, as_choice, draw_problems
-from glow.miniature.family import Family, WorkedProblem, reserved_for_pretraining
+from glow.miniature.family import Family, reserved_for_pretraining
 
 MINIATURE = Path(__file__).resolve().parents[3] / "config" / "miniature.yaml"
 
 # Answers worked out by hand.
 BY_HAND = [
-    ("ledger", "Ben has 17 pens: p-4, q+7, r-1. How many pens now?", "19"),
+    ("sums", "Eve asks: 12+3, 4*3, 17-5. Say the last.", "12"),
+    ("ledger", "Ben has 17 pens: p-4, q+5, r-1. How many pens now?", "17"),
+    ("ledger", "Ben has 6 pens: p-2, q*3, r+5. How many pens now?", "17"),
     ("substitution", "Let a = 13, b = a+5, c = a-8, d = b-9. Find d.", "9"),
-    ("shopping", "Ann buys p:4 keys at 3, q:2 pens at 6. What does it cost?", "24"),
+    ("errands", "Ann with 7 keys loses 2 then finds 4 then gives 3. What is left?", "6"),
     ("turns", "From 10 by turns p-3, q+5. Value after 3 turns?", "9"),
     ("reversal", "Write 18632 backwards.", "23681"),
     ("sorting", "Sort 78596 upwards.", "56789"),
@@ -68,7 +70,7 @@ def test_drawn_problems_are_right(family: Family, seed: int) -> None:
     assert family.options is None or problem.answer in family.options
 
 
-@pytest.mark.parametrize("name", ["ledger", "substitution", "shopping", "turns"])
+@pytest.mark.parametrize("name", ["sums", "ledger", "substitution", "errands", "turns"])
 def test_every_step_of_an_arithmetic_solution_is_right(name: str) -> None:
     rng = random.Random(name)
     for _ in range(200):
@@ -81,7 +83,7 @@ def test_every_step_of_an_arithmetic_solution_is_right(name: str) -> None:
 
 
 def test_a_question_of_another_family_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a question of this family"):
+    with pytest.raises(ValueError, match="not of the form"):
         FAMILIES["ledger"].solve("Write 18632 backwards.")
 
 
@@ -121,16 +123,23 @@ def test_excluded_questions_are_skipped_and_counted() -> None:
     assert draw_problems(["calendar"], 50, seed=0, exclude_questions=choices) == (fresh, 50)
 
 
+def corpus_of(settings: Pretrain) -> Corpus:
+    """The corpus of the first phase."""
+    return Corpus(settings, *next(iter(settings.phases.items())))
+
+
 def test_an_unknown_family_is_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'legder' is unknown; did you mean 'ledger'\?"):
         draw_problems(["legder"], 1, seed=0)
 
 
 def test_a_family_that_is_used_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(rng: random.Random, steps: int) -> WorkedProblem:
-        return WorkedProblem(f"question {rng.randrange(16)}", "\\boxed{1}", "1")
+    def draw(rng: random.Random, steps: int) -> str:
+        return f"question {rng.randrange(16)}"
 
-    small = Family("small", "sixteen questions", (1, 1), draw, lambda question: "1")
+    small = Family(
+        "small", "sixteen questions", (1, 1), draw, lambda *_: None, lambda *_: "1", lambda question: "1"
+    )
     monkeypatch.setitem(families.FAMILIES, "small", small)
     left = sum(not reserved_for_pretraining(f"question {number}") for number in range(16))
     assert 0 < left < 16
@@ -142,7 +151,7 @@ def test_a_family_that_is_used_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 def test_pretraining_and_problems_share_no_question() -> None:
     names = list(FAMILIES)
     problems = {row["question"] for row in draw_problems(names, 800, seed=0)[0]}
-    corpus = Corpus(Pretrain(role="base", families=names, direct_share=0.5))
+    corpus = corpus_of(Pretrain(role="base", families=names, bare_share=0.5))
     seen = {question.removesuffix(BRIEF_CUE) for question, _ in islice(corpus.documents(0), 800)}
     assert len(seen) > 700
     assert not any(map(reserved_for_pretraining, problems))
@@ -161,18 +170,21 @@ def test_the_corpus_holds_right_answers_only(family: Family, style: str) -> None
 
 
 def test_the_corpus_is_mixed_as_the_settings_say() -> None:
-    corpus = Corpus(
+    corpus = corpus_of(
         Pretrain(
-            role="base", families=["links"], minor_families=["ledger"], minor_share=0.2, direct_share=0.4
+            role="base",
+            families={"one": ["links"], "other": ["ledger"], "none": ["boolean"]},
+            phases={"all": {"steps": 1, "shares": {"one": 0.4, "other": 0.1}}},
+            bare_share=0.3,
         )
     )
     documents = list(islice(corpus.documents(7), 4000))
     assert documents == list(islice(corpus.documents(7), 4000)) != list(islice(corpus.documents(8), 4000))
-    minor = sum(" has " in question for question, _ in documents) / 4000
-    boxed_at_once = sum(response.startswith("\\boxed") for _, response in documents) / 4000
+    other = sum(" has " in question for question, _ in documents) / 4000
+    absent = sum(question.startswith("Start") for question, _ in documents)
     bare = sum("boxed" not in response for _, response in documents) / 4000
     # Five standard deviations of a share of 4000 are at most 0.04.
-    assert (minor, boxed_at_once, bare) == pytest.approx((0.2, 0.2, 0.2), abs=0.04)
+    assert (other, absent, bare) == pytest.approx((0.2, 0, 0.3), abs=0.04)
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
@@ -199,7 +211,7 @@ def test_the_configuration_refuses_an_unknown_family_by_its_key() -> None:
     with pytest.raises(UserError) as error:
         load(document, "c.yaml")
     assert str(error.value).splitlines() == [
-        "c.yaml: student.pretrain.families: 'link' is unknown; did you mean 'links'?",
+        "c.yaml: student.pretrain.families.all: 'link' is unknown; did you mean 'links'?",
         "c.yaml: suites.arithmetic.families: 'revrsal' is unknown; did you mean 'reversal'?",
     ]
 

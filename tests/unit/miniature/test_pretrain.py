@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from glow.config import Pretrain
+from glow.config import Phase, Pretrain
+from glow.errors import UserError
 from glow.files.hashing import hash_path
 from glow.miniature import pretrain as stage
 from glow.miniature.corpus import Corpus
@@ -25,9 +26,16 @@ from glow.miniature.tokenizer import build_tokenizer
 from glow.models.scoring import IGNORED
 
 SETTINGS = Pretrain(
-    role="base", families=["links", "boolean"], minor_families=["ledger"], minor_share=0.1, direct_share=0.3,
-    steps=20, batch_size=2, hidden_size=32, layers=2, heads=2,
+    role="base", families={"far": ["links", "boolean"], "near": ["ledger"]}, bare_share=0.3,
+    phases={"first": {"steps": 12, "optimizer": "muon", "learning_rate": 0.01, "shares": {"far": 1}},
+            "second": {"steps": 8}},
+    batch_size=2, hidden_size=32, layers=2, heads=2,
 )  # fmt: skip
+
+
+def corpus_of(settings: Pretrain) -> Corpus:
+    """The corpus of the second phase, in which all groups occur."""
+    return Corpus(settings, "second", settings.phases["second"])
 
 
 class KilledError(Exception):
@@ -53,7 +61,7 @@ def test_learning_rate_warms_up_then_falls_to_zero() -> None:
 
 
 def test_a_batch_is_whole_documents_whose_responses_are_learnt() -> None:
-    tokenizer, corpus = build_tokenizer(), Corpus(SETTINGS)
+    tokenizer, corpus = build_tokenizer(), corpus_of(SETTINGS)
     batch = packed_batch(corpus, tokenizer, step=3, rows=2)
     assert batch["input_ids"].shape == batch["labels"].shape == batch["position_ids"].shape == (2, ROW_LENGTH)
     found = []
@@ -74,7 +82,7 @@ def test_a_batch_is_whole_documents_whose_responses_are_learnt() -> None:
 
 
 def test_packed_documents_do_not_see_each_other() -> None:
-    tokenizer, corpus = build_tokenizer(), Corpus(SETTINGS)
+    tokenizer, corpus = build_tokenizer(), corpus_of(SETTINGS)
     model = new_model(SETTINGS, tokenizer).eval()
     batch = packed_batch(corpus, tokenizer, step=0, rows=2)
     total, count = 0.0, 0
@@ -99,7 +107,7 @@ def test_the_result_is_an_ordinary_checkpoint_that_has_learnt(tmp_path: Path) ->
         losses[-1]["loss"]
         < 6.0
         < response_loss(
-            new_model(SETTINGS, build_tokenizer()), packed_batch(Corpus(SETTINGS), build_tokenizer(), 0, 2)
+            new_model(SETTINGS, build_tokenizer()), packed_batch(corpus_of(SETTINGS), build_tokenizer(), 0, 2)
         ).item()
     )  # log(vocabulary) is about 6.5
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
@@ -123,6 +131,48 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "killed.checkpoints").exists()
 
 
+@pytest.mark.parametrize("steps", [5, 12, 17])
+def test_a_run_that_is_killed_in_either_phase_or_between_them_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    pretrain(tmp_path / "whole", SETTINGS)
+    with monkeypatch.context() as patch:
+        kill_after(patch, steps)
+        with pytest.raises(KilledError):
+            pretrain(tmp_path / "killed", SETTINGS)
+    pretrain(tmp_path / "killed", SETTINGS)
+    assert hash_path(tmp_path / "killed") == hash_path(tmp_path / "whole")
+
+
+def test_a_phase_has_its_own_optimisers_and_rates() -> None:
+    model = new_model(SETTINGS, build_tokenizer())
+    first, second = (stage.optimizers(model, phase) for phase in SETTINGS.phases.values())
+    assert [type(optimizer).__name__ for optimizer in first] == ["AdamW", "Muon"]
+    assert [optimizer.param_groups[0]["initial_lr"] for optimizer in first] == [3e-3, 0.01]
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    by_muon = {names[id(parameter)] for parameter in first[1].param_groups[0]["params"]}
+    assert "model.layers.0.mlp.up_proj.weight" in by_muon
+    assert not any("embed" in name or "norm" in name or "bias" in name for name in by_muon)
+    assert [type(optimizer).__name__ for optimizer in second] == ["AdamW"]
+    trained = [len(optimizer.param_groups[0]["params"]) for optimizer in first]
+    assert sum(trained) == len(second[0].param_groups[0]["params"]) == len(names)
+
+
+def test_a_model_goes_on_from_another(tmp_path: Path) -> None:
+    pretrain(tmp_path / "base", SETTINGS)
+    short = SETTINGS.model_copy(
+        update={"role": "teacher", "phases": {"only": Phase(steps=1, learning_rate=1e-9)}}
+    )
+    pretrain(tmp_path / "teacher", short, tmp_path / "base")
+    before, after = (AutoModelForCausalLM.from_pretrained(tmp_path / name) for name in ("base", "teacher"))
+    for name, values in before.state_dict().items():
+        assert torch.allclose(after.state_dict()[name], values, atol=1e-6), name
+    inputs = json.loads((tmp_path / "teacher" / "manifest.json").read_text())["inputs"]
+    assert inputs == {str(tmp_path / "base"): hash_path(tmp_path / "base")}
+    with pytest.raises(UserError, match="goes on from one of its own shape"):
+        pretrain(tmp_path / "wide", short.model_copy(update={"hidden_size": 64}), tmp_path / "base")
+
+
 def test_a_checkpoint_of_other_settings_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,9 +180,9 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(
         kill_after(patch, 5)
         with pytest.raises(KilledError):
             pretrain(tmp_path / "model", SETTINGS)
-    other = SETTINGS.model_copy(update={"seed": 1, "steps": 4})
+    other = SETTINGS.model_copy(update={"seed": 1, "batch_size": 3})
     pretrain(tmp_path / "model", other)
-    changed = "of another run (steps was 20, is 4; seed was 0, is 1; corpus has changed); starting afresh"
+    changed = "of another run (batch_size was 2, is 3; seed was 0, is 1; corpus has changed); starting afresh"
     assert changed in capsys.readouterr().err
     pretrain(tmp_path / "fresh", other)
     assert hash_path(tmp_path / "model") == hash_path(tmp_path / "fresh")
@@ -146,7 +196,7 @@ def test_roles_and_seeds_give_other_models_and_corpora() -> None:
         SETTINGS.model_copy(update={"role": "teacher"}),
     ]
     weights = {new_model(settings, tokenizer).model.embed_tokens.weight.sum().item() for settings in variants}
-    documents = {str(next(Corpus(settings).documents(0))) for settings in variants}
+    documents = {str(next(corpus_of(settings).documents(0))) for settings in variants}
     assert len(weights) == len(documents) == 3
 
 
@@ -160,8 +210,10 @@ def test_new_weights_leave_the_global_randomness_alone() -> None:
     ("change", "message"),
     [
         ({"heads": 3}, "hidden_size must be a multiple of twice the number of heads"),
-        ({"minor_families": None}, "minor_families and minor_share"),
-        ({"families": ["links", "links"]}, "a family is named twice"),
+        ({"families": {"far": ["links", "links"], "near": ["ledger"]}}, "a family is named twice"),
+        ({"phases": {"one": {"steps": 3, "shares": {"fra": 1}}}}, "'fra' is unknown; did you mean 'far'"),
+        ({"phases": {"one": {"steps": 3, "shares": {"far": 0}}}}, "no group has a share above 0"),
+        ({"phases": {}}, "at least 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change: dict, message: str) -> None:
@@ -174,5 +226,8 @@ def test_the_command_line_refuses_an_unknown_family(
 ) -> None:
     from glow.cli import main
 
-    assert main(["pretrain", "--output", str(tmp_path / "m"), "--role", "base", "--families", "ledgr"]) == 2
+    assert (
+        main(["pretrain", "--output", str(tmp_path / "m"), "--role", "base", "--families", 'x=["ledgr"]'])
+        == 2
+    )
     assert "--families: 'ledgr' is unknown; did you mean 'ledger'?" in capsys.readouterr().err
