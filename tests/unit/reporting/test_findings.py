@@ -70,12 +70,13 @@ def test_an_undecided_loss_has_seeds_alone(tmp_path: Path) -> None:
     class Uncertain(World):
         def history(self, run: Run) -> pd.DataFrame:
             frame = super().history(run)
-            return frame.assign(loss=frame["loss"] + (frame["verdict"] == "wrong") * (-1.0) * run.seed)
+            steeper = (frame["verdict"] == "wrong") * (-0.5) * run.seed * frame["epoch"]
+            return frame.assign(loss=frame["loss"] + steeper)
 
-    detail = named(find(Uncertain(tmp_path).write().results), "The final training loss").detail
-    # 0.75 and -0.25: a standard deviation of 0.70711
-    least = Sources.of_seeds(0.5).detectable(2)
-    assert f"With these seeds, a true difference of {least:.3f} nats would be found" in detail
+    detail = named(find(Uncertain(tmp_path).write().results), "The training loss of negatives").detail
+    # Slopes -0.125 and -0.25 differ by 0.125, with the other seed by -0.375: a standard deviation of 0.35355
+    least = Sources.of_seeds(0.125).detectable(2)
+    assert f"With these seeds, a true difference of {least:.3f} nats per epoch would be found" in detail
 
 
 def test_what_is_equivalent_is_said(tmp_path: Path) -> None:

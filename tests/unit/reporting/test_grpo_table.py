@@ -37,8 +37,8 @@ def test_grpo_that_rose(many: World) -> None:
 def test_grpo(fabricated: World) -> None:
     rows = shown(grpo_table(fabricated.results))
     # one of ten right, by every seed: sqrt(0.1 * 0.9 / 9) = 10 %; eight of ten: sqrt(0.8 * 0.2 / 9) = 13.3 %
-    assert rows["base"]["ID before"] == "10.0 ± 10.0"
-    assert rows["base"]["ID after"] == "80.0 ± 13.3"
+    assert rows["base"]["ID before"] == "10.0 ± 25.9"
+    assert rows["base"]["ID after"] == "80.0 ± 30.2"
     assert rows["base"]["ID change"] == "+70.0 [+35.4, +104.6]"
     assert rows["base"]["Rose"] == "not shown"  # two seeds that tie
     assert rows["positive"]["ID change"] == "+25.0 [-38.5, +88.5]"
@@ -46,8 +46,8 @@ def test_grpo(fabricated: World) -> None:
     assert frame(grpo_table(fabricated.results)).loc["base", "reward_first_mean"] == approx(0.0725)
     # 0.0725 -> 0.3425, with 0.18 and 0.36 by seed
     assert rows["base"]["Reward rise"] == "+0.270 [-0.874, +1.414]"
-    assert rows["base"]["Unanimous %, first tenth"] == "46.5 ± 5.0"
-    assert rows["base"]["Unanimous %, all steps"] == "55.5 ± 5.0"
+    assert rows["base"]["Unanimous %, first tenth"] == "46.5 ± 63.5"
+    assert rows["base"]["Unanimous %, all steps"] == "55.5 ± 63.5"
     assert rows["base"]["OOD problems"] == "20"
     assert "Steps with signal, %" not in rows["base"]
     assert "signal" not in markdown(grpo_table(fabricated.results))
@@ -59,13 +59,13 @@ def test_grpo_without_signal_is_marked(tmp_path: Path) -> None:
     # Of 20 steps, 20 and 2: 100 % and 10 %, which differ by 90.
     assert signal == {
         "base": "100.0 ± 0.0", "positive": "100.0 ± 0.0", "negative": "100.0 ± 0.0",
-        "all": "55.0 ± 45.0†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
+        "all": "55.0 ± 571.8†", "glow": "60.0 ± 0.0", "glow_released": "100.0 ± 0.0",
         # by seed (4 x 100 + 100 + 60) / 6 and (4 x 100 + 10 + 60) / 6
-        POOLED: "85.8 ± 7.5",
+        POOLED: "85.8 ± 95.3",
     }  # fmt: skip
     assert frame(table).loc["all", "signal_mean"] == approx(55)
     assert "† marks a start from which, in most steps of a run, GRPO had nothing to learn" in markdown(table)
-    assert r"45.0$\dagger$" in latex(table)
+    assert r"571.8$\dagger$" in latex(table)
     assert latex(table).isascii()
     own = [f"grpo/arithmetic/all/seed-{seed}/manifest.json" for seed in (0, 1)]
     assert table.sources["arithmetic/all"]["signal_mean"] == own
