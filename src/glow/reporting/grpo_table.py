@@ -14,8 +14,8 @@ POINTS_DIGITS, REWARD_DIGITS = 1, 3
 POOLED = "all initialisations"
 """The name of a row that is no initialisation: no name of an arm has a space."""
 POOLED_NOTE = (
-    f"Row {POOLED} averages them, each with the same weight, over the same seeds and questions; these rows "
-    "are corrected by themselves."
+    f"Row {POOLED} averages them, each with the same weight, over the same seeds and questions; its changes "
+    "are corrected apart from the others, and what is said of stars holds for each of the two groups."
 )
 DAGGER = "†"
 NO_SIGNAL = (
