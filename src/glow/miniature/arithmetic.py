@@ -173,7 +173,8 @@ def _next_substitution(question: str, steps: Sequence[str]) -> str | None:
     equations = found[2].split(", ")
     if len(steps) >= len(equations):
         return None
-    values = {"a": int(found[1])} | {step[0]: int(parse(r".*=(\d+)", step)[1]) for step in steps}
+    reached = (parse(r"(.).*=(\d+)", step) for step in steps)
+    values = {"a": int(found[1])} | {step[1]: int(step[2]) for step in reached}
     name, source, rest = parse(r"(\w) = (\w)(.\d+)", equations[len(steps)]).groups()
     if source not in values:
         raise ValueError(f"{source} has no value yet")

@@ -14,7 +14,7 @@ _TURNS = {"right": 1, "back": 2, "left": 3}
 
 
 def _last_word(question: str, steps: Sequence[str]) -> str:
-    return steps[-1].split()[-1]
+    return parse(r"(?:.* )?(\S+)", steps[-1])[1]
 
 
 def _place(words: Sequence[str], start: str, question: str, steps: Sequence[str]) -> int:

@@ -207,11 +207,11 @@ def test_multiple_choice_has_one_right_answer(name: str) -> None:
 def test_the_configuration_refuses_an_unknown_family_by_its_key() -> None:
     document = yaml.safe_load(MINIATURE.read_text())
     document["suites"]["arithmetic"]["families"] = ["ledger", "revrsal"]
-    document["student"]["pretrain"]["families"] = ["link"]
+    document["student"]["pretrain"]["families"]["near"] = ["link"]
     with pytest.raises(UserError) as error:
         load(document, "c.yaml")
     assert str(error.value).splitlines() == [
-        "c.yaml: student.pretrain.families.all: 'link' is unknown; did you mean 'links'?",
+        "c.yaml: student.pretrain.families.near: 'link' is unknown; did you mean 'links'?",
         "c.yaml: suites.arithmetic.families: 'revrsal' is unknown; did you mean 'reversal'?",
     ]
 
