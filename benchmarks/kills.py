@@ -2,7 +2,7 @@
 
 The study of tests/workflow/tiny.yaml runs once to its end. Then it is started, and its whole process group
 killed (SIGKILL) after 5 to 60 seconds, started again, and so on. Whenever it gets to its end, its results are
-compared with the first one's, hash by hash, and a new study is begun. An hour on two cores.
+compared with the first one's, hash by hash, and a new study is begun. About an hour and a half on two cores.
 
     python benchmarks/kills.py
     python benchmarks/kills.py --kills 3 --longest 20      (minutes, and nothing proven)

@@ -16,7 +16,7 @@ from datasets import Dataset
 from glow_runs import RecordingTrainer, make_trainer, relative_difference, train
 from safetensors.torch import load_file
 from test_exactness import TOLERANCE, run_processes
-from transformers import TrainerCallback
+from trainer_callbacks import BadUpdate
 
 from glow.errors import UserError
 from glow.training.checkpoints import MARKER_FILE
@@ -32,17 +32,6 @@ def run_and_die(model: Path, folder: Path, **settings: Any) -> None:
     command = [sys.executable, str(script), str(model), str(folder), json.dumps({**SAVING, **settings})]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == -signal.SIGKILL, run.stderr[-3000:]
-
-
-class BadUpdate(TrainerCallback):
-    """Makes the gradient of one step infinite, and so weights of that update NaN; the loss stays finite."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step + 1 == self.step:
-            next(kwargs["model"].parameters()).grad.fill_(math.inf)
 
 
 def assert_same_to_the_bit(resumed: RecordingTrainer, whole: RecordingTrainer) -> None:

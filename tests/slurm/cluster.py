@@ -95,6 +95,17 @@ class Cluster:
         assert ended.returncode == 0, f"{program} {' '.join(words)}: {ended.stderr}"
         return ended.stdout
 
+    def resume(self, node: str) -> None:
+        """Let a node take jobs again; one that was down may have come back by itself (ReturnToService)."""
+        words = ["update", f"NodeName={node}", "State=RESUME"]
+        subprocess.run([self.programs / "scontrol", *words], capture_output=True, check=False, timeout=60)
+
+        def is_up() -> bool:
+            state = self.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T").strip()
+            return not state.startswith(("down", "drain"))
+
+        wait_for(is_up, f"node {node}")
+
     def jobs(
         self, directory: Path, comment: str = "", states: str = "pending,running,completing"
     ) -> list[Job]:

@@ -126,10 +126,10 @@ def test_after_a_bad_day_the_results_are_those_of_a_local_run(
         slurm.ask("scontrol", "update", f"NodeName={cancelled.node}", "State=DRAIN", "Reason=test")
         elsewhere = watch.running("", cancelled.number + 3)  # four were submitted at once
         assert elsewhere.node != cancelled.node
-        slurm.ask("scontrol", "update", f"NodeName={cancelled.node}", "State=RESUME")
+        slurm.resume(cancelled.node)
         failing = watch.running(TRAINING)
         slurm.ask("scontrol", "update", f"NodeName={failing.node}", "State=DOWN", "Reason=test")
-        slurm.ask("scontrol", "update", f"NodeName={failing.node}", "State=RESUME")
+        slurm.resume(failing.node)
         watch.until(lambda: slurm.jobs(tmp_path, TRAINING)[0].restarts == 1, "another start of the job")
         late = watch.running(TRAINING)
         assert late.number == failing.number

@@ -31,6 +31,7 @@ from flow import (
 
 from glow.experiment import read
 from glow.files.jsonl import read_jsonl
+from glow.files.lock import Holder
 from glow.models.templates import template_text
 
 pytestmark = pytest.mark.slow
@@ -349,6 +350,13 @@ def test_results_copied_with_their_times_are_as_good_as_the_first(finished: Fini
     assert refused.returncode == 2
     assert "14 manifest(s) with other settings" in refused.stdout
     assert "Snakemake has no record of how these were made: delete them" in refused.stdout
+    lock = tmp_path / "results" / "tiny" / "sft" / "logic" / "glow" / ".seed-0.lock"
+    lock.write_text(json.dumps(vars(Holder.here("glow sft"))) + "\n")
+    refused = snakemake(tmp_path, changed, "--dry-run", "--cores", "1")  # Nobody deletes beside jobs at work.
+    assert refused.returncode == 2
+    assert "stages of an earlier run are still making results" in refused.stdout
+    assert "delete them" not in refused.stdout
+    lock.unlink()
     refused = glow(tmp_path, "tables", str(changed))  # ... and no tables are made of it.
     assert refused.returncode == 2
     assert "14 manifest(s) with other settings" in refused.stderr

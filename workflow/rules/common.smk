@@ -55,12 +55,19 @@ FROZEN = str(frozen_file(Path(RESULTS)))
 
 
 def refuse_unrecorded():
-    """Results of which Snakemake has no record, it takes as they are: refuse those with other settings."""
+    """Results of which Snakemake has no record, it takes as they are: refuse those with other settings.
+
+    Jobs that still make results come first: nothing is to be deleted beside them.
+    """
     if manifests := unrecorded(Path.cwd(), Path(RESULTS)):
         from glow.reporting import agreement, results
 
         with mistakes_end_snakemake():
-            agreement.refuse_unrecorded(results.Results(experiment, Path(RESULTS)), manifests)
+            try:
+                agreement.refuse_unrecorded(results.Results(experiment, Path(RESULTS)), manifests)
+            except UserError:
+                refuse_beside_others(Path(RESULTS), Path(FROZEN))
+                raise
 
 
 if workflow.is_main_process:

@@ -17,6 +17,7 @@ from glow.files.jsonl import write_jsonl
 from glow.files.kept_rows import KeptRows
 from glow.files.manifest import Manifest
 from glow.files.records import Problem, Trajectory, trajectory_id
+from glow.files.resume_points import partial_rows
 from glow.files.same_run import Identity, run_identity
 from glow.files.stopping import at_once
 from glow.models.engines import load_engine
@@ -143,7 +144,7 @@ def _trajectory(
 
 def _partial(output: Path, identity: Identity) -> KeptRows:
     """The responses sampled so far, beside the output."""
-    partial = KeptRows(output.with_name(output.name + ".partial.jsonl"), identity)
+    partial = KeptRows(partial_rows(output), identity)
     if partial.differs:
         print(f"{partial.path}: of another run ({partial.differs}); starting afresh", file=sys.stderr)
     elif partial.rows:

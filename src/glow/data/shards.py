@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from glow.config import GenerateSettings
 from glow.data.problem_rows import read_problems
 from glow.errors import UserError
-from glow.files.jsonl import Record, present_file, read_json, write_jsonl
+from glow.files.jsonl import Record, read_json, write_jsonl
 from glow.files.manifest import Manifest, manifest_path
 from glow.files.records import Problem, Trajectory, read_records
 from glow.files.same_run import difference, run_identity
@@ -29,7 +29,7 @@ def merge_shards(problems: Path, shards: list[Path], output: Path) -> None:
         UserError: a shard is missing, was sampled with other settings than the first or of other problems.
     """
     manifest = Manifest("merge")
-    notes = [read_json(present_file(manifest_path(shard), "`glow generate`")) for shard in shards]
+    notes = [read_json(manifest_path(shard), "`glow generate`") for shard in shards]
     settings = [_settings(note, shard) for note, shard in zip(notes, shards, strict=True)]
     for shard, own in zip(shards, settings, strict=True):
         if differs := difference(run_identity(settings[0].decisive()), run_identity(own.decisive())):

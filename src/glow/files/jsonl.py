@@ -104,21 +104,22 @@ def write_json(path: Path, document: Any) -> None:
         partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", **_TEXT)
 
 
-def present_file(path: Path, stage: str = "the stage that makes it") -> Path:
+_ITS_STAGE = "the stage that makes it"
+
+
+def present_file(path: Path, stage: str = _ITS_STAGE) -> Path:
     """The path, if there is such a file; a `UserError` that names the stage to run if not."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; run {stage}, or the whole experiment")
     return path
 
 
-def read_json(path: Path) -> Record:
-    """A JSON object from a file that must be there."""
+def read_json(path: Path, stage: str = _ITS_STAGE) -> Record:
+    """A JSON object from a file that must be there (see `present_file`)."""
     try:
-        document = json.loads(present_file(path).read_text(encoding="utf-8"))
+        document = json.loads(present_file(path, stage).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path}: not valid JSON ({error}); delete it and run the stage that makes it"
-        ) from None
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run {_ITS_STAGE}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document

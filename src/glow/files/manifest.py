@@ -36,6 +36,13 @@ def manifest_path(output: Path) -> Path:
     return output / "manifest.json" if output.is_dir() else output.with_name(output.name + ".manifest.json")
 
 
+def described(manifest: Path) -> Path:
+    """The output that a manifest is of: the inverse of `manifest_path`."""
+    if manifest.name == "manifest.json":
+        return manifest.parent
+    return manifest.with_name(manifest.name.removesuffix(".manifest.json"))
+
+
 class Manifest:
     """The manifest of one run of a stage, begun when the stage starts, for its wall time."""
 

@@ -16,7 +16,8 @@ import psutil
 from glow.errors import UserError
 from glow.files.bookkeeping import incomplete, record
 from glow.files.lock import live_locks
-from glow.files.manifest import manifest_path
+from glow.files.manifest import described, manifest_path
+from glow.files.resume_points import delete_resume_points
 from glow.files.running import KEPT, live_processes, still_queued
 from glow.files.squeue import jobs_of
 
@@ -89,19 +90,8 @@ def _keep_finished(directory: Path) -> list[Path]:
             record(directory, str(marks[mark].relative_to(directory))).unlink(missing_ok=True)
             kept.add(manifest.relative_to(directory))
     for manifest in kept:
-        _delete_resume_points(directory / manifest)
+        delete_resume_points(described(directory / manifest))
     return sorted(kept)
-
-
-def _delete_resume_points(manifest: Path) -> None:
-    """Delete what a stage goes on from when it is killed: checkpoints, or the responses that there are."""
-    of_folder = manifest.name == "manifest.json"
-    output = (
-        manifest.parent if of_folder else manifest.with_name(manifest.name.removesuffix(".manifest.json"))
-    )
-    shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    shutil.rmtree(output.with_name(f"{output.name}.checkpoints"), ignore_errors=True)
-    output.with_name(f"{output.name}.partial.jsonl").unlink(missing_ok=True)
 
 
 def _manifest_since(mark: Path, output: Path) -> Path | None:

@@ -25,6 +25,7 @@ from glow.files.hashing import digest
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
+from glow.files.resume_points import checkpoints_beside
 from glow.files.same_run import Identity, difference, run_identity
 from glow.miniature.corpus import Corpus
 from glow.miniature.tokenizer import build_tokenizer
@@ -60,7 +61,7 @@ def pretrain(output: Path, settings: Pretrain, model: Path | None = None) -> Non
         UserError: `model` is none, or has another shape than the settings.
     """
     manifest = Manifest("pretrain")
-    run = _Run(settings, model, output.with_name(output.name + ".checkpoints"))
+    run = _Run(settings, model, checkpoints_beside(output))
     resumed_at = run.resume()
     run.train()
     parameters = sum(parameter.numel() for parameter in run.model.parameters())

@@ -159,7 +159,7 @@ class Results:
 
     def facts(self, run: Run) -> dict[str, Any]:
         """What the manifest of a training run notes of it."""
-        facts: dict[str, Any] = read_json(present_file(self.training(run) / "manifest.json"))["facts"]
+        facts: dict[str, Any] = read_json(self.training(run) / "manifest.json")["facts"]
         return facts
 
     def figure(self, name: str) -> Path:
@@ -200,7 +200,7 @@ class Results:
     def refuse_outdated(self, stage: Shown) -> None:
         """Raise a `UserError` unless the stage ran on the files and with the settings that there are now."""
         folder, again = self.root / stage, f"run `glow {stage}` on these results again"
-        manifest = read_json(present_file(folder / "manifest.json", f"`glow {stage}`"))
+        manifest = read_json(folder / "manifest.json", f"`glow {stage}`")
         if manifest.get("settings_sha256") != digest(self.settings):
             raise UserError(f"{folder}: made with another configuration or version of glow; {again}")
         recorded = set(manifest["inputs"].values())  # Its paths are those of the folder that it ran in.

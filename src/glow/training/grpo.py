@@ -31,6 +31,7 @@ from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Asked, read_records
+from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
 from glow.models.load import (
     hidden_tokens,
@@ -92,7 +93,7 @@ def train(
     rows = _read_problems(problems, grpo.prompts)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
     dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
-    checkpoints = output / "checkpoints"
+    checkpoints = checkpoints_in(output)
     arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
     inputs = [problems, model, *template_files(settings.prompt)]
     # Without the number of steps: neither the rate nor its warm-up depends on it, and the prompts of a longer

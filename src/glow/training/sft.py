@@ -21,6 +21,7 @@ from glow.files.atomic import atomic_path
 from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
+from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
 from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model
 from glow.models.prompts import prompt_messages
@@ -70,7 +71,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     if not rows:
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)
-    checkpoints = output / "checkpoints"
+    checkpoints = checkpoints_in(output)
     trainer = _trainer(rows, model, checkpoints, settings, replayed, trust_remote_code)
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
     _set_length(trainer.args, steps, settings.sft)

@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from glow.files.hashing import digest, hash_path
-from glow.files.manifest import Manifest, manifest_path
+from glow.files.manifest import Manifest, described, manifest_path
 
 
 def test_where_manifests_stand(tmp_path: Path) -> None:
     assert manifest_path(tmp_path) == tmp_path / "manifest.json"
     assert manifest_path(tmp_path / "rows.jsonl.gz") == tmp_path / "rows.jsonl.gz.manifest.json"
+
+
+def test_what_a_manifest_describes_is_found_back(tmp_path: Path) -> None:
+    for output in (tmp_path, tmp_path / "rows.jsonl.gz"):
+        assert described(manifest_path(output)) == output
 
 
 def test_a_manifest_says_where_a_number_comes_from(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -86,29 +87,36 @@ class KillAt(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def with_callback(callback: TrainerCallback, patch: pytest.MonkeyPatch) -> None:
-    """Have the stage's trainer call `callback` too, last of all."""
-    original = stage._trainer
+@dataclass(frozen=True)
+class Runs:
+    """Runs of GRPO on the same problems, from the same model."""
 
-    def made(*arguments: Any) -> Any:
-        trainer = original(*arguments)
-        trainer.add_callback(callback)
-        return trainer
+    problems: Path
+    model: Path
 
-    patch.setattr(stage, "_trainer", made)
+    def train(self, output: Path, settings: Grpo = SETTINGS, **prompt: Any) -> None:
+        """A run, or what is left of it."""
+        train(self.problems, self.model, output, settings, **prompt)
 
+    def train_with(
+        self, callback: TrainerCallback, output: Path, settings: Grpo = SETTINGS, **prompt: Any
+    ) -> None:
+        """A run whose trainer calls `callback` too, last of all."""
+        original = stage._trainer
 
-def train_killed(
-    problems: Path,
-    model: Path,
-    output: Path,
-    step: int,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: Grpo = SETTINGS,
-) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        with_callback(KillAt(step), patch)
-        train(problems, model, output, settings)
+        def made(*arguments: Any) -> Any:
+            trainer = original(*arguments)
+            trainer.add_callback(callback)
+            return trainer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stage, "_trainer", made)
+            self.train(output, settings, **prompt)
+
+    def train_killed(self, step: int, output: Path, settings: Grpo = SETTINGS, **prompt: Any) -> None:
+        """A run that is killed at the end of a step."""
+        with pytest.raises(KeyboardInterrupt):
+            self.train_with(KillAt(step), output, settings, **prompt)
 
 
 def is_the_whole(run: Path, whole: Path) -> bool:

@@ -7,36 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from grpo_runs import (
     OPENING,
     SETTINGS,
-    KillAt,
+    Runs,
     is_the_whole,
     resumed_from,
     same,
-    train,
-    train_killed,
     weights,
-    with_callback,
 )
+from trainer_callbacks import BadUpdate
 from transformers import TrainerCallback
 
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl
 from glow.files.stopping import Stopped, asked, listen
 from glow.training.checkpoints import MARKER_FILE
-
-
-class BadUpdate(TrainerCallback):
-    """Makes the gradient of one step infinite, and so weights of that update NaN; the loss stays finite."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step + 1 == self.step:
-            next(kwargs["model"].parameters()).grad.fill_(torch.inf)
 
 
 class AskAt(TrainerCallback):
@@ -52,20 +38,20 @@ class AskAt(TrainerCallback):
                 time.sleep(0.01)
 
 
+@pytest.fixture
+def runs(problems: Path, tiny_model: Path, letters: None) -> Runs:
+    return Runs(problems, tiny_model)
+
+
 def test_a_changed_template_file_is_another_run(
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     template = tmp_path / "opening.jinja"
     for text in (OPENING, OPENING.replace("<think>", "")):
         template.write_text(text)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            with_callback(KillAt(3), patch)
-            train(problems, tiny_model, tmp_path / "run", chat_template=str(template))
+        runs.train_killed(3, tmp_path / "run", chat_template=str(template))
     assert "of another run (input 3 (opening.jinja) has changed); deleted" in capsys.readouterr().out
 
 
@@ -74,22 +60,17 @@ def test_a_bad_update_leaves_the_checkpoint_before_it_from_which_the_run_ends_in
     bad: int,
     kept: str,
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Checkpoints stand after steps 2 and 4; step 6 is the last."""
     run = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        with_callback(BadUpdate(bad), patch)
-        with pytest.raises(UserError, match=f"not finite after optimiser step {bad}: .*/{kept} .step"):
-            train(problems, tiny_model, run)
+    with pytest.raises(UserError, match=f"not finite after optimiser step {bad}: .*/{kept} .step"):
+        runs.train_with(BadUpdate(bad), run)
     assert not (run / "model").exists()
     assert {path.parent.name for path in run.glob("checkpoints/*/complete")} == {"checkpoint-2", kept}
     assert not (run / "checkpoints" / "checkpoint-6").exists()
-    train(problems, tiny_model, run)
+    runs.train(run)
     assert resumed_from(run) == kept
     assert is_the_whole(run, whole)
 
@@ -98,18 +79,15 @@ def test_a_bad_update_leaves_the_checkpoint_before_it_from_which_the_run_ends_in
 def test_killed_run_ends_in_the_same_bits(
     killed_at: int,
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Checkpoints stand after steps 2 and 4; a pass over the five problems ends after step 2."""
     resumed = tmp_path / "resumed"
-    train_killed(problems, tiny_model, resumed, killed_at, monkeypatch)
+    runs.train_killed(killed_at, resumed)
     assert not (resumed / "model").exists()
-    train(problems, tiny_model, resumed)
+    runs.train(resumed)
     assert resumed_from(resumed) == f"checkpoint-{killed_at - 1}"
     printed = capfd.readouterr()
     rewards = [row["reward"] for row in read_jsonl(resumed / "log.jsonl")]
@@ -122,49 +100,35 @@ def test_killed_run_ends_in_the_same_bits(
 def test_a_run_that_is_asked_to_stop_saves_that_step_and_ends_in_the_same_bits(
     asked_in: int,
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Checkpoints are planned after steps 2 and 4."""
     stopped = tmp_path / "stopped"
-    with (
-        monkeypatch.context() as patch,
-        listen(),
-        pytest.raises(Stopped, match=f"after step {asked_in} of 6"),
-    ):
-        with_callback(AskAt(asked_in), patch)
-        train(problems, tiny_model, stopped)
-    train(problems, tiny_model, stopped)
+    with listen(), pytest.raises(Stopped, match=f"after step {asked_in} of 6"):
+        runs.train_with(AskAt(asked_in), stopped)
+    runs.train(stopped)
     assert resumed_from(stopped) == f"checkpoint-{asked_in}"
     assert is_the_whole(stopped, whole)
 
 
-def test_a_run_killed_in_its_warm_up_ends_in_the_same_bits(
-    problems: Path, tiny_model: Path, tmp_path: Path, letters: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_killed_in_its_warm_up_ends_in_the_same_bits(runs: Runs, tmp_path: Path) -> None:
     """Checkpoints stand after steps 2 and 4; the fifth is the first at the whole rate."""
     warm = SETTINGS.model_copy(update={"warmup_steps": 4, "adam_beta2": 0.9})
-    train(problems, tiny_model, tmp_path / "whole", warm)
-    train_killed(problems, tiny_model, tmp_path / "resumed", 3, monkeypatch, warm)
-    train(problems, tiny_model, tmp_path / "resumed", warm)
+    runs.train(tmp_path / "whole", warm)
+    runs.train_killed(3, tmp_path / "resumed", warm)
+    runs.train(tmp_path / "resumed", warm)
     assert resumed_from(tmp_path / "resumed") == "checkpoint-2"
     assert is_the_whole(tmp_path / "resumed", tmp_path / "whole")
 
 
 def test_a_run_that_is_asked_in_its_last_step_ends(
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with monkeypatch.context() as patch, listen():
-        with_callback(AskAt(6), patch)
-        train(problems, tiny_model, tmp_path / "run")
+    with listen():
+        runs.train_with(AskAt(6), tmp_path / "run")
     assert same(weights(tmp_path / "run"), weights(whole))
 
 
@@ -176,49 +140,40 @@ def test_a_run_of_another_length_goes_on_to_the_same_bits(
     killed_at: int,
     checkpoint: str,
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The checkpoints of a run of 8 stand after steps 3 and 6, where a run of 6 has nothing left to do."""
     resumed = tmp_path / "resumed"
     other = SETTINGS.model_copy(update={"steps": steps, "gradient_checkpointing": True})
-    train_killed(problems, tiny_model, resumed, killed_at, monkeypatch, other)
-    train(problems, tiny_model, resumed)
+    runs.train_killed(killed_at, resumed, other)
+    runs.train(resumed)
     assert resumed_from(resumed) == checkpoint
     assert is_the_whole(resumed, whole)
 
 
 def test_torn_checkpoint_gives_way_to_the_one_before(
     whole: Path,
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resumed = tmp_path / "resumed"
-    train_killed(problems, tiny_model, resumed, 5, monkeypatch)
+    runs.train_killed(5, resumed)
     torn = resumed / "checkpoints" / "checkpoint-4"
     (torn / MARKER_FILE).unlink()
     (torn / "optimizer.pt").write_bytes(b"half")
-    train(problems, tiny_model, resumed)
+    runs.train(resumed)
     assert resumed_from(resumed) == "checkpoint-2"
     assert is_the_whole(resumed, whole)
 
 
 def test_other_settings_start_afresh(
-    problems: Path,
-    tiny_model: Path,
+    runs: Runs,
     tmp_path: Path,
-    letters: None,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / "run"
-    train_killed(problems, tiny_model, output, 3, monkeypatch)
-    train(problems, tiny_model, output, SETTINGS.model_copy(update={"steps": 1, "learning_rate": 1e-2}))
+    runs.train_killed(3, output)
+    runs.train(output, SETTINGS.model_copy(update={"steps": 1, "learning_rate": 1e-2}))
     assert "of another run (grpo.learning_rate was 0.001, is 0.01); deleted" in capsys.readouterr().out
     assert [row["step"] for row in read_jsonl(output / "log.jsonl")] == [1]
