@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from grpo_runs import OPENING, SETTINGS, LetterVerifier, same, train, weights, with_callback
+from grpo_runs import OPENING, SETTINGS, LetterVerifier, Runs, same, train, weights
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -205,13 +205,11 @@ class Gradients(TrainerCallback):
 
 
 def test_weights_are_those_of_adam_with_this_warm_up_and_beta2(
-    problems: Path, tiny_model: Path, tmp_path: Path, letters: None, monkeypatch: pytest.MonkeyPatch
+    problems: Path, tiny_model: Path, tmp_path: Path, letters: None
 ) -> None:
     """Against Adam (Kingma and Ba 2015, algorithm 1) in float64: betas 0.9 and 0.7, rates 0, 1/3, 2/3, 1."""
     warm = SETTINGS.model_copy(update={"steps": 4, "warmup_steps": 3, "adam_beta2": 0.7, "checkpoints": 0})
-    with monkeypatch.context() as patch:
-        with_callback(gradients := Gradients(), patch)
-        train(problems, tiny_model, tmp_path / "run", warm)
+    Runs(problems, tiny_model).train_with(gradients := Gradients(), tmp_path / "run", warm)
     ended, begun = weights(tmp_path / "run"), load_file(tiny_model / "model.safetensors")
     assert len(gradients.found) == 4
     moved = []
