@@ -162,7 +162,6 @@ def _provenance(root: Path) -> dict[str, Any]:
     return {
         "timing_rows": timings.timing_rows(timings.stage_timings(root)),
         "span": timings.whole_span(root),
-        "duration": timings.duration,
         "environment": _environment(manifests),
     }
 
