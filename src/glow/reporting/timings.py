@@ -1,7 +1,7 @@
 """Where the time and the memory of a finished experiment went, by stage, and how many runs it took.
 
-From Snakemake's benchmark files (R/benchmarks/<rule>/...tsv), from the manifests, and from R/runs.jsonl, which
-says when each run began. Measuring speed against peers is the business of benchmarks/, not of this.
+From Snakemake's benchmark files (R/benchmarks/<rule>/...tsv), from the manifests, and from R/runs.jsonl,
+which says when each run began. Measuring speed against peers is the business of benchmarks/, not of this.
 """
 
 from collections.abc import Iterable, Iterator
@@ -62,8 +62,8 @@ class Span:
     """The whole experiment.
 
     Attributes:
-        runs: the runs that made the results, the earliest first; all jobs count as one run's where no starts of
-            runs were noted.
+        runs: the runs that made the results, the earliest first; all jobs count as one run's where no starts
+            of runs were noted.
         noted: whether they were.
         commits: how many git commits the jobs ran from.
     """

@@ -75,7 +75,7 @@ def test_one_seed_gets_an_error_over_questions_alone_and_no_star(tmp_path: Path)
     assert glow["n"] == 1
     assert glow["ood_se"] == approx(100 * (0.4 / 9 / 4) ** 0.5)
     assert not any("*" in cell for row in rows.values() for cell in row.values())
-    assert "covers the choice of questions only (there is one seed" in main_table(world.results).caption.text
+    assert "covers the choice of questions only (there is one seed" in main_table(world.results).caption.read
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +411,7 @@ def test_entropy_of_chains_is_free_of_what_bare_answers_do(divided: World) -> No
     assert negative["inner_change_mean"] == approx(100 * (21.5 / 35 / 0.55 - 1))
     assert negative["chains_change_mean"] == approx(0, abs=1e-9)
     assert (positive["chains"], negative["chains"]) == (2 * 3 * 10, 2 * 3 * 5)
-    assert "earlier version" not in entropy_table(divided.results).caption.text
+    assert "earlier version" not in entropy_table(divided.results).caption.read
 
 
 def test_entropy_by_position(divided: World) -> None:
@@ -439,7 +439,7 @@ def test_results_of_an_earlier_version_say_what_they_lack(tmp_path: Path) -> Non
     for made in (table, entropy_positions_table(results)):
         assert (
             "of an earlier version of glow, which did not archive the ends of turns apart"
-            in made.caption.text
+            in made.caption.read
         )
     build_tables(results)
 
