@@ -231,7 +231,7 @@ def _rows_where(path: Path, is_wanted: Callable[[Record], bool], count: int) -> 
             found.append(row)
     if len(found) < count:
         raise UserError(
-            f"{path}: lacks {count - len(found)} row(s) that the tables count; run the tables again"
+            f"{path}: lacks {count - len(found)} row(s) that the tables count; run `glow tables` again"
         )
     return found
 
@@ -251,14 +251,14 @@ def _example(
 
 
 def _response(row: Record, label: str, families: Collection[str], thought: Thought) -> Response:
-    text = row["response"]
+    text = row.get("response") or ""  # an archive that someone made need not have it
     kind = response_type(text, row["verdict"], row.get("extracted"), thought)
     chain = _chain(row, families) if kind == "chain" else None
     if chain is None or chain.first is None or chain.slip is None:
         return Response(label, row["verdict"], kind, cut(clean(text)))
     start, end = _place(text, chain)
-    parts = (cut(clean(part)) for part in (text[:start], text[start:end], text[end:]))
-    return Response(label, row["verdict"], kind, *parts, SLIPS[chain.slip])
+    before, marked, after = (cut(clean(part)) for part in (text[:start], text[start:end], text[end:]))
+    return Response(label, row["verdict"], kind, before, marked, after, SLIPS[chain.slip])
 
 
 def _chain(row: Record, families: Collection[str]) -> Chain | None:

@@ -200,7 +200,8 @@ def _heat_map(axes: Axes, means: Floats, marked: set[tuple[int, int]], reference
     image = axes.imshow(difference, cmap="PuOr", norm=Normalize(-reach, reach), aspect="auto")
     for (row, column), accuracy in np.ndenumerate(means):
         shown = number(accuracy, 1) + MARK * ((row, column) in marked)
-        colour = ink_on(to_hex(image.to_rgba(difference[row, column])))
+        red, green, blue, _ = image.to_rgba(difference[row, column])
+        colour = ink_on(to_hex((red, green, blue)))
         axes.text(column, row, shown, ha="center", va="center", fontsize=8.5, color=colour)
     axes.set_xticks(np.arange(-0.5, means.shape[1]), minor=True)
     axes.set_yticks(np.arange(-0.5, means.shape[0]), minor=True)

@@ -17,7 +17,8 @@ def experiment(**changes: object) -> Experiment:
 
 def test_every_table_and_figure_has_a_builder_and_a_caption(fabricated: World) -> None:
     stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
-    whole = experiment(reported="config/reported.yaml", margin=2.0, contrasts=stated)
+    evaluation = {"max_tokens": 64, "samples": 2}
+    whole = experiment(reported="config/reported.yaml", margin=2.0, contrasts=stated, evaluation=evaluation)
     assert table_names(whole) == list(BUILDERS)
     assert figure_names(whole) == list(DRAWERS)
     for kind, names in (("tables", BUILDERS), ("figures", DRAWERS)):
@@ -49,7 +50,7 @@ def test_what_was_not_run_is_left_out() -> None:
         "main", "comparisons", "chance", "variance", "samples", "data", "contamination",
     ]  # fmt: skip
 
-    assert figure_names(small) == ["main", "suites", "sft_curves"]
+    assert figure_names(small) == ["response_types", "main", "suites", "sft_curves"]
 
 
 def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_count() -> None:

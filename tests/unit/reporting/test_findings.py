@@ -19,9 +19,7 @@ def named(findings: list[Finding], start: str) -> Finding:
 
 def test_a_mean_whose_interval_holds_zero_decides_nothing(fabricated: World) -> None:
     glow = named(find(fabricated.results), "The OOD accuracy of GLOW (glow)")
-    assert (
-        glow.headline == "The OOD accuracy of GLOW (glow) cannot be told from that of positive-only SFT"
-    )
+    assert glow.headline == "The OOD accuracy of GLOW (glow) cannot be told from that of positive-only SFT"
     assert glow.badge == Badge("undecided", "glow against positive, OOD mean")
     assert f"glow +17.5 [{MINUS}14.3, +49.3]" in glow.detail
     assert "Difference from plain SFT on the same data (all): glow +12.5" in glow.detail
@@ -195,7 +193,9 @@ def test_entropy_is_as_published_where_all_arms_with_negatives_agree(tmp_path: P
             higher = run.name not in ("positive", "base")
             return {"entropy_tenths": [0.8 + 0.01 * run.seed if higher else 0.75] * 10, "entropy_end": None}
 
-    found = named(find(Higher(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy")
+    found = named(
+        find(Higher(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy"
+    )
     assert "higher for 4 of 4 arms with negatives (negative, all, glow, glow_released)" in found.headline
     assert found.badge.standing == "as published"
 
@@ -229,7 +229,9 @@ def test_the_opposite_direction_is_said(tmp_path: Path) -> None:
         named(findings, "The OOD accuracy of SFT on wrong answers alone (negative)"),
         named(findings, "The OOD accuracy of SFT on right and wrong answers (all)"),
     ):
-        assert negatives.headline.endswith("cannot be told from that of positive-only SFT: the means are equal")
+        assert negatives.headline.endswith(
+            "cannot be told from that of positive-only SFT: the means are equal"
+        )
         assert negatives.badge.standing == "undecided"
 
 
@@ -260,9 +262,7 @@ def test_negatives_alone_and_beside_positives_are_two_claims(fabricated: World) 
 
 def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
     few = named(find(fabricated.results), "GRPO")
-    assert few.headline == (
-        "GRPO measurably raised in-domain accuracy on average over 6 starting models"
-    )
+    assert few.headline == ("GRPO measurably raised in-domain accuracy on average over 6 starting models")
     grpo = named(find(many.results), "GRPO")
     assert grpo.headline == "GRPO measurably raised in-domain accuracy from 1 of 6 starting models (base)"
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail

@@ -13,7 +13,7 @@ from test_grpo_measures import Silent, of_some
 from glow.reporting.captions import caption
 from glow.reporting.cells import MINUS, Table, latex, markdown
 from glow.reporting.figures import STYLE
-from glow.reporting.grpo_figure import PANELS, draw_grpo_curves
+from glow.reporting.grpo_figure import NEW_PROBLEMS, PANELS, draw_grpo_curves
 from glow.reporting.grpo_table import POOLED, grpo_table
 from glow.reporting.palette import arm_colours
 
@@ -114,30 +114,40 @@ def test_domains_are_averaged_apart(tmp_path: Path) -> None:
 def test_the_figure_has_a_panel_a_quantity_and_a_band_where_there_are_seeds(fabricated: World) -> None:
     with mpl.rc_context(STYLE):
         figure = draw_grpo_curves(fabricated.results)
-    *panels, legend = figure.axes
-    assert [axes.get_title("left") for axes in panels] == [title for title, _ in PANELS.values()]
+    reward, new, *others = figure.axes
+    titles = [title for title, _ in PANELS.values()]
+    assert [axes.get_title("left") for axes in figure.axes] == [titles[0], NEW_PROBLEMS, *titles[1:]]
     colours = arm_colours(fabricated.results.experiment)
-    assert [text.get_text() for text in legend.get_legend().get_texts()] == list(colours)
-    for axes in panels:
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(colours)
+    for axes in (reward, *others):
         assert all(map(same_color, (line.get_color() for line in axes.lines), colours.values()))
         assert len(axes.collections) == len(colours)
-    reward, unanimous = panels[:2]
+    unanimous = others[0]
     # mean over seeds at step 1: (0.06 + 0.07) / 2; the band reaches to both
     assert reward.lines[0].get_ydata()[0] == approx(0.065)
     edges = reward.collections[0].get_paths()[0].vertices
     assert {round(float(y), 6) for x, y in edges if x == 1} == {0.06, 0.07}
     assert unanimous.lines[0].get_ydata()[0] == approx(0.46)
+    # positive is right on 6 and 8 of ten problems, and after GRPO on 9 and 10
+    assert list(new.lines[1].get_ydata()) == [approx(70), approx(95)]
+    rings = [points.get_offsets().data.tolist() for points in new.collections]
+    assert rings[2:4] == [[[0, 60], [0, 80]], [[1, 90], [1, 100]]]
 
 
 @pytest.mark.parametrize("initialisations", [["glow", "base"], ["base", "glow"]])
 def test_one_seed_of_some_models_is_a_line_without_a_band(tmp_path: Path, initialisations: list[str]) -> None:
     world = World(tmp_path, of_some(seeds=[1], initialisations=initialisations)).write()
     figure = draw_grpo_curves(world.results)
-    for axes in figure.axes[:-1]:
+    for axes in figure.axes:
         assert len(axes.lines) == 2
         assert not axes.collections
-    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
-    assert names == ["base", "glow"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base", "glow"]
+
+
+def test_without_an_in_domain_suite_there_are_no_new_problems(tmp_path: Path) -> None:
+    content = of_some() | {"suites": {"lists": {"families": ["sorting"]}}}
+    new = draw_grpo_curves(World(tmp_path, content).write().results).axes[1]
+    assert [text.get_text() for text in new.texts] == ["no in-domain suite"]
 
 
 def test_captions_have_the_seeds_of_grpo(tmp_path: Path) -> None:

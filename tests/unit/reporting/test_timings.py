@@ -148,7 +148,9 @@ def test_without_notes_a_long_pause_may_be_several_runs(empty: World) -> None:
     span = whole_span(empty.root)
     assert span.text == "first start to last finish: 1 h 0 min"
     assert span.note.startswith("no job is known of for 1 h 0 min of it")
-    assert span.note.endswith(": there were several runs, or jobs waited in a queue, or the machine stood still")
+    assert span.note.endswith(
+        ": there were several runs, or jobs waited in a queue, or the machine stood still"
+    )
 
 
 def test_jobs_side_by_side_leave_no_pause(empty: World) -> None:
