@@ -12,8 +12,8 @@ from glow.reporting.palette import arm_colours
 from glow.reporting.results import Results
 from glow.reporting.scopes import SCOPE_TITLES, SCOPES, mean_columns_present
 
-SPREAD = 0.06
-"""How far apart arms stand at the same k, in doublings of k, so that their bars can be told."""
+SPREAD, WIDEST = 0.06, 0.6
+"""How far apart two arms, and all, stand at most at the same k, in doublings of k: so bars can be told."""
 
 
 def draw_pass_at_k(results: Results) -> Figure:
@@ -34,7 +34,7 @@ def draw_pass_at_k(results: Results) -> Figure:
 
 def _panel(axes: Axes, results: Results, domain: str, scope: str, colours: dict[str, str]) -> None:
     ks = sample_counts(results.experiment.evaluation.samples)
-    shifts = SPREAD * (np.arange(len(colours)) - (len(colours) - 1) / 2)
+    shifts = min(SPREAD, WIDEST / len(colours)) * (np.arange(len(colours)) - (len(colours) - 1) / 2)
     for shift, (arm, colour) in zip(shifts, colours.items(), strict=True):
         found = [
             measures.mean(results, "sft", domain, arm, scope, measures.Quantity(f"pass@{k}", among="tokens"))

@@ -110,7 +110,8 @@ def test_the_claimed_direction_is_recognised(fabricated: World) -> None:
     assert loss.badge == Badge(
         "as published", "slopes of negatives and positives, chains of equal lengths, arm all"
     )
-    slope, level = loss.detail.split("in the last epoch:")
+    assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in loss.detail
+    slope, level = loss.more.split("in the last epoch:")
     assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in slope
     assert "on all trajectories: all +0.750 [+0.750, +0.750]" in level
 
@@ -130,7 +131,7 @@ def test_a_loss_that_stays_higher_is_no_slower_descent(tmp_path: Path) -> None:
     assert loss.headline.endswith("neither clearly faster nor clearly more slowly than that of positives")
     assert loss.badge.standing == "undecided"
     assert f"all {MINUS}0.075 [{MINUS}0.393, +0.243]" in loss.detail
-    assert "in the last epoch: on chains matched by length: all +0." in loss.detail
+    assert "in the last epoch: on chains matched by length: all +0." in loss.more
 
 
 def test_a_loss_that_falls_faster_is_the_opposite(tmp_path: Path) -> None:
@@ -152,8 +153,8 @@ def test_bare_negatives_leave_the_descent_undecided(tmp_path: Path) -> None:
 
     loss = named(find(Bare(tmp_path).write().results), "Whether the loss")
     assert loss.badge.standing == "undecided"
-    assert "on all trajectories: all +0.125" in loss.detail
-    assert "on chains" not in loss.detail
+    assert "on all trajectories: all +0.125" in loss.more
+    assert "on chains" not in loss.more
 
 
 class Form(World):

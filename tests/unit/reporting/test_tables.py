@@ -261,7 +261,7 @@ def test_types_of_positives_and_negatives(tmp_path: Path) -> None:
     assert rows["share_mean"].tolist() == [75, 25, 50, 50]
     assert rows.loc["correct: chain", "share_se"] == approx(25)
     assert rows["length_mean"].tolist() == [30, 30, 60, 30]
-    assert "state an answer and nothing else (bare)" in table.caption.shows
+    assert "bare: an answer without a chain of thought" in table.caption.shows
 
 
 def test_bare_samples_have_a_column(tmp_path: Path) -> None:
@@ -513,7 +513,8 @@ def test_written_files(two_domains: World) -> None:
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
     frames = {"questions.parquet", "trajectories.parquet"}
-    assert written == forms | frames | {"questions.json", "tables.json", "sources.json", "manifest.json"}
+    others = {"questions.json", "tables.json", "examples.json", "sources.json", "manifest.json"}
+    assert written == forms | frames | others
     read = pd.read_csv(folder / "main.csv").set_index(["domain", "arm"])
     assert read.loc[("arithmetic", "glow"), "gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert set(json.loads((folder / "sources.json").read_text())) == {"main", "grpo"}
