@@ -98,7 +98,8 @@ def test_the_question_is_the_first_by_hash_and_not_by_place(fabricated: World) -
     assert first != names[0]
     place = int(first.rpartition("-")[2])
     *_, outside = collect_examples(fabricated.results)
-    assert outside.question == f"Question {place}?"
+    (asked,) = (one for one in fabricated.results.problems("lists") if one["problem_id"] == f"p-{place}")
+    assert outside.question == asked["question"]
     # lists: base is right on the first 4 questions, glow on the first 5 (CORRECT, seed 0)
     verdicts = {response.label: response.verdict for response in outside.responses}
     assert verdicts["base"] == ("correct" if place < 4 else "wrong")
@@ -110,9 +111,11 @@ def test_without_a_question_that_has_both_there_are_two_questions(fabricated: Wo
     assert (right.title, wrong.title) == ("A right trajectory", "A wrong trajectory")
     assert [response.verdict for response in (*right.responses, *wrong.responses)] == ["correct", "wrong"]
     assert right.rule == "Chosen by a hash: the first of all positives with a chain of thought."
-    names = ["t-4", "t-5", "t-1", "t-0"]  # the right ones, of p-0 and p-1
-    of = {"t-4": "p-0", "t-5": "p-0", "t-1": "p-1", "t-0": "p-1"}
-    assert right.question == f"Question {of[keyed_order(names, str, KEY)[0]]}?"
+    rows = {row["trajectory_id"]: row for row in fabricated.trajectories("arithmetic")}
+    names = [name for name, row in rows.items() if row["verdict"] == "correct"]
+    first = rows[keyed_order(names, str, KEY)[0]]
+    assert right.question == first["question"]
+    assert right.responses == [Response("positive", "correct", "chain", first["response"])]
 
 
 def test_bare_answers_are_no_examples_of_trajectories(tmp_path: Path) -> None:
