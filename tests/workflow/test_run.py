@@ -81,6 +81,12 @@ def test_the_main_table_has_every_arm_and_suite(finished: Finished) -> None:
     assert scores.le(100).all(axis=None)
 
 
+def test_a_run_without_a_break_is_called_one_run(finished: Finished) -> None:
+    assert len((finished.results / "runs.jsonl").read_text().splitlines()) == 1
+    assert "\none run, first start to last finish: " in finished.shown
+    assert "no job is known of" not in finished.shown
+
+
 def test_the_grpo_table_has_every_initialisation(finished: Finished) -> None:
     experiment, grpo = read(TINY), table(finished, "grpo")
     assert list(grpo["initialisation"]) == ["base", *experiment.arms, "all initialisations"]

@@ -19,6 +19,7 @@ from glow.experiment import load
 from glow.files.bookkeeping import unrecorded
 from glow.files.frozen import changes, freeze, frozen_file, refuse_other_layout
 from glow.files.running import refuse_beside_others
+from glow.files.runs import note_run
 from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
@@ -89,10 +90,11 @@ STOPS_IN_TIME = "--signal=USR1@600 --open-mode=append"
 
 
 def freeze_experiment():
-    """Freeze the configuration, for this run; refused while jobs of an earlier run still work."""
+    """Freeze the configuration, for this run, and note its start; refused while an earlier run still works."""
     with mistakes_end_snakemake():
         refuse_beside_others(Path(RESULTS), Path(FROZEN))
-    freeze(Path(RESULTS), config)
+        freeze(Path(RESULTS), config)
+        note_run(Path(RESULTS))
 
 
 EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}

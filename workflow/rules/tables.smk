@@ -10,6 +10,7 @@ rule tables:
         questions=f"{RESULTS}/tables/questions.parquet",
         trajectories=f"{RESULTS}/tables/trajectories.parquet",
         archive=f"{RESULTS}/tables/questions.json",
+        examples=f"{RESULTS}/tables/examples.json",
         sources=f"{RESULTS}/tables/sources.json",
         manifest=f"{RESULTS}/tables/manifest.json",
     log:

@@ -2,6 +2,7 @@
 
 from glow.config.data import (
     BOTH_SIGNS,
+    NEGATIVES_ONLY,
     PAIRED,
     POSITIVES_ONLY,
     CommonSelection,
@@ -49,6 +50,7 @@ __all__ = [
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
     "DONE_TO_LONG",
+    "NEGATIVES_ONLY",
     "PAIRED",
     "POSITIVES_ONLY",
     "AnswerSettings",

@@ -17,6 +17,8 @@ SelectionName = Literal[CommonSelection, FurtherSelection]
 
 POSITIVES_ONLY: tuple[SelectionName, ...] = ("positive", "positive_all", "positive_paired")
 """Selections without a negative. Plain training on the first that an experiment has is its reference."""
+NEGATIVES_ONLY: tuple[SelectionName, ...] = ("negative", "negative_all", "negative_paired")
+"""Selections without a positive."""
 BOTH_SIGNS: tuple[SelectionName, ...] = ("all", "all_paired")
 """Selections whose positives and negatives are compared with each other: all of both, or pairs."""
 PAIRED: tuple[FurtherSelection, ...] = ("positive_paired", "negative_paired", "all_paired")

@@ -19,24 +19,26 @@ from glow.training.objectives import arm_objectives
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "svg")
 PRINTED_SEEDS = 5
+LONGEST = 280
+"""So many characters of a caption stand in sight: three lines."""
 OF_GRPO = ("grpo", "grpo_curves")
 """The table and the figure that are over the seeds of GRPO."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """The text beside a table or figure: what it shows, how to read it, its unit and its n."""
+    """The text beside a table or figure: what it shows, unit and n; and, folded away, how to read it."""
 
     title: str
     shows: str
-    read: str
     unit: str
     n: str
+    read: str
 
     @property
-    def text(self) -> str:
-        """Everything but the title, as one paragraph."""
-        return f"{self.shows} {self.read} Unit: {self.unit} n: {self.n}"
+    def short(self) -> str:
+        """What stands in sight: at most `LONGEST` characters."""
+        return f"{self.shows} Unit: {self.unit} n: {self.n}"
 
 
 def table_names(experiment: Experiment) -> list[str]:
@@ -49,7 +51,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "variance": len(experiment.seeds) > 1,
         "published": experiment.reported is not None,
         "grpo": experiment.grpo is not None,
-        "samples": any(suite.format != "choice" for suite in experiment.suites.values()),
+        "samples": _has_samples(experiment),
         "entropy": experiment.evaluation.entropy_samples > 0,
         "entropy_positions": experiment.evaluation.entropy_samples > 0,
         "losses": _has_both_signs(experiment),
@@ -63,8 +65,10 @@ def table_names(experiment: Experiment) -> list[str]:
 def figure_names(experiment: Experiment) -> list[str]:
     """The figures of an experiment, in the order of the report."""
     present = {
+        "response_types": True,
         "main": True,
         "suites": True,
+        "pass_at_k": _has_samples(experiment) and experiment.evaluation.samples > 1,
         "grpo_curves": experiment.grpo is not None,
         "entropy": experiment.evaluation.entropy_samples > 0,
         "entropy_positions": experiment.evaluation.entropy_samples > 0,
@@ -73,6 +77,11 @@ def figure_names(experiment: Experiment) -> list[str]:
         "sft_curves": True,
     }
     return [name for name, there in present.items() if there]
+
+
+def _has_samples(experiment: Experiment) -> bool:
+    """Whether some suite is answered by sampling, and not by the likelihood of its choices."""
+    return any(suite.format != "choice" for suite in experiment.suites.values())
 
 
 def _has_both_signs(experiment: Experiment) -> bool:
@@ -143,11 +152,10 @@ def _facts(experiment: Experiment, seeds: list[int]) -> dict[str, str]:
 def _parts(experiment: Experiment) -> dict[str, str]:
     """What only some experiments have in their captions."""
     parts, margin = _captions()["parts"], experiment.margin
-    is_sampled = any(suite.format != "choice" for suite in experiment.suites.values())
     samples = "several" if experiment.evaluation.samples > 1 else "one"
     return {
         **{key: text if experiment.contrasts else "" for key, text in parts["contrasts"].items()},
         "equivalence": "" if margin is None else parts["margin"]["equivalence"].format(margin=f"{margin:g}"),
-        "decoding": parts["samples"][samples] if is_sampled else "",
+        "decoding": parts["samples"][samples] if _has_samples(experiment) else "",
         "fixed": parts["fixed"]["teacher" if experiment.domains else "own data"],
     }

@@ -32,17 +32,20 @@ class Cell:
         values: CSV column suffix ("" for the column itself) -> number or text at full precision.
         sources: manifests that it was computed from, relative to R; left out of tables.json.
         marked: whether it differs from the reference after correction for many comparisons.
+        failed: whether it says that something which must hold does not; the report shows it in red.
     """
 
     text: str
     values: dict[str, float | int | str | None]
     sources: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     marked: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns (key -> heading), its rows (key -> cell), and which keys hold text.
+    """A table: its columns (key -> heading), its rows (key -> cell), which keys hold text, and which of them
+    hold what others published (`theirs`).
 
     People are shown no column `domain` where all rows have the same one; the CSV always holds it.
     """
@@ -52,6 +55,7 @@ class Table:
     columns: dict[str, str]
     rows: list[dict[str, Cell]]
     text: Annotated[frozenset[str], PlainSerializer(sorted)]
+    theirs: Annotated[frozenset[str], PlainSerializer(sorted)] = frozenset()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -188,14 +192,16 @@ def p_cell(p: float | None) -> Cell:
 
 
 def markdown(table: Table) -> str:
-    """The table with its caption, as a Markdown pipe table."""
+    """The table with its caption, as a Markdown pipe table; how to read it is folded away."""
     rules = ["---" if key in table.text else "---:" for key in table.shown]
     headings, *body = table.lines
     drawn = [
         "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
         for line in (headings, rules, *body)
     ]
-    return f"**{table.caption.title}.** {table.caption.text}\n\n" + "\n".join(drawn) + "\n"
+    shown = table.caption
+    folded = f"<details><summary>How to read it</summary>\n\n{shown.read}\n\n</details>\n"
+    return f"**{shown.title}.** {shown.short}\n\n" + "\n".join(drawn) + f"\n\n{folded}"
 
 
 LATEX = {
@@ -210,7 +216,8 @@ def _latex_text(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """The table as a LaTeX float with caption and label (packages: array, booktabs, graphicx)."""
+    """The table as a LaTeX float with caption and label, and below it how to read it (packages: array,
+    booktabs, graphicx)."""
     wrapped = {key for key in table.text if any(len(row[key].text) > WRAPPED for row in table.rows)}
     paragraph = rf">{{\raggedright\arraybackslash}}p{{{0.8 / max(1, len(wrapped)):.2f}\linewidth}}"
     letters = [paragraph if key in wrapped else "l" if key in table.text else "r" for key in table.shown]
@@ -218,8 +225,9 @@ def latex(table: Table) -> str:
     return "\n".join([
         r"% needs \usepackage{array,booktabs,graphicx}",
         r"\begin{table*}", r"\centering", rf"\caption{{\textbf{{{_latex_text(table.caption.title)}.}} "
-        rf"{_latex_text(table.caption.text)}}}", rf"\label{{tab:{table.name}}}",
+        rf"{_latex_text(table.caption.short)}}}", rf"\label{{tab:{table.name}}}",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{''.join(letters)}}}",
-        r"\toprule", header, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}", r"\end{table*}", "",
+        r"\toprule", header, r"\midrule", *body, r"\bottomrule", r"\end{tabular}}", "",
+        rf"\medskip{{\footnotesize\raggedright {_latex_text(table.caption.read)}\par}}", r"\end{table*}", "",
     ])  # fmt: skip

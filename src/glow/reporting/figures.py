@@ -7,7 +7,7 @@ numbers come from `measures`, `losses` and `dynamics`; what a figure means is in
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 
@@ -17,9 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from glow.config import Experiment
@@ -28,20 +27,21 @@ from glow.files.manifest import Manifest
 from glow.reporting import chance, dynamics, losses, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
+from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw, titled
 from glow.reporting.grpo_figure import draw_grpo_curves
-from glow.reporting.palette import VERDICT_COLOURS, arm_colours
+from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, arm_colours, ink_on
+from glow.reporting.pass_figure import draw_pass_at_k
 from glow.reporting.results import BASE, Results, Run
-from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPES, mean_columns_present, scope_suites
+from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPE_TITLES, SCOPES, mean_columns_present, scope_suites
 from glow.reporting.statistics import Estimate, Floats
+from glow.reporting.types_figure import draw_response_types
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # not in every release that draws these figures
 
 DPI = 200
-INK, MUTED, GRID = "#1f2328", "#6e7781", "#e4e7eb"
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 """Keeps a label readable where a line passes behind it."""
-SCOPE_TITLES = {IN_DOMAIN: "In-domain", OOD: "Out of domain"}
 STYLE: "dict[RcKeyType, str | float]" = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.edgecolor": MUTED, "axes.labelcolor": INK,
@@ -85,24 +85,6 @@ def _save(figure: Figure, stem: Path) -> None:
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def _panels(
-    rows: int, columns: int, width: float, height: float, sharey: Literal["none", "row"] = "none"
-) -> tuple[Figure, np.ndarray]:
-    """A grid of axes, always two-dimensional; width and height are of one panel, in inches."""
-    size = (width * columns, height * rows)
-    return plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=sharey)
-
-
-def _title(results: Results, title: str, domain: str) -> str:
-    """A panel's title, with the training domain where there are several."""
-    return title if len(results.experiment.domain_names) == 1 else f"{title} · {domain}"
-
-
-def _say_nothing_to_draw(axes: Axes, reason: str) -> None:
-    axes.text(0.5, 0.5, reason, ha="center", va="center", color=MUTED, transform=axes.transAxes)
-    axes.set_axis_off()
 
 
 @dataclass(frozen=True)
@@ -153,12 +135,12 @@ def draw_main(results: Results) -> Figure:
     scopes = [scope for scope in SCOPES if scope in means]
     compared = measures.gains(results)
     width = 4.6 if len(scopes) > 1 else 6.5
-    figure, grid = _panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
+    figure, grid = panels(len(domains), len(scopes), width, 0.8 + 0.42 * len(colours), sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         suites = scope_suites(experiment, domain)
         for axes, scope in zip(row, scopes, strict=True):
             if not suites[scope]:
-                _say_nothing_to_draw(axes, f"no {SCOPE_TITLES[scope].lower()} suite")
+                say_nothing_to_draw(axes, f"no {SCOPE_TITLES[scope].lower()} suite")
                 continue
             dots = {}
             for arm in colours:
@@ -170,7 +152,7 @@ def draw_main(results: Results) -> Figure:
                 mean = dots[reference].middle.mean
                 axes.axvline(mean, color=MUTED, linestyle="--", linewidth=1, zorder=1)
             _chance_line(axes, chance.mean_chance(results, domain, scope))
-            axes.set_title(_title(results, SCOPE_TITLES[scope], domain))
+            axes.set_title(titled(results, SCOPE_TITLES[scope], domain))
     return figure
 
 
@@ -188,7 +170,7 @@ def draw_suites(results: Results) -> Figure:
     arms, domains = [BASE, *experiment.arms], experiment.domain_names
     compared = measures.gains(results, suites=True)
     width, height = max(5.5, 2.2 + 1.0 * len(experiment.suites)), 1.4 + 0.38 * len(arms)
-    figure, grid = _panels(len(domains), 1, width, height)
+    figure, grid = panels(len(domains), 1, width, height)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         scopes = scope_suites(experiment, domain)
         suites = [suite for scope in SCOPES for suite in scopes[scope]]
@@ -204,7 +186,7 @@ def draw_suites(results: Results) -> Figure:
         axes.set_yticks(range(len(arms)), arms)
         if scopes[IN_DOMAIN] and scopes[OOD]:
             axes.axvline(len(scopes[IN_DOMAIN]) - 0.5, color=INK, linewidth=2)
-        axes.set_title(_title(results, "Accuracy, %", domain))
+        axes.set_title(titled(results, "Accuracy, %", domain))
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.9, pad=0.02)
         bar.set_label(f"points over {experiment.reference_arm or BASE}")
         bar.outline.set_visible(False)
@@ -217,10 +199,10 @@ def _heat_map(axes: Axes, means: Floats, marked: set[tuple[int, int]], reference
     reach = max(1.0, float(np.abs(difference[1:]).max()))
     image = axes.imshow(difference, cmap="PuOr", norm=Normalize(-reach, reach), aspect="auto")
     for (row, column), accuracy in np.ndenumerate(means):
-        red, green, blue, _ = image.to_rgba(difference[row, column])
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
         shown = number(accuracy, 1) + MARK * ((row, column) in marked)
-        axes.text(column, row, shown, ha="center", va="center", fontsize=8.5, color="white" if dark else INK)
+        red, green, blue, _ = image.to_rgba(difference[row, column])
+        colour = ink_on(to_hex((red, green, blue)))
+        axes.text(column, row, shown, ha="center", va="center", fontsize=8.5, color=colour)
     axes.set_xticks(np.arange(-0.5, means.shape[1]), minor=True)
     axes.set_yticks(np.arange(-0.5, means.shape[0]), minor=True)
     axes.grid(visible=False, which="major")
@@ -238,7 +220,7 @@ def draw_loss_dynamics(results: Results) -> Figure:
     dashed, that of chains alone, where not all trajectories are chains."""
     experiment = results.experiment
     arms, domains = dynamics.both_signs(experiment), experiment.domain_names
-    figure, grid = _panels(len(domains), len(arms), 3.5, 2.9, sharey="row")
+    figure, grid = panels(len(domains), len(arms), 3.5, 2.9, sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         for axes, arm in zip(row, arms, strict=True):
             history = losses.with_types(results, domain, dynamics.histories(results, domain, arm))
@@ -249,12 +231,12 @@ def draw_loss_dynamics(results: Results) -> Figure:
                 if verdict in chains and (history["type"] != "chain").any():
                     mean = chains[verdict].groupby(level="epoch").mean()
                     axes.plot(mean.index, mean, color=colour, linewidth=1.6, linestyle="--")
-            axes.set_title(_title(results, arm, domain))
+            axes.set_title(titled(results, arm, domain))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.margins(x=0.04)
         row[0].set_ylabel("loss, nats per token")
-    _legend(figure, VERDICT_COLOURS)
+    legend(figure, VERDICT_COLOURS)
     return figure
 
 
@@ -267,17 +249,17 @@ def draw_weights(results: Results) -> Figure:
     """Quantiles of GLOW's weights by epoch and verdict."""
     experiment = results.experiment
     arms, domains = dynamics.weighted_arms(experiment), experiment.domain_names
-    figure, grid = _panels(len(domains), len(arms), 4.2, 2.9)
+    figure, grid = panels(len(domains), len(arms), 4.2, 2.9)
     for row, domain in zip(grid, domains, strict=True):
         for axes, (arm, objective) in zip(row, arms.items(), strict=True):
             history = dynamics.histories(results, domain, arm)
             _weight_bars(axes, history[history["epoch"] >= 2])
             _bounds(axes, objective.bounds)
-            axes.set_title(_title(results, arm, domain))
+            axes.set_title(titled(results, arm, domain))
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         row[0].set_ylabel("weight")
-    _legend(figure, VERDICT_COLOURS)
+    legend(figure, VERDICT_COLOURS)
     return figure
 
 
@@ -319,7 +301,7 @@ def draw_entropy(results: Results) -> Figure:
     colours, domains = arm_colours(experiment), experiment.domain_names
     reference = experiment.reference_arm
     pairs = [(domain, title) for domain in domains for title in ENTROPY_ROWS]
-    figure, grid = _panels(len(pairs), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
+    figure, grid = panels(len(pairs), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
     for (level, change), (domain, title) in zip(grid, pairs, strict=True):
         over = ENTROPY_ROWS[title]
         changes = measures.entropy_changes(results, over)
@@ -330,14 +312,14 @@ def draw_entropy(results: Results) -> Figure:
         }
         if len(levels) < len(colours):
             nothing = NO_ENTROPY if over == measures.WITH_END else NO_CHAINS
-            _say_nothing_to_draw(level, "not scored for all arms" if levels else nothing)
-            _say_nothing_to_draw(change, "no change to show")
+            say_nothing_to_draw(level, "not scored for all arms" if levels else nothing)
+            say_nothing_to_draw(change, "no change to show")
             continue
         _dots(level, levels, colours, 3)
-        level.set_title(_title(results, title, domain))
+        level.set_title(titled(results, title, domain))
         level.set_xlabel("nats per token")
         if reference is None:
-            _say_nothing_to_draw(change, "no arm of positives only to compare with")
+            say_nothing_to_draw(change, "no arm of positives only to compare with")
             continue
         dots = {}
         for arm in colours:
@@ -359,7 +341,7 @@ def draw_entropy(results: Results) -> Figure:
 def draw_entropy_positions(results: Results) -> Figure:
     """Policy entropy by tenth of the response, on responses with a chain: one line per arm."""
     colours, domains = arm_colours(results.experiment), results.experiment.domain_names
-    figure, grid = _panels(len(domains), 1, 7.5, 3.4)
+    figure, grid = panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm, colour in colours.items():
             found = [measures.entropy(results, domain, arm, over) for over in measures.CHAIN_TENTHS]
@@ -369,13 +351,13 @@ def draw_entropy_positions(results: Results) -> Figure:
                     tenths.keys(), tenths.values(), color=colour, linewidth=1.8, marker="o", markersize=3.5
                 )
         if not axes.lines:
-            _say_nothing_to_draw(axes, NO_CHAINS)
+            say_nothing_to_draw(axes, NO_CHAINS)
             continue
-        axes.set_title(_title(results, "Policy entropy by position", domain))
+        axes.set_title(titled(results, "Policy entropy by position", domain))
         axes.set_xlabel("tenth of the response")
         axes.set_xticks(range(1, len(measures.CHAIN_TENTHS) + 1))
         axes.set_ylabel("nats per token")
-    _legend(figure, colours)
+    legend(figure, colours)
     return figure
 
 
@@ -386,14 +368,14 @@ def draw_sft_curves(results: Results) -> Figure:
     """Training loss over the optimiser steps, one line per arm."""
     experiment = results.experiment
     colours, domains = arm_colours(experiment), experiment.domain_names
-    figure, grid = _panels(len(domains), 1, 7.5, 3.4)
+    figure, grid = panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm in experiment.arms:
             _curve(axes, _mean_by_step(_logs(results, domain, arm), "sample_loss"), colours[arm])
-        axes.set_title(_title(results, "Training loss", domain))
+        axes.set_title(titled(results, "Training loss", domain))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss, nats per token")
-    _legend(figure, {arm: colours[arm] for arm in experiment.arms})
+    legend(figure, {arm: colours[arm] for arm in experiment.arms})
     return figure
 
 
@@ -415,14 +397,11 @@ def _curve(axes: Axes, values: pd.Series, colour: str) -> None:
     axes.margins(x=0.02)
 
 
-def _legend(figure: Figure, colours: dict[str, str]) -> None:
-    lines = [Line2D([], [], color=colour, linewidth=2.2, label=name) for name, colour in colours.items()]
-    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 7), columnspacing=1.4)
-
-
 DRAWERS: dict[str, Callable[[Results], Figure]] = {
+    "response_types": draw_response_types,
     "main": draw_main,
     "suites": draw_suites,
+    "pass_at_k": draw_pass_at_k,
     "grpo_curves": draw_grpo_curves,
     "entropy": draw_entropy,
     "entropy_positions": draw_entropy_positions,

@@ -1,15 +1,15 @@
-"""The findings of an experiment in plain sentences, and whether they agree with what the paper claims.
+"""The findings of an experiment in plain sentences, and whether they agree with what was published.
 
-Every sentence is made from estimates of `measures` and `losses`. It states a difference only where one
-remains after correction for the number of comparisons, and never with a single seed. The claims are those
-of the paper's abstract (docs/paper.md); none is assumed to hold here.
+Every sentence is made from estimates of `measures` and `losses`. A headline states a difference only where
+one remains after correction for the number of comparisons: never from a tie, and never with a single seed.
+The claims are those of the paper's abstract and first version (docs/paper.md); none is assumed to hold here.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from glow.config import POSITIVES_ONLY
+from glow.config import NEGATIVES_ONLY, POSITIVES_ONLY, SelectionName
 from glow.reporting import dynamics, grpo, losses, measures
 from glow.reporting.cells import MARK, interval, number, p_cell
 from glow.reporting.conventions import ERROR_RATE, MOST_SEEDS, POWER
@@ -19,23 +19,38 @@ from glow.reporting.results import BASE, Results
 from glow.reporting.scopes import IN_DOMAIN, OOD, mean_heading, scope_suites
 from glow.reporting.statistics import Estimate
 
-Standing = Literal["as claimed", "opposite of the claim", "undecided"]
-STANDINGS: dict[int, Standing] = {1: "as claimed", -1: "opposite of the claim", 0: "undecided"}
-"""Sign of a difference -> how it compares with a claim that there is a positive one."""
+Standing = Literal["as published", "not as published", "undecided"]
+STANDINGS: dict[int, Standing] = {1: "as published", -1: "not as published", 0: "undecided"}
+"""Sign of a difference -> how it compares with a published one that is positive."""
+ONE_SEED = "One seed: not decided whether"
+"""What a headline says in place of a difference where there is a single seed."""
 CONSTANT_SHARE = 95.0
 """From this percentage of samples at one bound on, the weights are called nearly constant."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One finding: a headline, the numbers behind it, and how it compares with the paper's claim.
+class Badge:
+    """How one contrast compares with what was published.
 
-    `standing` is None where the paper claims nothing that we know of.
+    Attributes:
+        contrast: what was tested, and nothing else is said to be as published: `glow − positive, OOD mean`.
+    """
+
+    standing: Standing
+    contrast: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: a headline, the numbers behind it, and how what was tested compares with the paper.
+
+    `badge` is None where nothing that we know of was published; `more` has numbers that decide nothing.
     """
 
     headline: str
     detail: str
-    standing: Standing | None = None
+    badge: Badge | None = None
+    more: str = ""
 
 
 def find(results: Results) -> list[Finding]:
@@ -43,7 +58,7 @@ def find(results: Results) -> list[Finding]:
     finders = (_stated, _glow_ood, _negatives_ood, _in_domain, _loss, _entropy, _weights, _grpo)
     several = len(results.experiment.domain_names) > 1
     return [
-        Finding(f"{domain}: {found.headline}" if several else found.headline, found.detail, found.standing)
+        replace(found, headline=f"{domain}: {found.headline}") if several else found
         for domain in results.experiment.domain_names
         for finder in finders
         for found in finder(results, domain)
@@ -57,15 +72,20 @@ Decided = Estimate | Comparison
 """What has a sign: a mean by its interval, a comparison by its corrected p-value."""
 
 
+def _estimate(found: Decided) -> Estimate:
+    return found.difference if isinstance(found, Comparison) else found
+
+
 def _headline(subject: str, difference: Decided, other: str) -> str:
-    """`subject is higher than other`: certain where the test finds a difference, and guarded elsewhere."""
-    mean = (difference.difference if isinstance(difference, Comparison) else difference).mean
-    if mean == 0:
-        return f"{subject} is equal to {other}"
-    direction = "higher" if mean > 0 else "lower"
+    """`The subject is higher than other` where the test finds a difference; elsewhere without a direction."""
+    found = _estimate(difference)
+    if not found.over_seeds:
+        return f"{ONE_SEED} the {subject} differs from {other}"
     if difference.sign:
-        return f"{subject} is {direction} than {other}"
-    return f"{subject} is not clearly different from {other} (on average it is {direction})"
+        return f"The {subject} is {'higher' if difference.sign > 0 else 'lower'} than {other}"
+    if found.mean == 0:
+        return f"The {subject} cannot be told from {other}: the means are equal"
+    return f"The {subject} cannot be told from {other}"
 
 
 def _listing(values: Mapping[str, Decided], digits: int = 1) -> str:
@@ -135,9 +155,10 @@ def _stated(results: Results, domain: str) -> Iterator[Finding]:
         for contrast, comparison, decision in own
     ]
     detail = f"In points, in the stated order: {'; '.join(parts)}."
-    yield Finding(
-        f"Of the differences stated beforehand, {rejected} of {len(own)} can be told from none", detail
-    )
+    headline = f"Of the differences stated beforehand, {rejected} of {len(own)} can be told from none"
+    if not own[0][1].difference.over_seeds:
+        headline = f"{ONE_SEED} any of the differences stated beforehand can be told from none"
+    yield Finding(headline, detail)
 
 
 def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
@@ -157,12 +178,18 @@ def _glow_ood(results: Results, domain: str) -> Iterator[Finding]:
     ]
     if plain and (same := _over(results, domain, first, plain[0])) is not None:
         detail += f" Difference from plain SFT on the same data ({plain[0]}): {_listing({first: same})}."
-    detail += _limits(gain) + _equivalent(gain, results.experiment.margin)
-    detail += " The paper claims that GLOW is more accurate than positive-only SFT."
-    headline = _headline(
-        f"The OOD accuracy of {arms[first].label} ({first})", gain, "that of positive-only SFT"
-    )
-    yield Finding(headline, detail, STANDINGS[gain.sign])
+    detail += _limits(gain) + _equivalent(gain, experiment.margin)
+    detail += " The paper's abstract claims that GLOW is more accurate out of domain than positive-only SFT."
+    subject = f"OOD accuracy of {arms[first].label} ({first})"
+    yield Finding(_headline(subject, gain, POSITIVE_ONLY), detail, _badge(results, first, gain))
+
+
+POSITIVE_ONLY = "that of positive-only SFT"
+
+
+def _badge(results: Results, arm: str, gain: Comparison) -> Badge:
+    """How the OOD gain of an arm over the reference compares with a published gain."""
+    return Badge(STANDINGS[gain.sign], f"{arm} against {results.experiment.reference_arm}, OOD mean")
 
 
 def _over(results: Results, domain: str, arm: str, other: str) -> Decided | None:
@@ -172,38 +199,74 @@ def _over(results: Results, domain: str, arm: str, other: str) -> Decided | None
 
 
 def _negatives_ood(results: Results, domain: str) -> Iterator[Finding]:
-    experiment = results.experiment
-    compared = measures.gains(results)
+    """Negatives alone and negatives beside positives are two claims, each tested on arms of its own."""
+    selections = {arm.trajectories for arm in results.experiment.arms.values()}
+    both = selections.difference(POSITIVES_ONLY, NEGATIVES_ONLY)
+    yield from _plain_ood(
+        results,
+        domain,
+        NEGATIVES_ONLY,
+        "SFT on wrong answers alone",
+        "Summaries of the paper's first version claim that negatives alone are more accurate out of domain "
+        "than positives alone.",
+    )
+    yield from _plain_ood(
+        results,
+        domain,
+        both,
+        "SFT on right and wrong answers",
+        "The paper's abstract claims that keeping wrong answers beside right ones is more accurate out of "
+        "domain.",
+    )
+
+
+def _plain_ood(
+    results: Results, domain: str, selections: Collection[SelectionName], what: str, claim: str
+) -> Iterator[Finding]:
+    """What plain training on any of some selections does out of domain; the first arm is tested."""
+    compared, plain = measures.gains(results), dynamics.arms_of(results.experiment, "plain")
     gains = {
         name: compared[domain, name, OOD]
-        for name, arm in experiment.arms.items()
-        if arm.trajectories not in POSITIVES_ONLY
-        and name in dynamics.arms_of(experiment, "plain")
-        and (domain, name, OOD) in compared
+        for name, arm in results.experiment.arms.items()
+        if arm.trajectories in selections and name in plain and (domain, name, OOD) in compared
     }
     if not gains:
         return
     name, gain = next(iter(gains.items()))
     detail = f"Difference from positive-only SFT in OOD accuracy, in points: {_listing(gains)}."
-    detail += _limits(gain) + _equivalent(gain, results.experiment.margin)
-    detail += " The paper claims that training on wrong answers raises OOD accuracy."
-    subject = f"The OOD accuracy of plain SFT with wrong answers ({name})"
-    yield Finding(_headline(subject, gain, "that of positive-only SFT"), detail, STANDINGS[gain.sign])
+    detail += f"{_limits(gain)}{_equivalent(gain, results.experiment.margin)} {claim}"
+    headline = _headline(f"OOD accuracy of {what} ({name})", gain, POSITIVE_ONLY)
+    yield Finding(headline, detail, _badge(results, name, gain))
 
 
 def _in_domain(results: Results, domain: str) -> Iterator[Finding]:
+    """Which arms differ from positive-only SFT: which mean is the highest says nothing by itself."""
     arms = [BASE, *results.experiment.arms]
     if not scope_suites(results.experiment, domain)[IN_DOMAIN]:
         return
     found = {arm: measures.mean(results, "sft", domain, arm, IN_DOMAIN) for arm in arms}
     means = {arm: value.mean for arm, value in found.items() if value is not None}
-    best = max(means, key=lambda arm: means[arm])
     listed = "; ".join(f"{arm} {number(mean, 1)}" for arm, mean in means.items())
     detail = f"In-domain accuracy, in percent: {listed}."
-    gain = measures.gains(results).get((domain, best, IN_DOMAIN))
-    if gain is not None:
-        detail += f" Difference from positive-only SFT, in points: {_listing({best: gain})}."
-    yield Finding(f"In-domain, the mean accuracy is highest for {best}", detail)
+    compared = measures.gains(results)
+    gains = {arm: compared[domain, arm, IN_DOMAIN] for arm in arms if (domain, arm, IN_DOMAIN) in compared}
+    if not gains:
+        yield Finding("In-domain, there is no plain training on positives alone to compare with", detail)
+        return
+    detail += f" Difference from positive-only SFT, in points: {_listing(gains)}."
+    yield Finding(_in_domain_headline(gains), detail)
+
+
+def _in_domain_headline(gains: Mapping[str, Comparison]) -> str:
+    if not next(iter(gains.values())).difference.over_seeds:
+        return f"{ONE_SEED} any in-domain accuracy differs from {POSITIVE_ONLY}"
+    parts = []
+    for sign, word in ((1, "higher"), (-1, "lower")):
+        if names := [arm for arm, gain in gains.items() if gain.sign == sign]:
+            parts.append(f"{word} for {', '.join(names)}")
+    if not parts:
+        return f"In-domain, no accuracy can be told from {POSITIVE_ONLY}"
+    return f"In-domain, the accuracy is {' and '.join(parts)} than after positive-only SFT"
 
 
 def _loss(results: Results, domain: str) -> Iterator[Finding]:
@@ -217,30 +280,35 @@ def _loss(results: Results, domain: str) -> Iterator[Finding]:
         levels[group] = {arm: one.gap for arm, one in own.items() if one.gap is not None}
     if not levels["all"]:
         return
-    detail = "Slope of the loss of negatives minus that of positives, in nats per token and epoch: "
-    detail += _by_group(slopes) or "none, as it takes two epochs"
-    detail += f". Loss of negatives minus loss of positives in the last epoch: {_by_group(levels)}."
+    what = "Slope of the loss of negatives minus that of positives, in nats per token and epoch"
+    more = f"{what}: {_by_group(slopes) or 'none, as it takes two epochs'}. Loss of negatives minus loss of "
+    more += f"positives in the last epoch: {_by_group(levels)}."
+    claim = "The paper claims that negatives slow the descent of the loss."
     if not slopes[losses.MATCHED]:
-        detail += " The paper claims that negatives slow the descent of the loss."
         headline = (
             "Whether the loss of negatives falls more slowly cannot be told from chains of equal lengths"
         )
-        yield Finding(headline, detail, "undecided")
+        yield Finding(headline, claim, Badge("undecided", SLOPES), more)
         return
     arm, slope = next(iter(slopes[losses.MATCHED].items()))
-    detail += _limits(slope, "nats per epoch", 3)
-    detail += " The paper claims that negatives slow the descent of the loss."
-    yield Finding(f"The training loss of negatives ({arm}) {_falls(slope)}", detail, STANDINGS[slope.sign])
+    detail = f"{what}, on chains matched by length: {_listing(slopes[losses.MATCHED], 3)}."
+    detail += f"{_limits(slope, 'nats per epoch', 3)} {claim}"
+    badge = Badge(STANDINGS[slope.sign], f"{SLOPES}, arm {arm}")
+    yield Finding(_loss_headline(arm, slope), detail, badge, more)
 
 
-def _falls(slope: Estimate) -> str:
+SLOPES = "slopes of negatives and positives, chains of equal lengths"
+
+
+def _loss_headline(arm: str, slope: Estimate) -> str:
     """How the loss of negatives falls, given their slope minus that of positives."""
-    if slope.mean == 0:
-        return "falls as fast as that of positives"
-    how = "more slowly" if slope.mean > 0 else "faster"
+    loss = f"training loss of negatives ({arm})"
+    if not slope.over_seeds:
+        return f"{ONE_SEED} the {loss} falls more slowly than that of positives"
     if slope.sign:
-        return f"falls {how} than that of positives"
-    return f"falls neither clearly faster nor clearly more slowly than that of positives (on average {how})"
+        how = "more slowly" if slope.sign > 0 else "faster"
+        return f"The {loss} falls {how} than that of positives"
+    return f"The {loss} falls neither clearly faster nor clearly more slowly than that of positives"
 
 
 def _by_group(values: Mapping[losses.Group, Mapping[str, Estimate]]) -> str:
@@ -260,17 +328,38 @@ def _entropy(results: Results, domain: str) -> Iterator[Finding]:
     )
     if not everything:
         return
-    name, change = next(iter((chains or everything).items()))
+    decisive = chains or everything
+    change = next(iter(decisive.values()))
     detail = "Change in policy entropy from positive-only SFT, in percent, "
     if chains:
         detail += f"on responses with a chain and without the end of the turn: {_listing(chains)}; "
     detail += f"on all responses with their ends: {_listing(everything)}.{_limits(change, '%', what='rise')}"
-    detail += " The paper claims that negatives raise the entropy; we do not know in which of its arms."
+    detail += (
+        " The paper claims that negatives raise the entropy; we do not know in which of its arms, so that "
+    )
+    detail += "all arms with negatives have to agree."
     if not chains:
         detail += " What part of it is due to the form of answers cannot be told here."
-    subject = f"The policy entropy of arm {name}{', on chains,' if chains else ''}"
-    headline = _headline(subject, change, "that of positive-only SFT")
-    yield Finding(headline, detail, STANDINGS[change.sign if chains else 0])
+    where = "policy entropy on chains" if chains else "policy entropy"
+    signs = {found.sign for found in decisive.values()} if chains else {0}
+    standing = STANDINGS[signs.pop() if len(signs) == 1 else 0]
+    badge = Badge(standing, f"{where}, {', '.join(decisive)} against {results.experiment.reference_arm}")
+    yield Finding(_entropy_headline(where, decisive), detail, badge)
+
+
+def _entropy_headline(where: str, changes: Mapping[str, Comparison]) -> str:
+    if len(changes) == 1 or not next(iter(changes.values())).difference.over_seeds:
+        name, change = next(iter(changes.items()))
+        return _headline(f"{where} of arm {name}", change, POSITIVE_ONLY)
+    parts = []
+    for sign, word in ((1, "higher"), (-1, "lower")):
+        if names := [name for name, change in changes.items() if change.sign == sign]:
+            parts.append(
+                f"{word} for {len(names)} of {len(changes)} arms with negatives ({', '.join(names)})"
+            )
+    if not parts:
+        return f"The {where} of no arm with negatives can be told from {POSITIVE_ONLY}"
+    return f"The {where} is {' and '.join(parts)} than after positive-only SFT"
 
 
 def _entropy_changes(results: Results, domain: str, over: measures.Tokens) -> dict[str, Comparison]:
@@ -293,16 +382,18 @@ def _weights(results: Results, domain: str) -> Iterator[Finding]:
             f"Mean weight {number(whole['mean'], 3)} (s.d. over samples {number(whole['sd'], 3)}); "
             f"{number(whole['correct'], 3)} for correct, {number(whole['wrong'], 3)} for wrong trajectories"
         )
-        headline = f"{objective.label}'s weights ({arm}) differ between samples"
+        differ = "differ between samples" if whole["sd"] > 0 else "are the same for all samples"
         if objective.bounds is not None:
             low, high = objective.bounds
             detail += (
                 f"; {number(whole['low'], 1)} % of samples at the lower bound {low:g} and "
                 f"{number(whole['high'], 1)} % at the upper bound {high:g}"
             )
-            if max(whole["low"], whole["high"]) >= CONSTANT_SHARE:
-                headline = f"{objective.label}'s weights ({arm}) are the same for nearly all samples"
-        yield Finding(headline, detail + ".")
+            if whole["sd"] > 0 and max(whole["low"], whole["high"]) >= CONSTANT_SHARE:
+                differ = "are the same for nearly all samples"
+        # What weights were in a run is seen and not inferred; but it is of that run.
+        in_one = "In the one run, " if len(results.experiment.seeds) == 1 else ""
+        yield Finding(f"{in_one}{objective.label}'s weights ({arm}) {differ}", detail + ".")
 
 
 def _grpo(results: Results, domain: str) -> Iterator[Finding]:
@@ -314,16 +405,11 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
     }
     if not effects:
         return
-    rose = [name for name, change in effects.items() if change.sign > 0]
-    headline = f"GRPO did not measurably raise in-domain accuracy from any of {len(effects)} starting models"
-    if rose:
-        which = f"{len(rose)} of {len(effects)} starting models ({', '.join(rose)})"
-        headline = f"GRPO measurably raised in-domain accuracy from {which}"
+    pooled = grpo.pooled_changes(results)[domain, IN_DOMAIN]
     detail = f"Change in in-domain accuracy, in points: {_listing(effects)}."
     if len(effects) > 1:
-        pooled = grpo.pooled_changes(results)[domain, IN_DOMAIN]
         detail += f" {_listing({'Averaged over them': pooled})}."
-    if not rose:
+    if not any(change.sign > 0 for change in effects.values()):
         least = {name: found for name, change in effects.items() if (found := change.detectable) is not None}
         if least:
             low, high = (number(bound, 1) for bound in (min(least.values()), max(least.values())))
@@ -334,4 +420,20 @@ def _grpo(results: Results, domain: str) -> Iterator[Finding]:
     silent = [name for name in effects if grpo.lacks_signal(results, domain, name)]
     if silent:
         detail += f" From {', '.join(silent)}, GRPO had nothing to learn from in most steps of a run."
-    yield Finding(headline, detail)
+    yield Finding(_grpo_headline(effects, pooled), detail)
+
+
+def _grpo_headline(effects: Mapping[str, Comparison], pooled: Comparison) -> str:
+    if not pooled.difference.over_seeds:
+        return f"{ONE_SEED} GRPO raises in-domain accuracy"
+    parts = []
+    for sign, word in ((1, "raised"), (-1, "lowered")):
+        if names := [name for name, change in effects.items() if change.sign == sign]:
+            which = f"{len(names)} of {len(effects)} starting models ({', '.join(names)})"
+            parts.append(f"{word} in-domain accuracy from {which}")
+    if parts:
+        return f"GRPO measurably {', and '.join(parts)}"
+    if pooled.sign:
+        word = "raised" if pooled.sign > 0 else "lowered"
+        return f"GRPO measurably {word} in-domain accuracy on average over {len(effects)} starting models"
+    return f"GRPO did not measurably change in-domain accuracy from any of {len(effects)} starting models"

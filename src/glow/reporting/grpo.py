@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from glow.reporting.conventions import few
 from glow.reporting.measures import Comparison, answers, column_suites, compare, paired_differences
 from glow.reporting.results import Kind, Results, Run
 from glow.reporting.scopes import scope_suites
@@ -134,11 +135,13 @@ class Curve:
 
     Attributes:
         mean: over seeds.
-        error: its standard error over seeds; None with a single one.
+        low, high: with few seeds (`conventions.few`), the lowest and the highest of them at each step; with
+            more, ± one standard error over seeds; None with a single one.
     """
 
     mean: pd.Series
-    error: pd.Series | None
+    low: pd.Series | None
+    high: pd.Series | None
 
 
 def curve(results: Results, domain: str, name: str, key: str) -> Curve:
@@ -146,4 +149,10 @@ def curve(results: Results, domain: str, name: str, key: str) -> Curve:
     frame = by_step(results, domain, name, key)
     window = max(1, round(len(frame) / 10))
     smooth = frame.rolling(window, center=True, min_periods=1).mean()
-    return Curve(smooth.mean(axis="columns"), smooth.sem(axis="columns") if frame.shape[1] > 1 else None)
+    mean, seeds = smooth.mean(axis="columns"), frame.shape[1]
+    if seeds == 1:
+        return Curve(mean, None, None)
+    if few(seeds):
+        return Curve(mean, smooth.min(axis="columns"), smooth.max(axis="columns"))
+    error = smooth.sem(axis="columns")
+    return Curve(mean, mean - error, mean + error)

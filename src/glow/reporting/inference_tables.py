@@ -1,5 +1,6 @@
 """The tables of tests and of what they can show: comparisons, stated contrasts, sources of variance."""
 
+from dataclasses import replace
 from typing import get_args
 
 from glow.reporting import measures
@@ -79,15 +80,21 @@ def _difference_cells(comparison: Comparison) -> dict[str, Cell]:
         "questions": count_cell(found.questions or 0),
         "difference": Cell(shown, {"_mean": found.mean, "_se": found.error}, marked=star),
         "interval": bounds_cell(found.bounds, DIGITS),
-        "p": p_cell(found.p),
+        "p": _tested_cell(found.p, comparison),
     }
+
+
+def _tested_cell(p: float | None, comparison: Comparison) -> Cell:
+    """A p-value; of one seed in the CSV alone, since it is over questions only and decides nothing."""
+    cell = p_cell(p)
+    return cell if comparison.difference.over_seeds else replace(cell, text=NONE)
 
 
 STATED = "\N{DOUBLE DAGGER}"
 
 
 def _corrected_cell(comparison: Comparison) -> Cell:
-    cell = p_cell(comparison.p_holm)
+    cell = _tested_cell(comparison.p_holm, comparison)
     return Cell(cell.text + STATED, cell.values) if comparison.stated else cell
 
 

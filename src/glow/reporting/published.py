@@ -91,7 +91,8 @@ def published_table(results: Results) -> Table:
     assert experiment.reported is not None, "table_names leaves this table out without `reported`"
     rows = [row for entry in read_published(experiment.reported) for row in _rows(results, entry)]
     words = frozenset(COLUMNS) - {"ours"}
-    return Table("published", caption("tables", "published", experiment), COLUMNS, rows, words)
+    theirs = frozenset(key for key in COLUMNS if key.startswith("published"))
+    return Table("published", caption("tables", "published", experiment), COLUMNS, rows, words, theirs)
 
 
 def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:

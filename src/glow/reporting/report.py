@@ -1,7 +1,8 @@
 """The report: one self-contained HTML page for a reader, bound from tables, figures and manifests.
 
 Figures are embedded and nothing is loaded from elsewhere. Everything but the last section (times and
-environment) is the same from the same results. `findings` writes the sentences about the numbers.
+environment) is the same from the same results. `findings` writes the sentences about the numbers, `examples`
+chose the examples, `layout` says how tables stand on the page, and report.css how everything looks.
 """
 
 import base64
@@ -17,9 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import measures, timings
+from glow.reporting import layout, measures, timings
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table
+from glow.reporting.examples import read_examples
 from glow.reporting.findings import find
 from glow.reporting.palette import arm_colours
 from glow.reporting.results import BASE, Results, read_manifests
@@ -27,6 +29,8 @@ from glow.reporting.tables import read_tables
 from glow.training.objectives import arm_objectives
 
 SECTIONS = {
+    "gates": ("Gates", ["tables/gates"]),
+    "data": ("Data", ["tables/data", "figures/response_types", "tables/steps", "tables/contamination"]),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
     "published": ("Compared with published figures", ["tables/published"]),
@@ -35,12 +39,15 @@ SECTIONS = {
         "Policy entropy",
         ["figures/entropy", "tables/entropy", "figures/entropy_positions", "tables/entropy_positions"],
     ),
-    "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
+    "samples": ("Samples: pass@k, votes, lengths", ["figures/pass_at_k", "tables/samples"]),
     "dynamics": ("Training dynamics", ["figures/loss_dynamics", "tables/losses", "figures/sft_curves"]),
     "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
-    "data": ("Data", ["tables/data", "tables/contamination"]),
 }
 """Id -> title and contents; what an experiment does not have is left out."""
+FIRST = ("gates", "data")
+"""These sections stand before arms, examples and findings: first what numbers are worth, then the numbers."""
+FOLDED = 700
+"""Texts of models that are longer are folded away."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,19 @@ def write_report(experiment: Experiment, root: Path) -> None:
     results = Results(experiment, root)
     results.refuse_outdated("tables")
     results.refuse_outdated("figures")
+    sections = _sections(results)
     page = _template().render(
         experiment=experiment,
         arms=_arms(experiment),
+        colours=arm_colours(experiment),
+        examples=read_examples(results),
+        folded=FOLDED,
         student=student_text(experiment),
         findings=find(results),
         smallest_suite=measures.smallest_suite(results),
-        sections=_sections(results),
+        first=[section for section in sections if section["id"] in FIRST],
+        sections=[section for section in sections if section["id"] not in FIRST],
+        layout=layout,
         configuration=yaml.safe_dump(
             _configuration(experiment), sort_keys=False, allow_unicode=True, width=100
         ),
@@ -83,7 +96,7 @@ def write_report(experiment: Experiment, root: Path) -> None:
     with atomic_path(results.report) as partial:
         partial.write_text(page, encoding="utf-8")
     figures = [results.figure(name) for name in figure_names(experiment)]
-    inputs = [results.tables_file, *figures, *results.inputs("figures")]
+    inputs = [results.tables_file, results.examples_file, *figures, *results.inputs("figures")]
     manifest.write(results.report, results.settings, inputs)
     print(f"report: {results.report} ({results.report.stat().st_size / 1e6:.1f} MB, self-contained)")
 
@@ -162,7 +175,6 @@ def _provenance(root: Path) -> dict[str, Any]:
     return {
         "timing_rows": timings.timing_rows(timings.stage_timings(root)),
         "span": timings.whole_span(root),
-        "duration": timings.duration,
         "environment": _environment(manifests),
     }
 

@@ -10,6 +10,8 @@ OOD = "ood"
 SCOPES = (IN_DOMAIN, OOD)
 MEANS = {IN_DOMAIN: "ID mean", OOD: "OOD mean"}
 """Scope -> the heading of the mean over its suites."""
+SCOPE_TITLES = {IN_DOMAIN: "In-domain", OOD: "Out of domain"}
+"""Scope -> the title of what is about its suites."""
 
 
 def scope_suites(experiment: Experiment, domain: str) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from glow.errors import UserError
 from glow.files.atomic import atomic_path
 from glow.files.jsonl import present_file, write_json
 from glow.files.manifest import Manifest
-from glow.reporting import archive
+from glow.reporting import archive, examples
 from glow.reporting.accuracy_tables import chance_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
@@ -46,8 +46,8 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def write_tables(experiment: Experiment, root: Path) -> None:
-    """Write R/tables: <table>.{csv,md,tex}, tables.json, questions.{parquet,json}, trajectories.parquet,
-    sources.json and the manifest.
+    """Write R/tables: <table>.{csv,md,tex}, tables.json, examples.json, questions.{parquet,json},
+    trajectories.parquet, sources.json and the manifest.
 
     Args:
         experiment: the configuration.
@@ -75,6 +75,8 @@ def write_tables(experiment: Experiment, root: Path) -> None:
             frame.to_parquet(partial, index=False)
     write_json(results.archive_file, archive.description(results, frames[results.questions_file]))
     write_json(results.tables_file, STORED.dump_python(tables, mode="json"))
+    shown = examples.collect_examples(results)
+    write_json(results.examples_file, examples.STORED.dump_python(shown, mode="json"))
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)
     manifest.write(results.tables, results.settings, results.inputs("tables"), {"tables": len(tables)})

@@ -1,10 +1,12 @@
-"""Where the time and the memory of a finished experiment went, by stage.
+"""Where the time and the memory of a finished experiment went, by stage, and how many runs it took.
 
-From Snakemake's benchmark files (R/benchmarks/<rule>/...tsv), and from the manifests for the wall
-time of the whole. Measuring speed against peers is the business of benchmarks/, not of this.
+From Snakemake's benchmark files (R/benchmarks/<rule>/...tsv), from the manifests, and from R/runs.jsonl,
+which says when each run began. Measuring speed against peers is the business of benchmarks/, not of this.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,38 +14,92 @@ from tabulate import tabulate
 
 from glow.errors import UserError
 from glow.files.frozen import refuse_other_layout
+from glow.files.runs import runs_started
 from glow.reporting.results import read_manifests
 
 COLUMNS = ("stage", "jobs", "wall_s", "cpu_s", "max_rss_mb")
 LONG_PAUSE_S = 120.0
-"""The report mentions a longer time without any job, as from several runs or a wait in a queue."""
+"""A longer time of which no job is known is mentioned."""
+TOLD_RUNS = 4
+"""So many runs are told one by one."""
+
+Interval = tuple[float, float]
+"""From when to when something ran, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class RunSpan:
+    """One run of the experiment, from the jobs whose results are still there.
+
+    Attributes:
+        started, finished: first start and last finish, seconds since 1970.
+        idle_s: seconds in between of which no job is known.
+        longest_pause_s: the longest of these gaps, seconds.
+        jobs: how many manifests it left.
+    """
+
+    started: float
+    finished: float
+    idle_s: float
+    longest_pause_s: float
+    jobs: int
+
+    @property
+    def wall_s(self) -> float:
+        """First start to last finish, seconds."""
+        return self.finished - self.started
+
+    @property
+    def text(self) -> str:
+        """`11 min 22 s (70 jobs, from 2026-01-02 03:00 UTC)`."""
+        from_when = pd.Timestamp(self.started, unit="s").strftime("%Y-%m-%d %H:%M")
+        jobs = f"{self.jobs} job{'s' if self.jobs > 1 else ''}"
+        return f"{duration(self.wall_s)} ({jobs}, from {from_when} UTC)"
 
 
 @dataclass(frozen=True)
 class Span:
-    """The whole experiment, from its manifests.
+    """The whole experiment.
 
     Attributes:
-        wall_s: first start to last finish, seconds.
-        busy_s: seconds of it in which at least one job ran.
-        longest_pause_s: longest time in between without a job, seconds.
+        runs: the runs that made the results, the earliest first; all jobs count as one run's where no starts
+            of runs were noted.
+        noted: whether they were.
         commits: how many git commits the jobs ran from.
     """
 
-    wall_s: float
-    busy_s: float
-    longest_pause_s: float
+    runs: tuple[RunSpan, ...]
+    noted: bool
     commits: int
 
     @property
+    def wall_s(self) -> float:
+        """First start to last finish, seconds, summed over runs."""
+        return sum(run.wall_s for run in self.runs)
+
+    @property
+    def text(self) -> str:
+        """How many runs there were, and how long they took."""
+        if len(self.runs) == 1:
+            # Without notes of runs nobody knows how many there were.
+            how_many = "one run, " if self.noted else ""
+            return f"{how_many}first start to last finish: {duration(self.wall_s)}"
+        told = [run.text for run in self.runs[:TOLD_RUNS]]
+        if len(self.runs) > TOLD_RUNS:
+            told.append("...")
+        return f"{len(self.runs)} runs: {'; '.join(told)}; together {duration(self.wall_s)}"
+
+    @property
     def note(self) -> str:
-        """Why the wall time may not be that of one run; empty where it is."""
+        """What else to know of the wall time; empty where there is nothing."""
         notes = []
-        if self.longest_pause_s > LONG_PAUSE_S:
-            notes.append(
-                f"no job ran for {duration(self.longest_pause_s)} in between, so these results come from "
-                "several runs, or jobs waited in a queue"
-            )
+        longest = max(run.longest_pause_s for run in self.runs)
+        if longest > LONG_PAUSE_S:
+            why = "jobs waited in a queue, or the machine stood still"
+            if not self.noted:
+                why = f"there were several runs, or {why}"
+            idle = duration(sum(run.idle_s for run in self.runs))
+            notes.append(f"no job is known of for {idle} of it, {duration(longest)} at a time: {why}")
         if self.commits > 1:
             notes.append(f"the jobs ran from {self.commits} git commits")
         return "; ".join(notes)
@@ -86,15 +142,44 @@ def _from_manifests(root: Path) -> pd.DataFrame:
 
 
 def whole_span(root: Path) -> Span | None:
-    """The experiment from first start to last finish; None without manifests."""
-    jobs = read_manifests(root).sort_values("started", kind="stable")
+    """The experiment from first start to last finish, run by run; None without manifests.
+
+    Raises:
+        UserError: R/runs.jsonl is damaged.
+    """
+    jobs = read_manifests(root)
     if jobs.empty:
         return None
-    # A job that starts after everything before it has finished follows a pause.
-    finished = jobs["finished"].cummax()
-    pauses = (jobs["started"] - finished.shift()).dt.total_seconds().clip(lower=0).fillna(0)
-    wall = (finished.iloc[-1] - jobs["started"].iloc[0]).total_seconds()
-    return Span(wall, wall - pauses.sum(), pauses.max(), jobs["git_commit"].nunique())
+    starts, measured = runs_started(root), list(_measured_intervals(root))
+    by_run: dict[int, list[Interval]] = {}
+    for started, finished in zip(jobs["started"], jobs["finished"], strict=True):
+        by_run.setdefault(_run_of(started, starts), []).append((started.timestamp(), finished.timestamp()))
+    runs = tuple(_run_span(intervals, measured) for _, intervals in sorted(by_run.items()))
+    return Span(runs, bool(starts), jobs["git_commit"].nunique())
+
+
+def _run_of(job: datetime, starts: list[datetime]) -> int:
+    """Which run a job is of: the last that had begun when it began. 0 is before all that were noted."""
+    return sum(start <= job for start in starts)
+
+
+def _run_span(jobs: list[Interval], measured: Iterable[Interval]) -> RunSpan:
+    """A run by the manifests of its jobs; gaps between these are filled by what Snakemake measured."""
+    started, finished = min(start for start, _ in jobs), max(end for _, end in jobs)
+    # A copy of the files may have other times than they had: then those after the end fill nothing.
+    inside = [(start, end) for start, end in measured if start < finished and started < end <= finished]
+    pauses, reached = [0.0], started
+    for start, end in sorted([*jobs, *inside]):
+        pauses.append(max(0.0, start - reached))
+        reached = max(reached, end)
+    return RunSpan(started, finished, sum(pauses), max(pauses), len(jobs))
+
+
+def _measured_intervals(root: Path) -> Iterator[Interval]:
+    """When jobs ran, by their benchmark files: imports count, and jobs that leave no manifest."""
+    for file in (root / "benchmarks").rglob("*.tsv"):
+        ended = file.stat().st_mtime
+        yield ended - float(_read_benchmark(file, root / "benchmarks")["wall_s"].sum()), ended
 
 
 def duration(seconds: float) -> str:
@@ -141,7 +226,6 @@ def print_timings(root: Path) -> None:
         raise UserError(f"{root}: no benchmarks and no manifests; give the results of a finished experiment")
     alignment = ("left", *["right"] * (len(TIMING_HEADINGS) - 1))
     print(tabulate(timing_rows(timings), TIMING_HEADINGS, colalign=alignment, disable_numparse=True))
-    wall, busy = duration(span.wall_s), duration(span.busy_s)
-    print(f"\nfirst start to last finish: {wall}, with a job running for {busy}")
+    print(f"\n{span.text}")
     if span.note:
         print(f"note: {span.note}")

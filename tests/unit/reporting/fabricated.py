@@ -139,7 +139,7 @@ class World:
         return [
             {
                 "trajectory_id": f"t-{IDS[place]}", "problem_id": f"p-{place // 2}", "verdict": verdict,
-                "response_tokens": tokens,
+                "response_tokens": tokens, "question": f"Question p-{place // 2}?", "answer": "1",
                 "response": "x" * 2 * tokens, "label": label,
             }
             for place, (verdict, tokens, label) in enumerate(TRAJECTORIES)

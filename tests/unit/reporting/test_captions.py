@@ -17,14 +17,29 @@ def experiment(**changes: object) -> Experiment:
 
 def test_every_table_and_figure_has_a_builder_and_a_caption(fabricated: World) -> None:
     stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
-    whole = experiment(reported="config/reported.yaml", margin=2.0, contrasts=stated)
+    evaluation = {"max_tokens": 64, "samples": 2}
+    whole = experiment(reported="config/reported.yaml", margin=2.0, contrasts=stated, evaluation=evaluation)
     assert table_names(whole) == list(BUILDERS)
     assert figure_names(whole) == list(DRAWERS)
     for kind, names in (("tables", BUILDERS), ("figures", DRAWERS)):
         for name in names:
             text = caption(kind, name, whole)
             assert all(part.endswith((".", ".)")) for part in (text.shows, text.read, text.unit, text.n))
-            assert "{" not in text.text
+            assert "{" not in text.short + text.read
+
+
+@pytest.mark.parametrize("seeds", [[4], [10001, 10002, 10003, 10004, 10005], list(range(12))])
+def test_what_stands_in_sight_of_a_caption_has_three_lines(seeds: list[int]) -> None:
+    stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
+    suites = document()["suites"] | {f"suite_{place}": {"families": ["sorting"]} for place in range(20)}
+    evaluation = {"max_tokens": 64, "samples": 4}
+    whole = experiment(
+        reported="config/reported.yaml", margin=2.0, contrasts=stated, suites=suites, seeds=seeds,
+        evaluation=evaluation,
+    )  # fmt: skip
+    for kind, names in (("tables", BUILDERS), ("figures", DRAWERS)):
+        for name in names:
+            assert len(caption(kind, name, whole).short) <= 280, name
 
 
 def test_what_was_not_run_is_left_out() -> None:
@@ -35,7 +50,7 @@ def test_what_was_not_run_is_left_out() -> None:
         "main", "comparisons", "chance", "variance", "samples", "data", "contamination",
     ]  # fmt: skip
 
-    assert figure_names(small) == ["main", "suites", "sft_curves"]
+    assert figure_names(small) == ["response_types", "main", "suites", "sft_curves"]
 
 
 def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_count() -> None:
@@ -47,9 +62,9 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
 
 
 def test_seeds_and_suites_are_filled_in() -> None:
-    text = caption("tables", "main", experiment(seeds=[4])).text
-    assert "1 seed (4)" in text
-    assert "ID: arithmetic;" in text
+    text = caption("tables", "main", experiment(seeds=[4]))
+    assert "1 seed (4)" in text.short
+    assert "ID: arithmetic;" in text.read
 
 
 @pytest.mark.parametrize(("lists", "mentioned"), [("general", False), ("other", True)])
@@ -57,18 +72,18 @@ def test_groups_are_named_where_the_table_has_their_means(lists: str, mentioned:
     content = document()
     for name, group in (("arithmetic", "maths"), ("lists", lists), ("choice", "general")):
         content["suites"][name]["group"] = group  # arithmetic is in-domain
-    text = caption("tables", "main", load(content, "test")).text
+    text = caption("tables", "main", load(content, "test")).read
     assert ("over each group of OOD suites" in text) is mentioned
 
 
 def test_captions_name_what_the_errors_are_over() -> None:
-    one, two = (caption("tables", "main", experiment(seeds=seeds)).text for seeds in ([4], [4, 5]))
+    one, two = (caption("tables", "main", experiment(seeds=seeds)).read for seeds in ([4], [4, 5]))
     assert "covers the choice of questions only (there is one seed" in one
     assert "nothing is starred" in one
     assert "covers the choice of questions and of seeds, and is missing where all answers are alike." in two
     assert "Holm's correction" in two
     few, many = (
-        caption("tables", "comparisons", experiment(seeds=list(range(seeds)))).text for seeds in (7, 8)
+        caption("tables", "comparisons", experiment(seeds=list(range(seeds)))).read for seeds in (7, 8)
     )
     assert "with fewer than 8 seeds, it is at least as long as the t interval over seed means." in few
     assert "fewer" not in many
@@ -89,7 +104,7 @@ def test_captions_tell_of_contrasts_and_a_margin_only_where_there_are() -> None:
     stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
     with_them = {"contrasts": stated, "margin": 2.5}
     for name, words in (("main", ["its order"]), ("comparisons", ["‡", "within ±2.5 points"])):
-        plain, more = (caption("tables", name, experiment(**own)).text for own in ({}, with_them))
+        plain, more = (caption("tables", name, experiment(**own)).read for own in ({}, with_them))
         assert all(word in more and word not in plain for word in words)
 
 
@@ -97,7 +112,7 @@ def test_captions_say_what_all_seeds_share() -> None:
     own = {"trajectories": {"files": ["examples/trajectories.jsonl"], "grpo": 5}}
     ours = dict.fromkeys(("domains", "teacher", "sampling"))
     suites = {"lists": {"families": ["sorting"]}}
-    text = caption("tables", "variance", experiment(**own, **ours, suites=suites)).text
+    text = caption("tables", "variance", experiment(**own, **ours, suites=suites)).read
     assert "The base model and the trajectories are the same for all seeds" in text
 
 

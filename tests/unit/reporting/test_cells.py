@@ -85,11 +85,18 @@ def test_markdown(fabricated: World) -> None:
     assert header.startswith("| Arm | n | Entropy (nats/token) | Change against positive, % | Without ends |")
     assert rules == "| --- |" + " ---: |" * 8
     assert len(rows) == 6
+    above, below = text.split("\n\n", 1)
+    assert len(above) <= len("**Policy entropy.** ") + 280
+    # what is folded comes after the table, and GitHub needs the empty line before it
+    assert below.endswith("\n\n</details>\n")
+    assert "\n\n<details><summary>How to read it</summary>\n\nFirst over all tokens" in below
 
 
 def test_latex(fabricated: World) -> None:
     text = latex(main_table(fabricated.results))
     assert r"\label{tab:main}" in text
+    assert "A cell shows the mean" not in text.split(r"\label", 1)[0]
+    assert "A cell shows the mean" in text.split(r"\bottomrule", 1)[1]
     assert r"\begin{tabular}{lrrrrrrrr}" in text
     # seeds at 60 and 80: error 10, times 12.706 with one degree of freedom
     assert r"glow\_released & 2 & 70.0 $\pm$ 127.1" in text

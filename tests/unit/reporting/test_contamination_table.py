@@ -27,7 +27,7 @@ def test_one_row_a_domain_and_suite(world: World) -> None:
 
 
 def test_the_caption_says_what_was_compared(world: World) -> None:
-    text = contamination_table(world.results).caption.text
+    text = contamination_table(world.results).caption.read
     assert "any 13 words in a row" in text
     assert "80% of their words" in text
     assert f"of fewer than {SHORTEST} words and without choices" in text

@@ -6,7 +6,7 @@ import pandas as pd
 from fabricated import World, document
 
 from glow.reporting.cells import MINUS
-from glow.reporting.findings import Finding, find
+from glow.reporting.findings import Badge, Finding, find
 from glow.reporting.measures import entropy_changes, gains
 from glow.reporting.power import Sources
 from glow.reporting.results import Run
@@ -19,11 +19,8 @@ def named(findings: list[Finding], start: str) -> Finding:
 
 def test_a_mean_whose_interval_holds_zero_decides_nothing(fabricated: World) -> None:
     glow = named(find(fabricated.results), "The OOD accuracy of GLOW (glow)")
-    assert glow.headline == (
-        "The OOD accuracy of GLOW (glow) is not clearly different from that of positive-only SFT "
-        "(on average it is higher)"
-    )
-    assert glow.standing == "undecided"
+    assert glow.headline == "The OOD accuracy of GLOW (glow) cannot be told from that of positive-only SFT"
+    assert glow.badge == Badge("undecided", "glow against positive, OOD mean")
     assert f"glow +17.5 [{MINUS}14.3, +49.3]" in glow.detail
     assert "Difference from plain SFT on the same data (all): glow +12.5" in glow.detail
 
@@ -46,7 +43,7 @@ def test_an_undecided_difference_says_what_would_be_found(fabricated: World, man
 
 def test_what_is_decided_or_rests_on_one_seed_says_no_such_thing(many: World, tmp_path: Path) -> None:
     entropy = named(find(many.results), "The policy entropy")
-    assert entropy.standing == "as claimed"
+    assert "negative +" in entropy.detail
     one = find(World(tmp_path, document(seeds=[0])).write().results)
     for finding in (entropy, *one):
         assert "would be found" not in finding.detail
@@ -110,8 +107,11 @@ def test_what_was_stated_comes_first(tmp_path: Path) -> None:
 def test_the_claimed_direction_is_recognised(fabricated: World) -> None:
     loss = named(find(fabricated.results), "The training loss")
     assert loss.headline == "The training loss of negatives (all) falls more slowly than that of positives"
-    assert loss.standing == "as claimed"
-    slope, level = loss.detail.split("in the last epoch:")
+    assert loss.badge == Badge(
+        "as published", "slopes of negatives and positives, chains of equal lengths, arm all"
+    )
+    assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in loss.detail
+    slope, level = loss.more.split("in the last epoch:")
     assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in slope
     assert "on all trajectories: all +0.750 [+0.750, +0.750]" in level
 
@@ -128,12 +128,10 @@ def test_a_loss_that_stays_higher_is_no_slower_descent(tmp_path: Path) -> None:
 
     loss = named(find(Parallel(tmp_path).write().results), "The training loss")
     # slopes -0.3 against -0.25 and -0.2: -0.05 and -0.10 by seed, so -0.075 ± 0.025 * 12.7
-    assert loss.headline.endswith(
-        "neither clearly faster nor clearly more slowly than that of positives (on average faster)"
-    )
-    assert loss.standing == "undecided"
+    assert loss.headline.endswith("neither clearly faster nor clearly more slowly than that of positives")
+    assert loss.badge.standing == "undecided"
     assert f"all {MINUS}0.075 [{MINUS}0.393, +0.243]" in loss.detail
-    assert "in the last epoch: on chains matched by length: all +0." in loss.detail
+    assert "in the last epoch: on chains matched by length: all +0." in loss.more
 
 
 def test_a_loss_that_falls_faster_is_the_opposite(tmp_path: Path) -> None:
@@ -144,7 +142,7 @@ def test_a_loss_that_falls_faster_is_the_opposite(tmp_path: Path) -> None:
 
     loss = named(find(Fast(tmp_path).write().results), "The training loss")
     assert loss.headline == "The training loss of negatives (all) falls faster than that of positives"
-    assert loss.standing == "opposite of the claim"
+    assert loss.badge.standing == "not as published"
 
 
 def test_bare_negatives_leave_the_descent_undecided(tmp_path: Path) -> None:
@@ -154,9 +152,9 @@ def test_bare_negatives_leave_the_descent_undecided(tmp_path: Path) -> None:
             return [row | (bare if row["verdict"] == "wrong" else {}) for row in super().trajectories(domain)]
 
     loss = named(find(Bare(tmp_path).write().results), "Whether the loss")
-    assert loss.standing == "undecided"
-    assert "on all trajectories: all +0.125" in loss.detail
-    assert "on chains" not in loss.detail
+    assert loss.badge.standing == "undecided"
+    assert "on all trajectories: all +0.125" in loss.more
+    assert "on chains" not in loss.more
 
 
 class Form(World):
@@ -177,14 +175,30 @@ class Form(World):
 def test_the_entropy_of_chains_decides_and_that_of_all_stands_beside_it(tmp_path: Path) -> None:
     found = named(find(Form(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy")
     # 0.2 nats and a little more by seed, against 0.25; but 0.5 on all tokens
-    assert (
-        found.headline
-        == "The policy entropy of arm negative, on chains, is lower than that of positive-only SFT"
+    assert found.headline == (
+        "The policy entropy on chains is lower for 1 of 4 arms with negatives (negative) than after "
+        "positive-only SFT"
     )
-    assert found.standing == "opposite of the claim"
+    # which arm the published change is of is not known, and the others have no change
+    assert found.badge == Badge(
+        "undecided", "policy entropy on chains, negative, all, glow, glow_released against positive"
+    )
     chains, everything = found.detail.split("on all responses with their ends: ")
     assert f"without the end of the turn: negative {MINUS}15." in chains
     assert "negative +100.0" in everything
+
+
+def test_entropy_is_as_published_where_all_arms_with_negatives_agree(tmp_path: Path) -> None:
+    class Higher(Form):
+        def parts(self, run: Run, question: int) -> dict:
+            higher = run.name not in ("positive", "base")
+            return {"entropy_tenths": [0.8 + 0.01 * run.seed if higher else 0.75] * 10, "entropy_end": None}
+
+    found = named(
+        find(Higher(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy"
+    )
+    assert "higher for 4 of 4 arms with negatives (negative, all, glow, glow_released)" in found.headline
+    assert found.badge.standing == "as published"
 
 
 def test_entropy_that_was_archived_by_an_earlier_version_decides_nothing(tmp_path: Path) -> None:
@@ -196,8 +210,8 @@ def test_entropy_that_was_archived_by_an_earlier_version_decides_nothing(tmp_pat
             return {}
 
     found = named(find(Older(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy")
-    assert found.headline == "The policy entropy of arm negative is higher than that of positive-only SFT"
-    assert found.standing == "undecided"
+    assert found.headline.startswith("The policy entropy is higher for 1 of 4 arms with negatives (negative)")
+    assert found.badge.standing == "undecided"
     assert "What part of it is due to the form of answers cannot be told here." in found.detail
 
 
@@ -211,23 +225,45 @@ def test_the_opposite_direction_is_said(tmp_path: Path) -> None:
     findings = find(Harmful(tmp_path, many).write().results)
     glow = named(findings, "The OOD accuracy of GLOW (glow)")
     assert glow.headline == "The OOD accuracy of GLOW (glow) is lower than that of positive-only SFT"
-    assert glow.standing == "opposite of the claim"
-    negatives = named(findings, "The OOD accuracy of plain SFT with wrong answers (negative)")
-    assert negatives.headline.endswith("(negative) is equal to that of positive-only SFT")
-    assert negatives.standing == "undecided"
+    assert glow.badge.standing == "not as published"
+    for negatives in (
+        named(findings, "The OOD accuracy of SFT on wrong answers alone (negative)"),
+        named(findings, "The OOD accuracy of SFT on right and wrong answers (all)"),
+    ):
+        assert negatives.headline.endswith(
+            "cannot be told from that of positive-only SFT: the means are equal"
+        )
+        assert negatives.badge.standing == "undecided"
 
 
 def test_one_seed_is_undecided(tmp_path: Path) -> None:
-    findings = find(World(tmp_path, document(seeds=[0])).write().results)
-    glow = named(findings, "The OOD accuracy of GLOW (glow)")
-    assert glow.standing == "undecided"
+    stated = [{"arm": "glow", "over": "all", "scope": "ood"}]
+    findings = find(World(tmp_path, document(seeds=[0], contrasts=stated)).write().results)
+    *inferred, glow_weights, released_weights, grpo = findings
+    for found in (*inferred, grpo):
+        assert found.headline.startswith("One seed: not decided whether ")
+        assert found.badge is None or found.badge.standing == "undecided"
+    assert len(inferred) == 7
     # 5 of 20 and 3 of 10 questions more: an interval over questions alone decides nothing
-    assert "glow +15.0 [" in glow.detail
+    assert "glow +15.0 [" in named(findings, "One seed: not decided whether the OOD accuracy of GLOW").detail
+    for weights in (glow_weights, released_weights):
+        assert weights.headline.startswith("In the one run, ")
+
+
+def test_negatives_alone_and_beside_positives_are_two_claims(fabricated: World) -> None:
+    findings = find(fabricated.results)
+    alone = named(findings, "The OOD accuracy of SFT on wrong answers alone")
+    beside = named(findings, "The OOD accuracy of SFT on right and wrong answers")
+    assert alone.badge.contrast == "negative against positive, OOD mean"
+    assert beside.badge.contrast == "all against positive, OOD mean"
+    # all: 45 and 55 against 40 and 50
+    assert "all +5.0 [" in beside.detail
+    assert "negative" not in beside.detail
 
 
 def test_grpo_counts_what_rose(fabricated: World, many: World) -> None:
     few = named(find(fabricated.results), "GRPO")
-    assert few.headline == "GRPO did not measurably raise in-domain accuracy from any of 6 starting models"
+    assert few.headline == ("GRPO measurably raised in-domain accuracy on average over 6 starting models")
     grpo = named(find(many.results), "GRPO")
     assert grpo.headline == "GRPO measurably raised in-domain accuracy from 1 of 6 starting models (base)"
     assert "base +70.0 [+35.4, +104.6]*" in grpo.detail
@@ -237,8 +273,8 @@ def test_grpo_is_averaged_over_what_it_started_from(many: World, tmp_path: Path)
     # Seeds are even or odd: 14 and 13 of 60 more (test_grpo_measures)
     assert " Averaged over them +22.5 [" in named(find(many.results), "GRPO").detail
     chosen = {"steps": 20, "max_tokens": 64, "initialisations": ["glow"], "seeds": [1]}
-    one = named(find(World(tmp_path, document(grpo=chosen)).write().results), "GRPO")
-    assert one.headline.endswith("from any of 1 starting models")
+    one = find(World(tmp_path, document(grpo=chosen)).write().results)[-1]
+    assert one.headline == "One seed: not decided whether GRPO raises in-domain accuracy"
     assert "Averaged" not in one.detail
     assert one.detail.endswith(
         " GRPO ran with one seed: these intervals are over questions only, and decide nothing."
@@ -257,12 +293,35 @@ def test_grpo_without_signal_is_said(fabricated: World, tmp_path: Path) -> None:
     assert "nothing to learn" not in named(find(fabricated.results), "GRPO").detail
 
 
-def test_in_domain_best(fabricated: World) -> None:
-    best = named(find(fabricated.results), "In-domain")
-    assert best.headline == "In-domain, the mean accuracy is highest for glow"
+def test_in_domain_names_what_differs_and_no_highest_mean(fabricated: World, many: World) -> None:
+    few, eight = (named(find(world.results), "In-domain") for world in (fabricated, many))
+    assert few.headline == "In-domain, no accuracy can be told from that of positive-only SFT"
     # One question of ten differs, in each seed another: question means 10, 10 of 100 / 2.
-    assert "glow +10.0 [" in best.detail
-    assert best.standing is None
+    assert "glow +10.0 [" in few.detail
+    assert few.badge is None
+    assert eight.headline == "In-domain, the accuracy is lower for base than after positive-only SFT"
+
+
+def test_arms_that_all_fail_are_a_tie_and_no_headline(tmp_path: Path) -> None:
+    class Hopeless(World):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            return [False] * 10
+
+    findings = find(Hopeless(tmp_path, document(seeds=list(range(8)))).write().results)
+    assert (
+        named(findings, "In-domain").headline
+        == "In-domain, no accuracy can be told from that of positive-only SFT"
+    )
+    assert named(findings, "The OOD accuracy of GLOW").headline.endswith(": the means are equal")
+    assert named(findings, "GRPO").headline.startswith("GRPO did not measurably change in-domain accuracy")
+
+
+def test_without_plain_positives_nothing_is_compared_in_domain(tmp_path: Path) -> None:
+    arms = {"all": {"trajectories": "all", "objective": "plain"}}
+    found = find(World(tmp_path, document(arms=arms, grpo=None)).write().results)
+    assert "In-domain, there is no plain training on positives alone to compare with" in [
+        one.headline for one in found
+    ]
 
 
 def test_constant_weights_are_called_so(tmp_path: Path) -> None:
@@ -271,11 +330,21 @@ def test_constant_weights_are_called_so(tmp_path: Path) -> None:
             return super().history(run).assign(weight=0.5)
 
     findings = find(Clamped(tmp_path).write().results)
-    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("same for nearly all samples")
+    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("are the same for all samples")
     assert (
         "100.0 % of samples at the lower bound 0.5"
         in named(findings, "GLOW's weights (glow_released)").detail
     )
+
+
+def test_weights_that_are_the_same_but_for_a_few_are_called_nearly_so(tmp_path: Path) -> None:
+    class Nearly(World):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = pd.concat([super().history(run)] * 25, ignore_index=True)
+            return frame.assign(weight=np.where(frame.index == len(frame) - 1, 0.7, 0.5))
+
+    findings = find(Nearly(tmp_path).write().results)
+    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("same for nearly all samples")
 
 
 def test_domains_are_named_where_there_are_several(tmp_path: Path) -> None:

@@ -77,14 +77,16 @@ def test_tables_rest_on_further_selections_and_refuse_those_of_another_seed(pair
 
 def test_arms_on_positives_are_none_with_wrong_answers(paired: World) -> None:
     told = {found.headline: found.detail for found in find(paired.results)}
-    (negatives,) = (detail for headline, detail in told.items() if "plain SFT with wrong answers" in headline)
+    (negatives,) = (
+        detail for headline, detail in told.items() if "SFT on right and wrong answers" in headline
+    )
     assert ": all 0.0; pairs 0.0. The paper" in negatives
     (entropy,) = (detail for headline, detail in told.items() if "policy entropy" in headline)
     assert "every_right" not in entropy
 
 
 def test_plain_training_on_the_same_data_has_the_same_selection(paired: World) -> None:
-    told = {found.headline: found.detail for found in find(paired.results)}
+    told = {found.headline: found.detail + found.more for found in find(paired.results)}
     (glow,) = (detail for headline, detail in told.items() if "OOD accuracy of GLOW (glow_pairs)" in headline)
     assert "Difference from plain SFT on the same data (pairs): glow_pairs 0.0." in glow
     assert dynamics.both_signs(paired.results.experiment) == ["all", "glow_pairs", "pairs", "glow"]

@@ -194,9 +194,17 @@ def test_a_curve_is_smoothed_and_has_an_error_over_several_seeds(
     # A window of two steps: itself and the one before. Seed 0 has 0.11 and 0.12 at steps 6 and 7, seed 1
     # has 0.17 and 0.19.
     assert curve.mean[7] == approx((0.115 + 0.18) / 2 if spread else 0.18)
-    assert (curve.error is not None) == spread
-    if curve.error is not None:
-        assert curve.error[7] == approx((0.18 - 0.115) / 2)
+    assert (curve.low is not None) == spread
+    if curve.low is not None:
+        assert (curve.low[7], curve.high[7]) == (approx(0.115), approx(0.18))
+
+
+def test_the_band_of_many_seeds_is_a_standard_error(many: World) -> None:
+    curve = grpo.curve(many.results, DOMAIN, "glow", "reward")
+    # at step 7, seed s has 0.05 + 0.01 * 6.5 * (1 + s): eight values 0.065 apart
+    error = 0.065 * (((8**2 - 1) / 12) * 8 / 7 / 8) ** 0.5
+    assert curve.mean[7] == approx(0.05 + 0.065 * 4.5)
+    assert (curve.low[7], curve.high[7]) == (approx(curve.mean[7] - error), approx(curve.mean[7] + error))
 
 
 @pytest.mark.parametrize("seeds", [[2, 0], [0, 2]])

@@ -13,7 +13,7 @@ from test_grpo_measures import Silent, of_some
 from glow.reporting.captions import caption
 from glow.reporting.cells import MINUS, Table, latex, markdown
 from glow.reporting.figures import STYLE
-from glow.reporting.grpo_figure import PANELS, draw_grpo_curves
+from glow.reporting.grpo_figure import NEW_PROBLEMS, PANELS, draw_grpo_curves
 from glow.reporting.grpo_table import POOLED, grpo_table
 from glow.reporting.palette import arm_colours
 
@@ -80,7 +80,7 @@ def test_the_last_row_averages_all_initialisations(fabricated: World, many: Worl
     assert pooled["in_domain_after_mean"] == approx(100 * (45 + 52) / 2 / 60)
     assert pooled["in_domain_change_mean"] == approx(100 * 13.5 / 60)
     assert (pooled["n"], pooled["in_domain_problems"], pooled["reward_rise_mean"]) == (2, 10, approx(0.27))
-    assert f"Row {POOLED} averages them, each with the same weight" in table.caption.text
+    assert f"Row {POOLED} averages them, each with the same weight" in table.caption.read
     rows = shown(grpo_table(many.results))
     assert (rows["positive"]["Rose"], rows[POOLED]["Rose"]) == ("not shown", "yes")
     assert rows[POOLED]["ID change"].endswith("]*")
@@ -93,7 +93,7 @@ def test_one_initialisation_has_no_average(tmp_path: Path) -> None:
     table = grpo_table(World(tmp_path, of_some(initialisations=["glow"], seeds=[0, 2])).write().results)
     assert list(frame(table).index) == ["glow"]
     assert frame(table).loc["glow", "n"] == 2
-    assert POOLED not in table.caption.text
+    assert POOLED not in table.caption.read
     assert "2 seeds (0, 2)" in table.caption.n
     before = table.sources["arithmetic/glow"]["in_domain_before_mean"]
     assert before == [f"evaluation/sft/arithmetic/glow/seed-{seed}/manifest.json" for seed in (0, 2)]
@@ -114,30 +114,40 @@ def test_domains_are_averaged_apart(tmp_path: Path) -> None:
 def test_the_figure_has_a_panel_a_quantity_and_a_band_where_there_are_seeds(fabricated: World) -> None:
     with mpl.rc_context(STYLE):
         figure = draw_grpo_curves(fabricated.results)
-    *panels, legend = figure.axes
-    assert [axes.get_title("left") for axes in panels] == [title for title, _ in PANELS.values()]
+    reward, new, *others = figure.axes
+    titles = [title for title, _ in PANELS.values()]
+    assert [axes.get_title("left") for axes in figure.axes] == [titles[0], NEW_PROBLEMS, *titles[1:]]
     colours = arm_colours(fabricated.results.experiment)
-    assert [text.get_text() for text in legend.get_legend().get_texts()] == list(colours)
-    for axes in panels:
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(colours)
+    for axes in (reward, *others):
         assert all(map(same_color, (line.get_color() for line in axes.lines), colours.values()))
         assert len(axes.collections) == len(colours)
-    reward, unanimous = panels[:2]
+    unanimous = others[0]
     # mean over seeds at step 1: (0.06 + 0.07) / 2; the band reaches to both
     assert reward.lines[0].get_ydata()[0] == approx(0.065)
     edges = reward.collections[0].get_paths()[0].vertices
     assert {round(float(y), 6) for x, y in edges if x == 1} == {0.06, 0.07}
     assert unanimous.lines[0].get_ydata()[0] == approx(0.46)
+    # positive is right on 6 and 8 of ten problems, and after GRPO on 9 and 10
+    assert list(new.lines[1].get_ydata()) == [approx(70), approx(95)]
+    rings = [points.get_offsets().data.tolist() for points in new.collections]
+    assert rings[2:4] == [[[0, 60], [0, 80]], [[1, 90], [1, 100]]]
 
 
 @pytest.mark.parametrize("initialisations", [["glow", "base"], ["base", "glow"]])
 def test_one_seed_of_some_models_is_a_line_without_a_band(tmp_path: Path, initialisations: list[str]) -> None:
     world = World(tmp_path, of_some(seeds=[1], initialisations=initialisations)).write()
     figure = draw_grpo_curves(world.results)
-    for axes in figure.axes[:-1]:
+    for axes in figure.axes:
         assert len(axes.lines) == 2
         assert not axes.collections
-    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
-    assert names == ["base", "glow"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base", "glow"]
+
+
+def test_without_an_in_domain_suite_there_are_no_new_problems(tmp_path: Path) -> None:
+    content = of_some() | {"suites": {"lists": {"families": ["sorting"]}}}
+    new = draw_grpo_curves(World(tmp_path, content).write().results).axes[1]
+    assert [text.get_text() for text in new.texts] == ["no in-domain suite"]
 
 
 def test_captions_have_the_seeds_of_grpo(tmp_path: Path) -> None:
@@ -147,13 +157,13 @@ def test_captions_have_the_seeds_of_grpo(tmp_path: Path) -> None:
         for kind, name in (("figures", "grpo_curves"), ("tables", "grpo"), ("tables", "main"))
     )
     assert figure.n == "1 seed (1) per line."
-    assert "Lines are of one seed, smoothed" in figure.read
+    assert "Lines are of one seed." in figure.shows
     assert "there is one seed" in table.read
     assert "3 seeds (0, 1, 2)" in main.n
-    published = caption("tables", "published", experiment).n
-    assert published.startswith("3 seeds (0, 1, 2) for our values (1 seed (1) for those after GRPO);")
+    published = caption("tables", "published", experiment)
+    assert published.n == "3 seeds (0, 1, 2) for ours."
+    assert "Ours are over 3 seeds (0, 1, 2) (1 seed (1) for those after GRPO)." in published.read
     same = World(tmp_path, of_some(seeds=[2, 1, 0])).results.experiment
-    assert "after GRPO" not in caption("tables", "published", same).n
+    assert "after GRPO" not in caption("tables", "published", same).read
     drawn = caption("figures", "grpo_curves", same)
-    assert "bands ± one standard error" in drawn.read
-    assert len(drawn.text) < 3 * 115  # three lines
+    assert "bands reach from the lowest to the highest seed" in drawn.shows

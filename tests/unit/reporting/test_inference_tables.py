@@ -77,6 +77,11 @@ def test_one_seed_detects_nothing_that_is_known(tmp_path: Path) -> None:
     assert glow["Difference"] == "+15.00"
     assert {glow["Detectable"], glow["Seeds needed"], glow["Equivalent within ±50 (p)"]} == {"—"}
     assert "One seed decides nothing" in table.caption.read
+    # p-values over questions alone would look like those of a test: the CSV has them
+    assert (glow["p"], glow["p, Holm"]) == ("—", "—")
+    row = frame(table, "arm", "over").loc[("glow", "OOD mean")]
+    assert 0 < row["p"] <= row["p_holm"] <= 1
+    assert "With one seed nothing is tested" in table.caption.read
 
 
 def test_equivalence(stated: World) -> None:
@@ -185,7 +190,7 @@ def test_variance(fabricated: World) -> None:
     texts = [row["from_seeds"].text for row in table.rows if row["of"].text == "gain"]
     assert texts == ["0.00 (0 %)", "0.00† (0 %)"]
     assert "Decoding" not in table.columns.values()
-    assert "draw of answers (decoding) is part of the rest" in table.caption.shows
+    assert "draw of answers (decoding) is part of the rest" in table.caption.read
     assert "The base model, the teacher and its trajectories are the same for all seeds" in table.caption.read
 
 
@@ -194,5 +199,5 @@ def test_several_samples_have_a_column_of_decoding(tmp_path: Path) -> None:
     table = variance_table(world.results)
     row = shown(table)["ID mean"]
     assert "Decoding" in row
-    assert "several responses per question tell" in table.caption.shows
+    assert "several responses per question tell" in table.caption.read
     assert frame(table, "over", "of").loc[("ID mean", "gain"), "icc"] != approx(1)

@@ -1,16 +1,18 @@
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from fabricated import World, document, write_config
+from test_examples import Procedural
 
 from glow import cli
 from glow.errors import UserError
 from glow.experiment import load, read
 from glow.files.manifest import Manifest
 from glow.reporting.captions import figure_names
-from glow.reporting.report import write_report
+from glow.reporting.report import FIRST, SECTIONS, write_report
 from glow.reporting.results import Run
 from glow.reporting.tables import write_tables
 
@@ -77,26 +79,89 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 
 
 def test_page_holds_every_figure_and_table(page: str) -> None:
-    assert page.count("data:image/svg+xml;base64,") == 8
+    assert page.count("data:image/svg+xml;base64,") == 9
     for name in (
         "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "entropy",
         "entropy_positions", "losses", "weights", "data", "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
-    marked = re.findall(r'<td class="marked">(.*?)</td>', page)
-    assert marked == ["+22.5 [+11.9, +33.1]*"]  # what GRPO added, averaged over all it starts from
-    assert "<td>+70.0 [+35.4, +104.6]</td>" in page
+    marked = re.findall(r'<td class="marked" data-label="(.*?)">(.*?)</td>', page)
+    # what GRPO added, averaged over all it starts from
+    assert marked == [("ID change", "+22.5 [+11.9, +33.1]*")]
+    assert '<td data-label="ID change">+70.0 [+35.4, +104.6]</td>' in page
     assert "5.51 %" in page
     assert "Seeds: 0, 1.\n" in page
-    assert "GRPO did not measurably raise in-domain accuracy from any of 6 starting models" in page
+    assert "GRPO measurably raised in-domain accuracy on average over 6 starting models" in page
     assert "pretrained from scratch" in page
     assert "alpha = 1, beta = 10, clamped to [0.5, 5]" in page
 
 
 def test_what_differs_after_correction_is_marked(tmp_path: Path) -> None:
     page = report(World(tmp_path, document(seeds=list(range(8)))).write())
-    assert '<td class="marked">+70.0 [+35.4, +104.6]*</td>' in page
+    assert '<td class="marked" data-label="ID change">+70.0 [+35.4, +104.6]*</td>' in page
+
+
+def test_gates_and_data_come_first_then_examples_then_findings(page: str) -> None:
+    ids = [name for name in Page(page).ids if not name.startswith(("table-", "figure-"))]
+    wanted = ["gates", "data", "arms", "examples", "findings", "scale", "accuracy", "tests"]
+    present = [name for name in wanted if name in ids]
+    assert ids[: len(present)] == present
+    assert set(wanted) - set(present) <= {"gates"}
+    assert next(iter(SECTIONS)) == FIRST[0] == "gates"
+    links = [target[1:] for target in Page(page).loaded if target.startswith("#")]
+    assert links == ids  # the contents have the same order
+
+
+def test_a_caption_is_short_and_the_rest_is_folded(page: str) -> None:
+    shown = re.findall(r'<p class="caption">(.*?)</p>', page)
+    assert len(shown) > 20
+    assert max(map(len, map(unescape, shown))) <= 280
+    folded = re.findall(r'<details class="how">.*?</details>', page, re.DOTALL)
+    assert any("The row chance level is the accuracy of the best constant answer" in part for part in folded)
+    assert not any("The row chance level" in part for part in shown)
+
+
+def test_what_is_folded_is_printed(page: str) -> None:
+    printed = page[page.index("@media print") : page.index("</style>")]
+    assert "details::details-content { content-visibility: visible" in printed
+
+
+def test_published_figures_stand_apart(page: str) -> None:
+    table = page[page.index('id="table-published"') : page.index('id="grpo"')]
+    assert "Published by the paper's authors; not measured here" in table
+    cells = re.findall(r'<td class="([^"]*)" data-label="([^"]*)"', table)
+    assert {label for kinds, label in cells if "theirs" in kinds} == {
+        "Published: what", "Published value", "Published setting", "Published in",
+    }  # fmt: skip
+    assert "theirs" not in page[: page.index('id="table-published"')].split("</style>")[1]
+
+
+def test_a_badge_names_the_contrast_that_it_is_of(page: str) -> None:
+    badges = re.findall(r'<span class="badge ([\w-]+)">([^<]+)</span>\s*([^<]+?)\s*</p>', page)
+    assert ("undecided", "undecided", "glow against positive, OOD mean") in badges
+    assert (
+        "as-published", "as published", "slopes of negatives and positives, chains of equal lengths, arm all",
+    ) in badges  # fmt: skip
+    assert {standing for _, standing, _ in badges} <= {"as published", "not as published", "undecided"}
+
+
+def test_examples_are_escaped_folded_and_marked(tmp_path: Path) -> None:
+    class Wild(World):
+        def response(self, run: Run, question: int) -> str:
+            return "<script>alert(1)</script>" * (50 if run.name == "glow" else 1) + " We try. \\boxed{1}"
+
+    text = report(Wild(tmp_path, document(grpo=None)).write())
+    assert Page(text).open == []
+    assert "<script" not in text
+    assert '<div class="said">&lt;script&gt;alert(1)&lt;/script&gt; We try. \\boxed{1}</div>' in text
+    assert text.count("<summary>The response (1,268 characters)</summary>") == 2  # ID and OOD
+
+
+def test_a_slip_is_marked_in_its_place(tmp_path: Path) -> None:
+    text = report(Procedural(tmp_path, document(grpo=None)).write())
+    assert "p:23-2=21, <mark>q:21+9=31</mark>, r:31-6=25. Hence \\boxed{25}</div>" in text
+    assert "wrong, chain; first wrong step: a result that does not follow" in text
 
 
 def test_page_states_times_and_environment(page: str) -> None:
@@ -147,6 +212,7 @@ def test_one_seed_without_grpo(tmp_path: Path) -> None:
     [
         ("tables/manifest.json", "tables"),
         ("tables/tables.json", "tables"),
+        ("tables/examples.json", "tables"),
         ("tables/questions.parquet", "tables"),
         ("tables/trajectories.parquet", "tables"),
         ("figures/manifest.json", "figures"),
@@ -201,7 +267,7 @@ def test_tables_of_another_version_are_refused(world: World) -> None:
 def test_the_page_shows_the_tables_that_were_written(world: World) -> None:
     report(world)
     text = world.results.tables_file.read_text()
-    assert "<td>55.0 ± 63.5</td>" in world.results.report.read_text(encoding="utf-8")
+    assert ">55.0 ± 63.5</td>" in world.results.report.read_text(encoding="utf-8")
     world.results.tables_file.write_text(text.replace("55.0 ± 63.5", "55.1 ± 63.5"))
     write_report(world.results.experiment, world.root)
-    assert "<td>55.1 ± 63.5</td>" in world.results.report.read_text(encoding="utf-8")
+    assert ">55.1 ± 63.5</td>" in world.results.report.read_text(encoding="utf-8")

@@ -75,7 +75,7 @@ def test_one_seed_gets_an_error_over_questions_alone_and_no_star(tmp_path: Path)
     assert glow["n"] == 1
     assert glow["ood_se"] == approx(100 * (0.4 / 9 / 4) ** 0.5)
     assert not any("*" in cell for row in rows.values() for cell in row.values())
-    assert "covers the choice of questions only (there is one seed" in main_table(world.results).caption.text
+    assert "covers the choice of questions only (there is one seed" in main_table(world.results).caption.read
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_types_of_positives_and_negatives(tmp_path: Path) -> None:
     assert rows["share_mean"].tolist() == [75, 25, 50, 50]
     assert rows.loc["correct: chain", "share_se"] == approx(25)
     assert rows["length_mean"].tolist() == [30, 30, 60, 30]
-    assert "state an answer and nothing else (bare)" in table.caption.shows
+    assert "bare: an answer without a chain of thought" in table.caption.shows
 
 
 def test_bare_samples_have_a_column(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_entropy_of_chains_is_free_of_what_bare_answers_do(divided: World) -> No
     assert negative["inner_change_mean"] == approx(100 * (21.5 / 35 / 0.55 - 1))
     assert negative["chains_change_mean"] == approx(0, abs=1e-9)
     assert (positive["chains"], negative["chains"]) == (2 * 3 * 10, 2 * 3 * 5)
-    assert "earlier version" not in entropy_table(divided.results).caption.text
+    assert "earlier version" not in entropy_table(divided.results).caption.read
 
 
 def test_entropy_by_position(divided: World) -> None:
@@ -439,7 +439,7 @@ def test_results_of_an_earlier_version_say_what_they_lack(tmp_path: Path) -> Non
     for made in (table, entropy_positions_table(results)):
         assert (
             "of an earlier version of glow, which did not archive the ends of turns apart"
-            in made.caption.text
+            in made.caption.read
         )
     build_tables(results)
 
@@ -513,7 +513,8 @@ def test_written_files(two_domains: World) -> None:
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
     frames = {"questions.parquet", "trajectories.parquet"}
-    assert written == forms | frames | {"questions.json", "tables.json", "sources.json", "manifest.json"}
+    others = {"questions.json", "tables.json", "examples.json", "sources.json", "manifest.json"}
+    assert written == forms | frames | others
     read = pd.read_csv(folder / "main.csv").set_index(["domain", "arm"])
     assert read.loc[("arithmetic", "glow"), "gain_ood_low"] == approx(17.5 - 2.5 * T1, abs=1e-4)
     assert set(json.loads((folder / "sources.json").read_text())) == {"main", "grpo"}

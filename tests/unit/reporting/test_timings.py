@@ -1,10 +1,13 @@
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fabricated import World, document
-from pytest import approx
+from fabricated import START, World, document
 
 from glow.errors import UserError
+from glow.files.jsonl import write_jsonl
+from glow.files.runs import note_run, runs_started
 from glow.reporting.timings import duration, print_timings, stage_timings, whole_span
 
 
@@ -41,20 +44,112 @@ def test_without_benchmarks_manifests_serve(empty: World) -> None:
     assert (row["stage"], row["jobs"], row["wall_s"]) == ("sft", 2, 15)
 
 
+def jobs(world: World, *idle: int) -> None:
+    """One job of ten seconds after the other, each so long after the one before."""
+    for place, seconds in enumerate(idle):
+        world.write_manifest(world.root / f"job-{place}", "sft", seconds=10, idle=seconds)
+
+
+def began(world: World, *seconds: float) -> None:
+    """Runs that began so long after the first job of the tree did."""
+    starts = [(START + timedelta(seconds=own)).isoformat() for own in seconds]
+    write_jsonl(world.root / "runs.jsonl", [{"started": start} for start in starts])
+
+
+def measured(world: World, path: str, seconds: float, ended: float) -> None:
+    """A benchmark file of a job that ended so long after the first of the tree began."""
+    world.benchmark(path, seconds, 100)
+    at = START.timestamp() + ended
+    os.utime(world.root / "benchmarks" / path, (at, at))
+
+
 def test_span_of_one_run(empty: World) -> None:
-    for name in ("a", "b", "c"):
-        empty.write_manifest(empty.root / name, "sft", seconds=10, idle=2)
+    jobs(empty, 0, 2, 2)
+    began(empty, -8)
     span = whole_span(empty.root)
-    assert (span.wall_s, span.busy_s, span.longest_pause_s) == (approx(34), approx(30), approx(2))
+    (run,) = span.runs
+    assert (run.wall_s, run.idle_s, run.longest_pause_s, run.jobs) == (34, 4, 2, 3)
+    assert span.text == "one run, first start to last finish: 34.0 s"
     assert span.note == ""
 
 
-def test_a_long_pause_is_told(empty: World) -> None:
-    empty.write_manifest(empty.root / "a", "sft", seconds=10)
-    empty.write_manifest(empty.root / "b", "sft", seconds=10, idle=3600)
-    assert (
-        "no job ran for 1 h 0 min in between, so these results come from several runs"
-        in whole_span(empty.root).note
+def test_one_run_stays_one_however_long_it_stood_still(empty: World) -> None:
+    jobs(empty, 0, 3600, 200)
+    began(empty, 0)
+    span = whole_span(empty.root)
+    assert span.text == "one run, first start to last finish: 1 h 3 min"  # 3,830 s
+    assert span.note == (
+        "no job is known of for 1 h 3 min of it, 1 h 0 min at a time: jobs waited in a queue, or the machine "
+        "stood still"
+    )
+
+
+def test_a_job_without_a_manifest_is_no_pause(empty: World) -> None:
+    jobs(empty, 0, 600)  # the second begins at 610
+    began(empty, 0)
+    measured(empty, "generate/a/shard-0.tsv", 590.0, ended=605)
+    (run,) = whole_span(empty.root).runs
+    assert (run.idle_s, run.longest_pause_s) == (10, 5)
+    assert whole_span(empty.root).note == ""
+
+
+def test_benchmarks_that_were_copied_later_fill_nothing(empty: World) -> None:
+    jobs(empty, 0, 600)
+    empty.benchmark("generate/a.tsv", 1e9, 100)  # now, and it would reach back to the year 1995
+    (run,) = whole_span(empty.root).runs
+    assert (run.wall_s, run.idle_s) == (620, 600)
+
+
+def test_a_run_that_was_killed_and_started_again_at_once_is_two(empty: World) -> None:
+    jobs(empty, 0, 5, 5)
+    began(empty, -1, 29)  # the third job begins at 30 and ends at 40
+    span = whole_span(empty.root)
+    assert span.text == (
+        "2 runs: 25.0 s (2 jobs, from 2026-01-02 03:00 UTC); 10.0 s (1 job, from 2026-01-02 03:00 UTC); "
+        "together 35.0 s"
+    )
+    assert span.note == ""
+
+
+def test_days_between_two_runs_are_no_time_of_either(empty: World) -> None:
+    jobs(empty, 0, 86400)
+    began(empty, 0, 86410)
+    span = whole_span(empty.root)
+    assert span.wall_s == 20
+    assert span.note == ""
+
+
+def test_runs_that_left_nothing_are_not_counted(empty: World) -> None:
+    jobs(empty, 0, 5)
+    began(empty, -900, -600, -1, 40)
+    assert whole_span(empty.root).text.startswith("one run, ")
+
+
+def test_many_runs_are_not_told_one_by_one(empty: World) -> None:
+    jobs(empty, *[0] * 6)
+    began(empty, *range(0, 60, 10))
+    text = whole_span(empty.root).text
+    assert text.startswith("6 runs: 10.0 s (1 job")
+    assert text.endswith("; ...; together 1 min 0 s")
+    assert text.count("1 job,") == 4
+
+
+def test_a_job_of_the_second_in_which_its_run_began_is_of_it(empty: World) -> None:
+    empty.write_manifest(empty.root / "quick", "suite", seconds=0)
+    began(empty, -100, 0)
+    assert len(whole_span(empty.root).runs) == 1
+    note_run(empty.root)
+    assert runs_started(empty.root)[1] == START
+    assert all(start.microsecond == 0 for start in runs_started(empty.root))
+
+
+def test_without_notes_a_long_pause_may_be_several_runs(empty: World) -> None:
+    jobs(empty, 0, 3600)
+    span = whole_span(empty.root)
+    assert span.text == "first start to last finish: 1 h 0 min"
+    assert span.note.startswith("no job is known of for 1 h 0 min of it")
+    assert span.note.endswith(
+        ": there were several runs, or jobs waited in a queue, or the machine stood still"
     )
 
 
@@ -62,8 +157,22 @@ def test_jobs_side_by_side_leave_no_pause(empty: World) -> None:
     empty.write_manifest(empty.root / "long", "sft", seconds=1000)
     empty.write_manifest(empty.root / "inside", "sft", seconds=10, idle=-900)
     empty.write_manifest(empty.root / "after", "sft", seconds=10, idle=885)
-    span = whole_span(empty.root)
-    assert (span.wall_s, span.busy_s) == (approx(1005), approx(1005))
+    (run,) = whole_span(empty.root).runs
+    assert (run.wall_s, run.idle_s) == (1005, 0)
+
+
+def test_jobs_from_two_commits_are_told(empty: World) -> None:
+    jobs(empty, 0, 0)
+    file = empty.root / "job-1.manifest.json"
+    file.write_text(file.read_text().replace("c0ffee", "decaf"))
+    assert whole_span(empty.root).note == "the jobs ran from 2 git commits"
+
+
+def test_damaged_notes_of_runs_are_refused(empty: World) -> None:
+    jobs(empty, 0)
+    (empty.root / "runs.jsonl").write_text('{"began": 1}\n')
+    with pytest.raises(UserError, match=r"runs\.jsonl: not the starts of runs"):
+        whole_span(empty.root)
 
 
 def test_printed(empty: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +183,7 @@ def test_printed(empty: World, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ["sft", "1", "1", "min", "30", "s", "3", "min", "0", "s", "1,234"]
     assert lines[4].split()[:5] == ["all", "stages", "2", "2", "min"]
-    assert lines[-1] == "first start to last finish: 1 min 30 s, with a job running for 1 min 30 s"
+    assert lines[-1] == "first start to last finish: 1 min 30 s"
     assert len({len(line) for line in lines[:5]}) == 1
 
 
