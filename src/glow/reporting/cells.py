@@ -32,12 +32,14 @@ class Cell:
         values: CSV column suffix ("" for the column itself) -> number or text at full precision.
         sources: manifests that it was computed from, relative to R; left out of tables.json.
         marked: whether it differs from the reference after correction for many comparisons.
+        failed: whether it says that something which must hold does not; the report shows it in red.
     """
 
     text: str
     values: dict[str, float | int | str | None]
     sources: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     marked: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True)

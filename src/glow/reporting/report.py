@@ -27,6 +27,7 @@ from glow.reporting.tables import read_tables
 from glow.training.objectives import arm_objectives
 
 SECTIONS = {
+    "gates": ("Gates", ["tables/gates"]),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
     "published": ("Compared with published figures", ["tables/published"]),
@@ -35,7 +36,7 @@ SECTIONS = {
         "Policy entropy",
         ["figures/entropy", "tables/entropy", "figures/entropy_positions", "tables/entropy_positions"],
     ),
-    "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
+    "samples": ("Samples: pass@k, votes, lengths, steps", ["tables/samples", "tables/steps"]),
     "dynamics": ("Training dynamics", ["figures/loss_dynamics", "tables/losses", "figures/sft_curves"]),
     "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
     "data": ("Data", ["tables/data", "tables/contamination"]),

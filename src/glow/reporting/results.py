@@ -67,6 +67,7 @@ class Results:
         tables_file: all tables with their captions, as the report shows them.
         questions_file: what every model answered: `questions` of all runs.
         trajectories_file: `trajectories` of all domains.
+        chains_file: the steps of every chain (`glow.reporting.steps`), where steps are known.
         archive_file: what is in `questions_file`, and the hashes of it and of what it was made from.
         report: the page.
 
@@ -81,6 +82,7 @@ class Results:
         self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
         self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
         self.trajectories_file = self.tables / "trajectories.parquet"
+        self.chains_file = self.tables / "chains.parquet"
         self.archive_file = self.questions_file.with_suffix(".json")
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""
