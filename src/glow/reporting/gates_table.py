@@ -11,7 +11,7 @@ from glow.reporting.gates import Gate, gates
 from glow.reporting.results import Results
 
 COLUMNS = {
-    "domain": "Domain", "gate": "Gate", "asked": "What is measured", "threshold": "Asked",
+    "domain": "Domain", "gate": "Gate", "asked": "What is measured", "threshold": "Threshold",
     "measured": "Measured", "passed": "Passed",
 }  # fmt: skip
 DIGITS = {"%": 1, "points": 1, "kinds": 0, "": 3}

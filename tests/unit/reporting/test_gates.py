@@ -307,7 +307,7 @@ def test_the_table(working: World) -> None:
     own.experiment = own.experiment.model_copy(update={"gates": Gates(slip_chains=2)})
     table = gates_table(own)
     rows = {row["gate"].text: row for row in table.rows}
-    assert table.lines[0] == ["Gate", "What is measured", "Asked", "Measured", "Passed"]
+    assert table.lines[0] == ["Gate", "What is measured", "Threshold", "Measured", "Passed"]
     failed = rows["kinds of error"]
     assert failed["threshold"].text == "at least 4 kinds"
     assert failed["measured"].text == "1 kind (calculation 2, sign 1, early 1)"
