@@ -73,5 +73,7 @@ onstart:
 
 onsuccess:
     shell(f"glow timings {RESULTS}")
+    if Path(rules.tables.output.tables).exists():
+        shell(f"glow gates {FROZEN} --results {RESULTS}")
     if Path(rules.report.output.page).exists():
         print(f"Report: {rules.report.output.page}")

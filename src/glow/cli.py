@@ -244,6 +244,8 @@ STAGES = (
           _on_results("glow.reporting.figures:write_figures"), options=_EXPERIMENT),
     Stage("report", "bind tables and figures into one self-contained HTML page",
           _on_results("glow.reporting.report:write_report"), options=_EXPERIMENT),
+    Stage("gates", "print the acceptance gates that a finished experiment failed (no error)",
+          _on_results("glow.reporting.tables:print_failed_gates"), options=_EXPERIMENT, logged=False),
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
           options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}, logged=False),

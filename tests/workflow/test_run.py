@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -126,6 +127,10 @@ def test_the_run_ends_with_times_by_stage_and_where_the_report_is(finished: Fini
     end = finished.shown[finished.shown.rindex("steps (100%) done") :]
     assert "pretrain" in end
     assert "peak memory" in end
+    failed = re.findall(r"^gate FAILED: .*; asked: .*$", end, re.MULTILINE)
+    assert failed  # so small a study shows nothing
+    count = len(table(finished, "gates"))
+    assert f"{len(failed)} of {count} gates FAILED" in end
     assert "Report: results/tiny/report.html" in end
     report = (finished.results / "report.html").read_text()
     assert "http" not in [part[:4] for part in report.split('src="')[1:]]

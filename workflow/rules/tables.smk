@@ -6,6 +6,7 @@ rule tables:
         results=measured(),
     output:
         expand(f"{RESULTS}/tables/{{table}}.{{suffix}}", table=table_names(experiment), suffix=TABLE_SUFFIXES),
+        [f"{RESULTS}/tables/chains.parquet"] if "steps" in table_names(experiment) else [],
         tables=f"{RESULTS}/tables/tables.json",
         questions=f"{RESULTS}/tables/questions.parquet",
         trajectories=f"{RESULTS}/tables/trajectories.parquet",

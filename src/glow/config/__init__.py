@@ -21,7 +21,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment, load, read_document
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
-from glow.config.reporting import Contrast
+from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
     AnswerSettings,
@@ -67,6 +67,7 @@ __all__ = [
     "Extraction",
     "Fields",
     "FurtherSelection",
+    "Gates",
     "GenerateSettings",
     "Grpo",
     "GrpoSettings",

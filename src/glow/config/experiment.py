@@ -31,7 +31,7 @@ from glow.config.data import (
 )
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
-from glow.config.reporting import Contrast
+from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, existing, existing_folder, message, unknown
 from glow.config.stages import (
     AnswerSettings,
@@ -82,6 +82,7 @@ class Experiment(Section):
         None, description="points within which two accuracies count as the same (tests of equivalence)", gt=0
     )
     contrasts: list[Contrast] = Field([], description="differences to test first, in this order")
+    gates: Gates = Gates()
     reported: Path | None = Field(None, description="published figures to stand beside ours")
 
     @field_validator("seeds")

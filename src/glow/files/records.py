@@ -191,13 +191,14 @@ class ArchivedRow(ScoredRow):
 
 # --- reading ------------------------------------------------------------------------------------
 
-RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, ScoredRow, ArchivedRow)
+RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, Sample, ScoredRow, ArchivedRow)
 
 _MEND = {
     "Asked": "fix or remove the row: each needs a question and an answer",
     "Problem": "fix or remove the row, or give the output of `glow problems` or `glow suite`",
     "Trajectory": "fix or remove the row, or give the output of `glow generate` or `glow import`",
     "Judged": "give the output of `glow verify` or `glow arms`",
+    "Sample": "give the samples.jsonl.gz of an evaluation",
     "ScoredRow": "give the samples.jsonl.gz of an evaluation",
     "ArchivedRow": "give the samples.jsonl.gz of an evaluation",
 }

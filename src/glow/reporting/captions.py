@@ -13,7 +13,7 @@ import yaml
 
 from glow.config import BOTH_SIGNS, Experiment
 from glow.reporting.conventions import FEW_SEEDS, POWER, few
-from glow.reporting.scopes import SCOPES, mean_columns_present
+from glow.reporting.scopes import SCOPES, domains_with_steps, mean_columns_present, suites_with_steps
 from glow.training.objectives import arm_objectives
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
@@ -44,6 +44,7 @@ class Caption:
 def table_names(experiment: Experiment) -> list[str]:
     """The tables of an experiment, in the order of the report."""
     present = {
+        "gates": True,
         "main": True,
         "contrasts": bool(experiment.contrasts),
         "comparisons": experiment.reference_arm is not None,
@@ -52,6 +53,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "published": experiment.reported is not None,
         "grpo": experiment.grpo is not None,
         "samples": _has_samples(experiment),
+        "steps": bool(suites_with_steps(experiment) or domains_with_steps(experiment)),
         "entropy": experiment.evaluation.entropy_samples > 0,
         "entropy_positions": experiment.evaluation.entropy_samples > 0,
         "losses": _has_both_signs(experiment),

@@ -322,8 +322,8 @@ def entropy(results: Results, domain: str, name: str, over: Tokens = WITH_END) -
     scored = _nats_and_tokens(results, domain, name, over)
     if scored is None:
         return None
-    by_seed, departures = _linear_parts(*scored)
-    return crossed(*_suite_strata(departures.add(by_seed, axis="index")))
+    by_seed, departures = linear_parts(*scored)
+    return crossed(*suite_strata(departures.add(by_seed, axis="index")))
 
 
 def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str, str], Comparison]:
@@ -337,7 +337,7 @@ def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str
     if reference is None:
         return {}
     family = {
-        (domain, arm): _suite_strata(ratio)
+        (domain, arm): suite_strata(ratio)
         for domain in experiment.domain_names
         for arm in (BASE, *experiment.arms)
         if arm != reference and (ratio := _log_ratio(results, domain, arm, reference, over)) is not None
@@ -383,7 +383,7 @@ def _nats_and_tokens(
     return (summed, over.share * counted) if (counted.sum(axis="columns") > 0).all() else None
 
 
-def _linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+def linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     """Token-weighted mean by seed, and each question's part in its error (their mean is zero).
 
     The mean is a ratio of sums; its error is to first order that of the mean of these parts.
@@ -402,7 +402,7 @@ def _log_ratio(results: Results, domain: str, name: str, reference: str, over: T
     if shared.empty:
         return None
     (level, parts), (base, base_parts) = (
-        _linear_parts(*(table[shared] for table in scored)) for scored in (own, other)
+        linear_parts(*(table[shared] for table in scored)) for scored in (own, other)
     )
     if (level <= 0).any() or (base <= 0).any():
         return None
@@ -410,7 +410,7 @@ def _log_ratio(results: Results, domain: str, name: str, reference: str, over: T
     return relative.add(np.log(level / base), axis="index")
 
 
-def _suite_strata(table: pd.DataFrame) -> tuple[list[Floats], list[float]]:
+def suite_strata(table: pd.DataFrame) -> tuple[list[Floats], list[float]]:
     """The strata of a table (seeds x (suite, question)), weighted by their numbers of questions."""
     strata = [own.T.to_numpy() for _, own in table.T.groupby(level=0, sort=False)]
     return strata, [stratum.shape[1] / table.shape[1] for stratum in strata]

@@ -68,6 +68,7 @@ class Results:
         questions_file: what every model answered: `questions` of all runs.
         trajectories_file: `trajectories` of all domains.
         examples_file: trajectories and answers that the report shows (`glow.reporting.examples`).
+        chains_file: the steps of every chain (`glow.reporting.steps`), where steps are known.
         archive_file: what is in `questions_file`, and the hashes of it and of what it was made from.
         report: the page.
 
@@ -83,6 +84,7 @@ class Results:
         self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
         self.trajectories_file = self.tables / "trajectories.parquet"
         self.examples_file = self.tables / "examples.json"
+        self.chains_file = self.tables / "chains.parquet"
         self.archive_file = self.questions_file.with_suffix(".json")
         self.measured: dict[Hashable, Any] = {}
         """What `measures` made of these files, kept for the next that asks."""

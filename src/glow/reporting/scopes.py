@@ -1,4 +1,5 @@
-"""Which suites a mean is over: in-domain, out of domain (OOD), and the groups of the latter.
+"""Which suites a mean is over: in-domain, out of domain (OOD), and the groups of the latter; and those whose
+steps are known.
 
 The configuration alone decides it. Nothing heavy is imported here, as the workflow asks for captions.
 """
@@ -46,3 +47,13 @@ def mean_columns_present(experiment: Experiment) -> list[str]:
 def mean_heading(column: str) -> str:
     """The heading of a mean over suites: of a scope, or of a group of OOD suites (`OOD general`)."""
     return MEANS.get(column) or f"OOD {column.removeprefix(f'{OOD}_')}"
+
+
+def suites_with_steps(experiment: Experiment) -> list[str]:
+    """The suites of procedural families that models answer in words: whether a step holds is known there."""
+    return [name for name, suite in experiment.suites.items() if suite.families and suite.format != "choice"]
+
+
+def domains_with_steps(experiment: Experiment) -> list[str]:
+    """The training domains whose trajectories answer questions of procedural families."""
+    return [name for name, domain in experiment.domains.items() if domain.problems.families]

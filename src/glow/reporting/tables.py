@@ -1,8 +1,9 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
-What each table holds is in `accuracy_tables`, `inference_tables`, `entropy_tables`, `grpo_table`,
-`training_tables`, `published` and `contamination_table`; the numbers come from `measures`, `components`,
-`chance`, `losses`, `grpo` and `dynamics`, the captions from `captions`, the forms from `cells`.
+What each table holds is in `gates_table`, `accuracy_tables`, `inference_tables`, `entropy_tables`,
+`grpo_table`, `steps_table`, `training_tables`, `published` and `contamination_table`; the numbers come from
+`gates`, `measures`, `components`, `chance`, `losses`, `grpo`, `steps`, `trajectories` and `dynamics`, the
+captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -22,18 +23,21 @@ from glow.reporting.captions import table_names
 from glow.reporting.cells import Table, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
+from glow.reporting.gates_table import gate_lines, gates_table
 from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table, contrasts_table, variance_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Results
+from glow.reporting.steps import collect_chains
+from glow.reporting.steps_table import steps_table
 from glow.reporting.training_tables import data_table, losses_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {
-    "main": main_table, "contrasts": contrasts_table, "comparisons": comparisons_table,
-    "chance": chance_table, "variance": variance_table, "published": published_table, "grpo": grpo_table,
-    "samples": samples_table, "entropy": entropy_table, "entropy_positions": entropy_positions_table,
-    "losses": losses_table, "weights": weights_table, "data": data_table,
-    "contamination": contamination_table,
+    "gates": gates_table, "main": main_table, "contrasts": contrasts_table,
+    "comparisons": comparisons_table, "chance": chance_table, "variance": variance_table,
+    "published": published_table, "grpo": grpo_table, "samples": samples_table, "steps": steps_table,
+    "entropy": entropy_table, "entropy_positions": entropy_positions_table, "losses": losses_table,
+    "weights": weights_table, "data": data_table, "contamination": contamination_table,
 }  # fmt: skip
 TRACED = ("main", "grpo")
 STORED = TypeAdapter(list[Table])
@@ -47,7 +51,8 @@ def build_tables(results: Results) -> list[Table]:
 
 def write_tables(experiment: Experiment, root: Path) -> None:
     """Write R/tables: <table>.{csv,md,tex}, tables.json, examples.json, questions.{parquet,json},
-    trajectories.parquet, sources.json and the manifest.
+    trajectories.parquet, chains.parquet where there is a table of steps, sources.json and the manifest; print
+    the gates.
 
     Args:
         experiment: the configuration.
@@ -64,6 +69,8 @@ def write_tables(experiment: Experiment, root: Path) -> None:
         results.questions_file: results.collect(),
         results.trajectories_file: results.collect_trajectories(),
     }
+    if "steps" in table_names(experiment):
+        frames[results.chains_file] = collect_chains(results)
     tables = build_tables(results)
     for table in tables:
         stem = results.tables / table.name
@@ -82,6 +89,21 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     manifest.write(results.tables, results.settings, results.inputs("tables"), {"tables": len(tables)})
     names = ",".join(table.name for table in tables)
     print(f"{len(tables)} tables: {results.tables}/{{{names}}}.{{csv,md,tex}}")
+    print("\n".join(gate_lines(_gates(results, tables))))
+
+
+def print_failed_gates(experiment: Experiment, root: Path) -> None:
+    """Print the gates that failed, or that all were passed, as the tables have them.
+
+    Args:
+        experiment: the configuration.
+        root: its results, R, with R/tables.
+
+    Raises:
+        UserError: R/tables/tables.json is missing, or is not what this version of glow writes.
+    """
+    results = Results(experiment, root)
+    print("\n".join(gate_lines(_gates(results, read_tables(results)), failed_alone=True)))
 
 
 def read_tables(results: Results) -> list[Table]:
@@ -94,7 +116,18 @@ def read_tables(results: Results) -> list[Table]:
     try:
         return STORED.validate_json(path.read_bytes())
     except ValidationError:
-        raise UserError(f"{path}: not the tables of this version of glow; run `glow tables` again") from None
+        raise _other_version(path) from None
+
+
+def _gates(results: Results, tables: list[Table]) -> Table:
+    for table in tables:
+        if table.name == "gates":
+            return table
+    raise _other_version(results.tables_file)
+
+
+def _other_version(path: Path) -> UserError:
+    return UserError(f"{path}: not the tables of this version of glow; run `glow tables` again")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, mea
 from glow.reporting.losses import DECIDED, Descent, descents
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, clustered, estimate
+from glow.reporting.trajectories import share_with_both, with_both_verdicts
 
 # --- data -----------------------------------------------------------------------------------------
 
@@ -98,12 +99,10 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
 
 def _question_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
     """How many questions there are, and how many have positives and negatives: pairs are made of these."""
-    found = verdicts["verdict"].groupby(verdicts["problem_id"]).agg(set)
-    both: pd.Series = found.map({"correct", "wrong"}.issubset).astype(bool)
-    share = clustered((100 * both).to_numpy(float), both.index.to_numpy()) if len(both) else None
+    both = with_both_verdicts(verdicts)
     return [
         row("questions", "all", len(both)),
-        row("questions", "with correct and wrong", int(both.sum()), share),
+        row("questions", "with correct and wrong", int(both.sum()), share_with_both(verdicts)),
     ]
 
 

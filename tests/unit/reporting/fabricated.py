@@ -71,6 +71,11 @@ IDS = [4, 5, 1, 0, 2, 3, 6, 7]
 """Number of each trajectory: as `SAMPLES`, t-0 and t-1 are right, t-2 and t-3 wrong, of 30 and 60 tokens."""
 GOLD = {"arithmetic": [], "lists": ["1"] * 4 + ["2"] * 2, "choice": ["A"] * 3 + ["B"] * 2}
 """Gold answers of the first questions of a suite; each other question has one of its own, or the letter C."""
+QUESTIONS = {
+    "arithmetic": "Ben has 6 pens: p-2, q*3, r+5. How many pens now?",
+    "lists": "Sort 3142 upwards.",
+}
+"""The one question of a suite, whichever its id; and that of all trajectories."""
 SELECTION_SIZES = {"positive": 2, "negative": 2, "mixed": 2, "all": 6}
 FURTHER_SIZE = 3
 """The size of every further selection."""
@@ -139,8 +144,9 @@ class World:
         return [
             {
                 "trajectory_id": f"t-{IDS[place]}", "problem_id": f"p-{place // 2}", "verdict": verdict,
-                "response_tokens": tokens, "question": f"Question p-{place // 2}?", "answer": "1",
-                "response": "x" * 2 * tokens, "label": label,
+                "response_tokens": tokens, "answer": "1",
+                "response": "x" * 2 * tokens, "label": label, "extracted": None, "seed": 0,
+                "sample_index": place % 2, "family": "ledger", "question": QUESTIONS["arithmetic"],
             }
             for place, (verdict, tokens, label) in enumerate(TRAJECTORIES)
         ]  # fmt: skip
@@ -252,13 +258,17 @@ class World:
             samples += [
                 {
                     "suite": suite, "problem_id": f"p-{index}", "sample_index": 0, "format": "boxed",
+                    "family": "ledger" if suite == "arithmetic" else "sorting",
+                    "question": QUESTIONS.get(suite, QUESTIONS["lists"]),
                     "verdict": "correct" if correct else "wrong", "correct": correct,
                     "finish_reason": "length", "response_tokens": self.tokens(run, index),
-                    "entropy": entropy, "response": self.response(run, index), "extracted": "1",
+                    "entropy": entropy, "response": self.response(run, index),
                     **self.parts(run, index),
                 }
                 for index, correct in enumerate(right)
             ]  # fmt: skip
+        for sample in samples:
+            sample["extracted"] = stated(sample["response"])
         folder = self.results.evaluation(run)
         write_json(folder / "scores.json", {"suites": suites})
         write_jsonl(folder / "samples.jsonl.gz", samples)
@@ -297,6 +307,11 @@ class World:
             f"{seconds}\t0:00:10\t{rss}\t1\t1\t1\t0\t0\t99.0\t{seconds * 2}\n",
             encoding="utf-8",
         )
+
+
+def stated(response: str) -> str | None:
+    """What stands in the box of a response."""
+    return response.rpartition("boxed{")[2].removesuffix("}") if "boxed{" in response else None
 
 
 def document(**changes: object) -> dict:

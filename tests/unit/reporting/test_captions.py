@@ -47,7 +47,7 @@ def test_what_was_not_run_is_left_out() -> None:
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation)
     assert table_names(small) == [
-        "main", "comparisons", "chance", "variance", "samples", "data", "contamination",
+        "gates", "main", "comparisons", "chance", "variance", "samples", "steps", "data", "contamination",
     ]  # fmt: skip
 
     assert figure_names(small) == ["response_types", "main", "suites", "sft_curves"]
@@ -58,7 +58,7 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     suites = {"choice": {"families": ["sorting"], "format": "choice"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites, seeds=[0])
-    assert table_names(small) == ["main", "chance", "losses", "data", "contamination"]
+    assert table_names(small) == ["gates", "main", "chance", "steps", "losses", "data", "contamination"]
 
 
 def test_seeds_and_suites_are_filled_in() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fabricated import World, document
+from fabricated import QUESTIONS, World, document
 from pytest import approx
 
 from glow import cli
@@ -17,6 +17,7 @@ from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table
 from glow.reporting.published import published_table
 from glow.reporting.results import Run
+from glow.reporting.steps import collect_chains
 from glow.reporting.tables import build_tables, read_tables, write_tables
 from glow.reporting.training_tables import data_table, losses_table, weights_table
 
@@ -162,6 +163,7 @@ class Sampled(World):
                 "suite": suite, "problem_id": f"p-{place}", "sample_index": index, "format": "boxed",
                 "verdict": verdict, "correct": verdict == "correct", "finish_reason": "stop",
                 "response_tokens": 10 * (index + 1), "entropy": None, "answer_class": number,
+                "family": "sorting", "question": QUESTIONS["lists"], "extracted": None,
             }
             for suite in self.results.experiment.suites
             for place, pattern in enumerate(self.PATTERNS)
@@ -441,6 +443,7 @@ def test_results_of_an_earlier_version_say_what_they_lack(tmp_path: Path) -> Non
             "of an earlier version of glow, which did not archive the ends of turns apart"
             in made.caption.read
         )
+    collect_chains(results)
     build_tables(results)
 
 
@@ -507,12 +510,12 @@ def test_written_files(two_domains: World) -> None:
     folder = two_domains.results.tables
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
-        "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "entropy",
-        "entropy_positions", "losses", "weights", "data", "contamination",
+        "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
+        "entropy", "entropy_positions", "losses", "weights", "data", "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
-    frames = {"questions.parquet", "trajectories.parquet"}
+    frames = {"questions.parquet", "trajectories.parquet", "chains.parquet"}
     others = {"questions.json", "tables.json", "examples.json", "sources.json", "manifest.json"}
     assert written == forms | frames | others
     read = pd.read_csv(folder / "main.csv").set_index(["domain", "arm"])
