@@ -1,10 +1,12 @@
-"""The colours of arms and verdicts: the same in every figure and in the report."""
+"""The colours of arms, verdicts and marks: the same in every figure and in the report."""
 
 import math
 
 from glow.config import Experiment
 from glow.reporting.results import BASE
 
+MUTED = "#6e7781"
+"""What only marks or explains: reference lines, notes."""
 VERDICT_COLOURS = {"correct": "#0072B2", "wrong": "#D55E00"}
 _ARM_COLOURS = {
     BASE: "#7a7a7a", "positive": "#0072B2", "negative": "#D55E00", "mixed": "#CC79A7",

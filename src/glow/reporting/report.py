@@ -36,8 +36,11 @@ SECTIONS = {
         ["figures/entropy", "tables/entropy", "figures/entropy_positions", "tables/entropy_positions"],
     ),
     "samples": ("Samples: pass@k, votes, lengths", ["tables/samples"]),
-    "dynamics": ("Training dynamics", ["figures/loss_dynamics", "tables/losses", "figures/sft_curves"]),
-    "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
+    "dynamics": (
+        "Training dynamics",
+        ["figures/loss_dynamics", "tables/losses", "figures/epochs", "tables/epochs", "figures/sft_curves"],
+    ),
+    "weights": ("GLOW's weights", ["figures/weights", "tables/weights", "tables/gains"]),
     "data": ("Data", ["tables/data", "tables/contamination"]),
 }
 """Id -> title and contents; what an experiment does not have is left out."""

@@ -30,7 +30,7 @@ def test_every_table_and_figure_has_a_builder_and_a_caption(fabricated: World) -
 def test_what_was_not_run_is_left_out() -> None:
     arms = {"positive": {"trajectories": "positive", "objective": "plain"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
-    small = experiment(grpo=None, arms=arms, evaluation=evaluation)
+    small = experiment(grpo=None, arms=arms, evaluation=evaluation, selection=None, sft={})
     assert table_names(small) == [
         "main", "comparisons", "chance", "variance", "samples", "data", "contamination",
     ]  # fmt: skip
@@ -43,7 +43,7 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     suites = {"choice": {"families": ["sorting"], "format": "choice"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites, seeds=[0])
-    assert table_names(small) == ["main", "chance", "losses", "data", "contamination"]
+    assert table_names(small) == ["main", "chance", "losses", "epochs", "data", "contamination"]
 
 
 def test_seeds_and_suites_are_filled_in() -> None:

@@ -77,10 +77,10 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 
 
 def test_page_holds_every_figure_and_table(page: str) -> None:
-    assert page.count("data:image/svg+xml;base64,") == 8
+    assert page.count("data:image/svg+xml;base64,") == 9
     for name in (
         "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "entropy",
-        "entropy_positions", "losses", "weights", "data", "contamination",
+        "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
