@@ -130,6 +130,20 @@ class Study:
         """The trajectories that an arm trains on."""
         return f"{self.results}/arms/{domain}/seed-{seed}/{self.experiment.arms[arm].trajectories}.jsonl"
 
+    def held_out(self, domain: str, seed: str) -> list[str]:
+        """The trajectories of the questions that are set aside, where some are."""
+        aside = self.experiment.selection.held_out
+        return [f"{self.results}/arms/{domain}/seed-{seed}/held_out.jsonl"] if aside else []
+
+    def holding_out(self, domain: str, seed: str) -> str:
+        """The option for these, where there are any."""
+        return " ".join(f"--held-out {file}" for file in self.held_out(domain, seed))
+
+    def epochs(self, domain: str, arm: str, seed: str) -> list[str]:
+        """What is measured on these by epoch, where there are any."""
+        aside = self.experiment.selection.held_out
+        return [f"{self.results}/sft/{domain}/{arm}/seed-{seed}/epochs.jsonl"] if aside else []
+
     def objective_files(self, arm: str) -> list[Path]:
         """The files of an objective that is not ours."""
         return [Path(os.path.relpath(file)) for file in arm_objectives(self.experiment)[arm].sources]

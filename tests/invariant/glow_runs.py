@@ -10,10 +10,15 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from glow.config import Prompt, Verification
+from glow.models.load import stop_ids
+from glow.training.epochs import EpochMeasures
+from glow.training.held_out import DECIDED, HeldOutLosses, HeldOutQuestions, Tokenised
 from glow.training.objectives import GlowSettings, Objective, glow
 from glow.training.samples import ROW
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig
+from glow.verifier.verify import Verifier
 
 SAMPLES = 38  # not a multiple of 8: the last group of an epoch is short
 EPOCHS = 3
@@ -113,6 +118,21 @@ def make_trainer(model: Path, dataset: Dataset, folder: Path, **settings: Any) -
     )
     trainer.seen = []
     return trainer
+
+
+def measured(trainer: GlowTrainer, model: Path, folder: Path) -> EpochMeasures:
+    """What measures the first nine samples and three questions by epoch, as if they were held out."""
+    samples = [
+        Tokenised(DECIDED[place % 2], sample["input_ids"], sample["labels"])
+        for place, sample in enumerate(trainer.train_dataset.select(range(9)))
+    ]
+    rows: list[Any] = [
+        {"problem_id": f"p-{n}", "question": f"{n} plus {n % 7}", "answer": str(n + n % 7)} for n in range(3)
+    ]
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    stops = stop_ids(tokenizer, model)
+    questions = HeldOutQuestions(rows, Prompt(), tokenizer, stops, 8, Verifier(Verification()))
+    return EpochMeasures(HeldOutLosses(samples), questions, folder)
 
 
 def train(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> RecordingTrainer:

@@ -6,7 +6,8 @@ Beyond `glow_runs.SETTINGS`, settings may be: shard (put the model under FSDP2; 
 accelerators only, so it is done by hand with the same torch call), resume (as for `train`), kill_at (a
 step that the process does not survive), kill_in_save (a step, and before what of its checkpoint the
 process dies: "ledger", "random state", "mark" or "rotation"), spoil (a step after which the process of a
-rank has a weight that is NaN) and ask (a step, in which the process of a rank is asked to stop).
+rank has a weight that is NaN), ask (a step, in which the process of a rank is asked to stop) and measure
+(losses and answers by epoch, into epochs.jsonl).
 It leaves parameters.safetensors and log.json; of a run that was spoilt, each process's error in error-RANK.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType
-from glow_runs import make_trainer, toy_dataset
+from glow_runs import make_trainer, measured, toy_dataset
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
@@ -100,6 +101,7 @@ def main() -> None:
     shard, resume = settings.pop("shard", False), settings.pop("resume", None)
     kill_at, kill_save = settings.pop("kill_at", None), settings.pop("kill_in_save", None)
     spoil, ask = settings.pop("spoil", None), settings.pop("ask", None)
+    measure = settings.pop("measure", False)
     trainer = make_trainer(model, toy_dataset(), folder, **settings)
     if shard:
         shard_model(trainer)
@@ -107,6 +109,8 @@ def main() -> None:
         trainer.add_callback(KillAt(kill_at))
     if kill_save:
         kill_in_save(trainer, *kill_save)
+    if measure:
+        trainer.add_callback(measured(trainer, model, folder))
     if spoil:
         trainer.add_callback(Spoil(*spoil))
     if ask:

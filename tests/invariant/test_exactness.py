@@ -16,6 +16,8 @@ from glow_runs import (
     GLOW_BY_TOKENS,
     SAMPLES,
     RecordingTrainer,
+    make_trainer,
+    measured,
     reference,
     relative_difference,
     train,
@@ -23,6 +25,8 @@ from glow_runs import (
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from glow.files.jsonl import read_jsonl
+from glow.training.epochs import EPOCHS_FILE
 from glow.training.history import read_history
 
 TOLERANCE = 1e-6
@@ -227,6 +231,25 @@ def test_processes_change_nothing(
         assert [line[key] for line in log] == pytest.approx(
             [line[key] for line in expected_log], rel=1e-3, abs=1e-4
         ), key
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["2 processes", "2 processes, FSDP"])
+def test_what_is_measured_by_epoch_is_the_same_in_several_processes(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, shard: bool
+) -> None:
+    """And the run is the same to the last bit as the same processes' run that measures nothing."""
+    for name, measure in (("with", True), ("without", False)):
+        settings = {"per_device_train_batch_size": 4, "shard": shard, "measure": measure}
+        run_processes(tiny_model, tmp_path / name, settings)
+    parameters = [load_file(tmp_path / name / "parameters.safetensors") for name in ("with", "without")]
+    assert all(torch.equal(values, parameters[1][name]) for name, values in parameters[0].items())
+    one = make_trainer(tiny_model, dataset, tmp_path / "one")
+    one.add_callback(measured(one, tiny_model, tmp_path / "one"))
+    one.train()
+    rows, expected = (list(read_jsonl(tmp_path / name / EPOCHS_FILE)) for name in ("with", "one"))
+    assert [(row["epoch"], row["step"]) for row in rows] == [(0, 0), (1, 5), (2, 10), (3, 15)]
+    for row, other in zip(rows, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
 
 
 def test_packed_repeats_of_two_processes_count_for_nothing(

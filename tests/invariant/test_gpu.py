@@ -6,10 +6,20 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from glow_runs import SAMPLES, RecordingTrainer, make_trainer, reference, relative_difference, train
+from glow_runs import (
+    SAMPLES,
+    RecordingTrainer,
+    make_trainer,
+    measured,
+    reference,
+    relative_difference,
+    train,
+)
 from transformers import AutoModelForCausalLM
 
 from glow import LossLedger, glow_weights
+from glow.files.jsonl import read_jsonl
+from glow.training.epochs import EPOCHS_FILE
 
 pytestmark = [
     pytest.mark.gpu,
@@ -39,6 +49,18 @@ def on_gpu(tiny_model: Path, dataset: Dataset, tmp_path_factory: pytest.TempPath
 def test_agrees_with_the_formula(tiny_model: Path, on_gpu: RecordingTrainer) -> None:
     expected, _ = reference(tiny_model, on_gpu.seen)
     assert distance(on_gpu, expected, tiny_model) < SHARE_OF_THE_WAY
+
+
+def test_what_is_measured_by_epoch_leaves_the_run_as_it_is(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, on_gpu: RecordingTrainer
+) -> None:
+    trainer = make_trainer(tiny_model, dataset, tmp_path, **BF16)
+    trainer.add_callback(measured(trainer, tiny_model, tmp_path))
+    trainer.train()
+    assert distance(trainer, on_gpu.model.state_dict(), tiny_model) < SHARE_OF_THE_WAY
+    rows = list(read_jsonl(tmp_path / EPOCHS_FILE))
+    assert [row["step"] for row in rows] == [0, 5, 10, 15]
+    assert rows[-1]["loss_correct"] < rows[0]["loss_correct"]
 
 
 @pytest.mark.parametrize(

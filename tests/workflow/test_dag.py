@@ -172,6 +172,8 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
         )
         assert options.data.name == f"{experiment.arms[name].trajectories}.jsonl"
         assert options.all_data.name == "all.jsonl"
+        assert options.held_out == Path("results/tiny/arms/logic/seed-0/held_out.jsonl")
+        assert cli.section_from(options, config.Verification) == experiment.verification
     evaluations = [options for (rule, _), options in given.items() if rule == "evaluate"]
     assert {cli.section_from(options, config.Evaluation) for options in evaluations} == {
         experiment.evaluation
@@ -179,6 +181,16 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
     assert {cli.section_from(options, config.Verification) for options in evaluations} == {
         experiment.verification
     }
+
+
+def test_no_stage_is_told_of_held_out_questions_where_there_are_none(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("selection: {held_out: 0}\nsft: {epoch_questions: 0}\n")
+    for job in planned(tmp_path / "run", (TINY, overlay)):
+        assert "held_out.jsonl" not in job.command
+        assert "epochs.jsonl" not in job.command
+        if job.rule == "sft":
+            assert parsed(job).held_out is None
 
 
 @pytest.mark.parametrize("result", ["sft/logic/glow/seed-0/model", "grpo/logic/base/seed-0/model"])
@@ -272,7 +284,7 @@ def test_an_arm_gets_the_further_selection_that_it_asks_for(tmp_path: Path) -> N
             assert str(options.verdicts) == "results/tiny/verdicts/logic.jsonl.gz"
     assert drawn == {
         f"results/tiny/arms/logic/seed-{seed}/{name}.jsonl": config.SelectSettings(
-            trajectories=name, seed=seed
+            trajectories=name, held_out=experiment.selection.held_out, seed=seed
         )
         for seed in (3, 5)
         for name in ("positive_paired", "negative_paired")

@@ -123,6 +123,23 @@ def test_every_step_of_every_sample_is_kept(finished: Finished) -> None:
             assert len(epoch) == len(everything)
 
 
+def test_no_arm_trains_on_a_held_out_question_and_each_measures_them(finished: Finished) -> None:
+    experiment, folder = read(TINY), finished.results / "arms" / "logic" / "seed-0"
+    held = {row["problem_id"] for row in read_jsonl(folder / "held_out.jsonl")}
+    assert len(held) == experiment.selection.held_out == 6
+    for name in ("positive", "negative", "mixed", "all"):
+        assert not held & {row["problem_id"] for row in read_jsonl(folder / f"{name}.jsonl")}
+    before = []
+    for arm in experiment.arms:
+        run = finished.results / "sft" / "logic" / arm / "seed-0"
+        rows = list(read_jsonl(run / "epochs.jsonl"))
+        epochs = pd.read_parquet(run / "history.parquet")["epoch"].unique()
+        assert [row["epoch"] for row in rows] == [0, *sorted(epochs)]
+        assert {row["questions"] for row in rows} == {4}
+        before.append(rows[0])
+    assert all(row == before[0] for row in before)
+
+
 def test_the_run_ends_with_times_by_stage_and_where_the_report_is(finished: Finished) -> None:
     end = finished.shown[finished.shown.rindex("steps (100%) done") :]
     assert "pretrain" in end
@@ -221,6 +238,7 @@ def test_a_deleted_result_is_made_again_with_what_depends_on_it(
 
 
 TRAINED = {"sft": 6, "grpo": 7, "evaluate": 13, **LAST}
+TRAINED_ARMS = {"sft": 6, "grpo": 6, "evaluate": 12, **LAST}
 OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
 
 
@@ -235,6 +253,9 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("sft:\n", OBJECTIVES.format("alpha: 1.0") + "sft:\n", LAST),
         ("sft:\n", "extraction: lenient\nsft:\n",
          {"verify": 1, "arms": 1, **TRAINED, "evaluate": 14}),
+        ("held_out: 6", "held_out: 7", {"arms": 1, **TRAINED_ARMS}),
+        ("held_out: 6", "held_out: 6, held_out_seed: 1", {"arms": 1, **TRAINED_ARMS}),
+        ("epoch_questions: 4", "epoch_questions: 3", TRAINED_ARMS),
         ("sft:\n", "contamination: {threshold: 0.5}\nsft:\n", {"contamination": 1, **LAST}),
         ("suites:\n", "suites:\n  membership: {families: [membership], problems: 8}\n",
          {"suite": 1, "contamination": 1, "evaluate": 14, **LAST}),
@@ -253,7 +274,8 @@ OF_ONE_ARM = {"sft": 1, "grpo": 1, "evaluate": 2, **LAST}
         ("# The smallest", "# A remark: the smallest", {}),
     ],
     ids=["seed", "arm", "arms on further selections", "objective", "alpha", "alpha as it was", "extraction",
-         "threshold", "new suite", "shards", "teacher's temperature", "entropy", "steps of GRPO",
+         "held-out questions", "other held-out questions", "questions answered by epoch", "threshold",
+         "new suite", "shards", "teacher's temperature", "entropy", "steps of GRPO",
          "warm-up of GRPO", "models of GRPO", "checkpoints", "recomputing",
          "batch of evaluation", "shards of evaluation", "batch of sampling", "margin and contrasts",
          "comment"],

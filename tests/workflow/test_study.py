@@ -37,6 +37,8 @@ def test_the_files_of_the_tiny_study() -> None:
     ]
     assert study().suites_kept_apart("logic") == study().suite_files()
     assert study().selection("logic", "glow", "0") == "results/tiny/arms/logic/seed-0/all.jsonl"
+    assert study().held_out("logic", "0") == ["results/tiny/arms/logic/seed-0/held_out.jsonl"]
+    assert study().epochs("logic", "glow", "0") == ["results/tiny/sft/logic/glow/seed-0/epochs.jsonl"]
     assert study().initialisation("logic", "base", "0") == "results/tiny/models/base"
     assert study().initialisation("logic", "all", "0") == "results/tiny/sft/logic/all/seed-0/model"
     assert len(study().trained_models()) == 1 + 6 + 7

@@ -149,7 +149,12 @@ def measured():
         *expand(rules.arms.output, **EVERY_RUN),
         *expand(rules.select.output, **EVERY_RUN, selection=experiment.further_selections),
         *expand(
-            [rules.sft.output.history, rules.sft.output.log, rules.sft.output.manifest],
+            [
+                rules.sft.output.history,
+                rules.sft.output.log,
+                *rules.sft.output.epochs,
+                rules.sft.output.manifest,
+            ],
             **EVERY_RUN,
             arm=experiment.arms,
         ),

@@ -10,12 +10,14 @@ rule sft:
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
         model=study.made(study.model_path("base")),
         replayed=lambda wildcards: study.replayed(wildcards.domain, wildcards.arm, wildcards.seed),
+        held_out=study.held_out("{domain}", "{seed}"),
         # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),
         history=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/history.parquet",
         log=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/log.jsonl",
+        epochs=study.epochs("{domain}", "{arm}", "{seed}"),
         manifest=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/manifest.json",
     log:
         f"{LOGS}/sft/{{domain}}/{{arm}}/seed-{{seed}}.log",
@@ -41,6 +43,7 @@ rule sft:
             experiment.sft_run(wildcards.arm, int(wildcards.seed)),
             study.trust("base"),
             study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
+            study.holding_out(wildcards.domain, wildcards.seed),
         ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"

@@ -186,8 +186,20 @@ class Verification(Extraction):
     )
 
 
-class Selection(Section):
-    """How trajectories are drawn into positive, negative, mixed and all."""
+class HeldOut(Section):
+    """Which questions no arm trains on: loss and accuracy by epoch are measured on them."""
+
+    held_out: int = Field(
+        0,
+        description="questions set aside with all their trajectories, for loss and accuracy by epoch "
+        "(0: none); the same for every seed",
+        ge=0,
+    )
+    held_out_seed: int = Field(0, description="seed of their draw", ge=0)
+
+
+class Selection(HeldOut):
+    """How trajectories are drawn into positive, negative, mixed and all, and which are set aside."""
 
     size: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
         "auto", description="size of positive, negative and mixed (auto: the largest that all three fill)"

@@ -22,6 +22,7 @@ from glow.config.data import (
     Extraction,
     ExtractionMode,
     FurtherSelection,
+    HeldOut,
     Leniency,
     OwnTrajectories,
     Sampling,
@@ -154,6 +155,16 @@ class Experiment(Section):
                         f"arms.{name}.trajectories: {arm.trajectories} takes questions with right and wrong "
                         "responses, and each is asked once; set sampling.samples to 2 or more"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_can_be_asked(self) -> Self:
+        asked, aside = self.sft.epoch_questions, self.selection.held_out
+        if asked > aside:
+            raise ValueError(
+                f"sft.epoch_questions: {asked}, and selection.held_out sets {aside} questions aside; raise "
+                "that or lower this"
+            )
         return self
 
     @model_validator(mode="after")
@@ -317,12 +328,19 @@ class Experiment(Section):
 
     def further_selection(self, trajectories: FurtherSelection, seed: int) -> SelectSettings:
         """Settings of drawing one of `further_selections` for one replicate."""
-        return SelectSettings(trajectories=trajectories, seed=seed)
+        aside = {key: getattr(self.selection, key) for key in HeldOut.model_fields}
+        return SelectSettings(trajectories=trajectories, **aside, seed=seed)
 
     def sft_run(self, arm: str, seed: int) -> SftSettings:
         """Settings of one run of SFT."""
         objective = self.objectives[self.arms[arm].objective]
-        return SftSettings(prompt=self.prompt, objective=objective, sft=self.sft, seed=seed)
+        return SftSettings(
+            prompt=self.prompt,
+            objective=objective,
+            sft=self.sft,
+            verification=self.verification,
+            seed=seed,
+        )
 
     def grpo_run(self, seed: int) -> GrpoSettings:
         """Settings of one run of GRPO, which the experiment must have."""

@@ -6,7 +6,15 @@ its command (`glow.config.options`). A stage that takes one section only uses th
 
 from pydantic import Field
 
-from glow.config.data import Extraction, Fields, FurtherSelection, Sampling, Selection, Verification
+from glow.config.data import (
+    Extraction,
+    Fields,
+    FurtherSelection,
+    HeldOut,
+    Sampling,
+    Selection,
+    Verification,
+)
 from glow.config.evaluation import Evaluation
 from glow.config.models import Prompt, Thought
 from glow.config.section import Section
@@ -62,7 +70,7 @@ class ArmSettings(Section):
     seed: int = Field(description="seed of the draw and of the order", ge=0)
 
 
-class SelectSettings(Section):
+class SelectSettings(HeldOut):
     """Drawing one further selection of one replicate."""
 
     trajectories: FurtherSelection = Field(
@@ -79,6 +87,7 @@ class SftSettings(Section):
     prompt: Prompt = Prompt()
     objective: ObjectiveChoice = ObjectiveChoice()
     sft: Sft = Sft()
+    verification: Verification = Verification()
     seed: int = Field(description="seed of order and dropout", ge=0)
 
 

@@ -62,6 +62,13 @@ class Sft(Section):
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="training precision")
     gradient_checkpointing: Neutral[bool] = Field(True, description="recompute activations")
+    epoch_questions: int = Field(
+        0,
+        description="held-out questions that are answered before training and after each epoch, greedily "
+        "(0: none)",
+        ge=0,
+    )
+    epoch_max_tokens: int = Field(1024, description="longest such answer in tokens", gt=0)
     checkpoints: Neutral[int] = Field(4, description="resume points over the run (0: none)", ge=0)
 
 

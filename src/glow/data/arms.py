@@ -6,14 +6,15 @@ of its own, made where an arm asks for it: positive_all and negative_all are wit
 paired ones hold the same questions, each as often.
 
 Trajectories are drawn and ordered by a hash of (seed, trajectory id) alone, so the result does not depend on
-the order of the input, and leaving one out does not reorder the others. How an arm weights its samples is not
-decided here (`glow.training.weighting`).
+the order of the input, and leaving one out does not reorder the others. Before, some questions may be set
+aside, with all their trajectories: no selection has any of them, whatever its seed. How an arm weights its
+samples is not decided here (`glow.training.weighting`).
 """
 
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from glow.config import PAIRED, ArmSettings, FurtherSelection, Selection, SelectSettings
+from glow.config import PAIRED, ArmSettings, FurtherSelection, HeldOut, Selection, SelectSettings
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
 from glow.files.jsonl import refuse_duplicates, write_jsonl
@@ -25,24 +26,26 @@ POSITIVE, NEGATIVE = "correct", "wrong"
 
 
 def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
-    """Write {positive,negative,mixed,all}.jsonl into the directory `output`.
+    """Write {positive,negative,mixed,all}.jsonl into the directory `output`, and held_out.jsonl if asked.
 
     positive, negative and mixed (half and half) have the same even size: `settings.selection.size`, or the
-    largest that all three can fill. all has every correct and every wrong trajectory.
+    largest that all three can fill. all has every correct and every wrong trajectory. Those of questions that
+    are set aside (`HeldOut`) are in held_out.jsonl and nowhere else.
 
     Raises:
-        UserError: there are too few positives or negatives, or two trajectories share an id.
+        UserError: there are too few positives or negatives, two trajectories share an id, or too few
+            questions, or one without a problem_id, where some are to be set aside.
     """
     manifest = Manifest("arms")
     selection, seed = settings.selection, settings.seed
-    judged = _read(verdicts)
+    judged, held_out = _set_aside(verdicts, selection)
     rows = [row for row in judged if row["verdict"] in (POSITIVE, NEGATIVE)]
     positives = _seeded_order([row for row in rows if row["verdict"] == POSITIVE], seed, "draw")
     negatives = _seeded_order([row for row in rows if row["verdict"] == NEGATIVE], seed, "draw")
     try:
         size = _common_size(len(positives), len(negatives), selection)
     except ValueError as error:
-        raise UserError(f"{verdicts}: {error}{_undecided(judged)}") from None
+        raise UserError(f"{verdicts}: {error}{_beside(held_out)}{_undecided(judged)}") from None
     arms = {
         "positive": positives[:size],
         "negative": negatives[:size],
@@ -53,14 +56,13 @@ def write_arms(verdicts: Path, output: Path, settings: ArmSettings) -> None:
         name: write_jsonl(output / f"{name}.jsonl", _seeded_order(arm, seed, "order"))
         for name, arm in arms.items()
     }
-    manifest.write(
-        output,
-        settings.model_dump(mode="json"),
-        [verdicts],
-        {"found": {"positive": len(positives), "negative": len(negatives)}, "written": counts},
-    )
+    if held_out:
+        write_jsonl(output / HELD_OUT, held_out)
+    facts = {"found": {"positive": len(positives), "negative": len(negatives)}, "written": counts}
+    manifest.write(output, settings.model_dump(mode="json"), [verdicts], facts | _held_out_facts(held_out))
     sizes = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{output}: {sizes} (from {len(positives)} correct, {len(negatives)} wrong)")
+    said = f"from {len(positives)} correct, {len(negatives)} wrong{_beside(held_out)}"
+    print(f"{output}: {sizes} ({said})")
 
 
 _HOLDS: dict[FurtherSelection, tuple[str, ...]] = {
@@ -86,18 +88,20 @@ def write_selection(verdicts: Path, output: Path, settings: SelectSettings) -> N
     is asked by these two.
 
     A question is what has one problem_id. In users' own rows it is the text of the question, whatever gold
-    answers stand beside it.
+    answers stand beside it. Questions that are set aside (`HeldOut`) are left out, as by `write_arms`.
 
     Raises:
         UserError: there are fewer than two trajectories of the kind, or fewer than two pairs; two
-            trajectories share an id; or pairs are asked for and a row has no problem_id.
+            trajectories share an id; pairs are asked for, or questions set aside, and a row has no
+            problem_id; or there are too few questions to set aside.
     """
     manifest = Manifest("select")
     name, seed = settings.trajectories, settings.seed
-    judged = _read(verdicts, *(["problem_id"] if name in PAIRED else []))
+    judged, held_out = _set_aside(verdicts, settings, *(["problem_id"] if name in PAIRED else []))
     found: Counter[str] = Counter(row["verdict"] for row in judged)
     facts: dict[str, object] = {"found": {"positive": found[POSITIVE], "negative": found[NEGATIVE]}}
-    rows, said = judged, f"{found[POSITIVE]} correct, {found[NEGATIVE]} wrong"
+    facts |= _held_out_facts(held_out)
+    rows, said = judged, f"{found[POSITIVE]} correct, {found[NEGATIVE]} wrong{_beside(held_out)}"
     if name in PAIRED:
         rows = _pairs(judged, seed)
         both, asked = (len({row["problem_id"] for row in some}) for some in (rows, judged))
@@ -112,6 +116,54 @@ def write_selection(verdicts: Path, output: Path, settings: SelectSettings) -> N
     facts["written"] = write_jsonl(output, _seeded_order(chosen, seed, "order"))
     manifest.write(output, settings.model_dump(mode="json"), [verdicts], facts)
     print(f"{output}: {facts['written']} {name} (from {said})")
+
+
+HELD_OUT = "held_out.jsonl"
+"""The file of the trajectories of questions that are set aside, beside the selections."""
+
+
+def _set_aside(verdicts: Path, settings: HeldOut, *keys: str) -> tuple[list[Judged], list[Judged]]:
+    """The judged rows that arms may train on, and the right and wrong ones of questions that are set aside.
+
+    The questions are drawn among those with a right or a wrong trajectory, as arms train on no others, by a
+    hash of the seed and each one's problem_id. The rows are in the order of that draw, question by question,
+    so that the first questions of the file are a random sample of them.
+
+    Raises:
+        UserError: no question would be left, or a row lacks a key that is needed.
+    """
+    count, seed = settings.held_out, settings.held_out_seed
+    judged = _read(verdicts, *dict.fromkeys([*keys, *(["problem_id"] if count else [])]))
+    if not count:
+        return judged, []
+    decided = [row for row in judged if row["verdict"] in (POSITIVE, NEGATIVE)]
+    questions = {row["problem_id"] for row in decided}
+    if count >= len(questions):
+        raise UserError(
+            f"{verdicts}: {len(questions)} questions have a right or a wrong trajectory, and "
+            f"selection.held_out {count} would leave none to train on: lower it; or {_MORE}"
+            f"{_undecided(judged)}"
+        )
+    drawn = keyed_order(questions, str, "held out", seed)[:count]
+    own: dict[str, list[Judged]] = {question: [] for question in drawn}
+    for row in _seeded_order(decided, seed, "order"):
+        if row["problem_id"] in own:
+            own[row["problem_id"]].append(row)
+    kept = [row for row in judged if row["problem_id"] not in own]
+    return kept, [row for rows in own.values() for row in rows]
+
+
+def _beside(held_out: list[Judged]) -> str:
+    """What was set aside, in words; empty for nothing."""
+    questions = len({row["problem_id"] for row in held_out})
+    return f"; held out: {len(held_out)} trajectories of {questions} questions" if held_out else ""
+
+
+def _held_out_facts(held_out: list[Judged]) -> dict[str, object]:
+    """The same for the manifest."""
+    found: Counter[str] = Counter(row["verdict"] for row in held_out)
+    kinds = {"positive": found[POSITIVE], "negative": found[NEGATIVE]}
+    return {"held_out": {"questions": len({row["problem_id"] for row in held_out}), **kinds}} if found else {}
 
 
 def _pairs(judged: list[Judged], seed: int) -> list[Judged]:

@@ -1,6 +1,9 @@
-"""The transformers engine: batched decoding in our own loop, with randomness from each sample's key."""
+"""The transformers engine: batched decoding in our own loop, with randomness from each sample's key.
 
-from collections.abc import Iterator
+It loads a model from a folder. A network that is there already, as in training, is sampled the same way.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +11,39 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from glow.config import Decoding, Prompt
 from glow.models.load import context_size, load_model, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, choose_tokens, uniforms
+from glow.verifier.thoughts import Thought
 
 _DONE_SHARE = 0.25
 """Share of a batch that must be done before its finished rows are dropped (dropping copies the cache)."""
 
 
-class TransformersEngine(Sampler):
-    """Batched decoding with a transformers model, left padded.
+class NetworkSampler(Sampler):
+    """Batched decoding with a network of transformers, left padded.
 
     The loop is our own because `generate` has no randomness per row, and keeps finished rows to the end.
+
+    Args:
+        network: a causal language model; whether it is in training or evaluation mode is left as it is.
+        stops: the tokens that end a response (`glow.models.load.stop_ids`).
     """
 
-    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
-        self.model, tokenizer = load_model(model, prompt, trust_remote_code=trust_remote_code)
-        context = context_size(self.model.config)
-        super().__init__(tokenizer, decoding, prompt.thought, context, decoding.batch_size)
-        self.device = self.model.device.type
-        self._stops = torch.tensor(stop_ids(tokenizer, model), device=self.device)
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        stops: Sequence[int],
+        decoding: Decoding,
+        thought: Thought,
+    ) -> None:
+        super().__init__(tokenizer, decoding, thought, context_size(network.config), decoding.batch_size)
+        self.model = network
+        self.device = network.device.type
+        self._stops = torch.tensor(stops, device=self.device)
 
     def close(self) -> None:
         """Give back the memory that the model holds."""
@@ -80,6 +95,14 @@ class TransformersEngine(Sampler):
             logits_to_keep=1,
         )
         return output.logits[:, -1]
+
+
+class TransformersEngine(NetworkSampler):
+    """The sampler of the model in a directory."""
+
+    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
+        network, tokenizer = load_model(model, prompt, trust_remote_code=trust_remote_code)
+        super().__init__(network, tokenizer, stop_ids(tokenizer, model), decoding, prompt.thought)
 
 
 class _RoomyLayer(DynamicLayer):

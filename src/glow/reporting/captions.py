@@ -57,7 +57,9 @@ def table_names(experiment: Experiment) -> list[str]:
         "entropy": experiment.evaluation.entropy_samples > 0,
         "entropy_positions": experiment.evaluation.entropy_samples > 0,
         "losses": _has_both_signs(experiment),
+        "epochs": experiment.selection.held_out > 0,
         "weights": _has_weights(experiment),
+        "gains": _has_weights(experiment),
         "data": True,
         "contamination": True,
     }
@@ -75,6 +77,7 @@ def figure_names(experiment: Experiment) -> list[str]:
         "entropy": experiment.evaluation.entropy_samples > 0,
         "entropy_positions": experiment.evaluation.entropy_samples > 0,
         "loss_dynamics": _has_both_signs(experiment),
+        "epochs": experiment.selection.held_out > 0,
         "weights": _has_weights(experiment),
         "sft_curves": True,
     }
@@ -158,6 +161,7 @@ def _parts(experiment: Experiment) -> dict[str, str]:
     return {
         **{key: text if experiment.contrasts else "" for key, text in parts["contrasts"].items()},
         "equivalence": "" if margin is None else parts["margin"]["equivalence"].format(margin=f"{margin:g}"),
+        "held_out": parts["held out"]["held_out"] if experiment.selection.held_out else "",
         "decoding": parts["samples"][samples] if _has_samples(experiment) else "",
         "fixed": parts["fixed"]["teacher" if experiment.domains else "own data"],
     }

@@ -21,6 +21,15 @@ def weighted_arms(experiment: Experiment) -> dict[str, ChosenObjective]:
     return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.entry.uses_history}
 
 
+def arms_with_weights(experiment: Experiment) -> dict[str, ChosenObjective]:
+    """These arms, and the controls that replay their weights, each with its objective."""
+    return {
+        name: chosen
+        for name, chosen in arm_objectives(experiment).items()
+        if chosen.entry.uses_history or chosen.replayed_arm is not None
+    }
+
+
 def arms_of(experiment: Experiment, objective: str) -> dict[str, ChosenObjective]:
     """The arms trained with one objective of ours ("glow", "plain"), of which the paper has claims."""
     return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.name == objective}
@@ -40,7 +49,7 @@ def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:
 
 
 def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:
-    """Weights of a GLOW arm by seed and epoch (from 2, where weights begin; "all": every epoch from 2).
+    """Weights of an arm by seed and epoch (from 2, where weights begin; "all": every epoch from 2).
 
     Columns: samples, mean, sd (over samples), correct and wrong (mean weight by verdict), low and high
     (percent of samples at each bound of the clamp; NaN without one), gain (mean, nats per token).

@@ -27,6 +27,7 @@ from glow.files.manifest import Manifest
 from glow.reporting import chance, dynamics, losses, measures
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
+from glow.reporting.epochs_figure import draw_epochs
 from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw, titled
 from glow.reporting.grpo_figure import draw_grpo_curves
 from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, arm_colours, ink_on
@@ -35,6 +36,7 @@ from glow.reporting.results import BASE, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPE_TITLES, SCOPES, mean_columns_present, scope_suites
 from glow.reporting.statistics import Estimate, Floats
 from glow.reporting.types_figure import draw_response_types
+from glow.reporting.weights_figure import draw_weights
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # not in every release that draws these figures
@@ -245,48 +247,6 @@ def _loss_lines(axes: Axes, by_seed: pd.DataFrame, colour: str) -> None:
     axes.plot(by_seed.index, by_seed.mean(axis="columns"), color=colour, linewidth=2.2)
 
 
-def draw_weights(results: Results) -> Figure:
-    """Quantiles of GLOW's weights by epoch and verdict."""
-    experiment = results.experiment
-    arms, domains = dynamics.weighted_arms(experiment), experiment.domain_names
-    figure, grid = panels(len(domains), len(arms), 4.2, 2.9)
-    for row, domain in zip(grid, domains, strict=True):
-        for axes, (arm, objective) in zip(row, arms.items(), strict=True):
-            history = dynamics.histories(results, domain, arm)
-            _weight_bars(axes, history[history["epoch"] >= 2])
-            _bounds(axes, objective.bounds)
-            axes.set_title(titled(results, arm, domain))
-            axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        row[0].set_ylabel("weight")
-    legend(figure, VERDICT_COLOURS)
-    return figure
-
-
-def _weight_bars(axes: Axes, history: pd.DataFrame) -> None:
-    """Per epoch, side by side for each verdict: 10-90 % thin, 25-75 % thick, the median a white dot."""
-    for (verdict, colour), shift in zip(VERDICT_COLOURS.items(), (-0.12, 0.12), strict=True):
-        own = history[history["verdict"] == verdict].groupby("epoch")["weight"]
-        quantiles = own.quantile(np.array([0.1, 0.25, 0.5, 0.75, 0.9])).unstack()
-        where = quantiles.index + shift
-        axes.vlines(where, quantiles[0.1], quantiles[0.9], color=colour, linewidth=1.5)
-        axes.vlines(where, quantiles[0.25], quantiles[0.75], color=colour, linewidth=6)
-        axes.scatter(where, quantiles[0.5], s=17, facecolor="white", edgecolor=colour, zorder=3)
-
-
-def _bounds(axes: Axes, clamp: tuple[float, float] | None) -> None:
-    """Mark the clamp's bounds, but do not stretch the axis to one that no weight comes near."""
-    bottom, top = axes.get_ylim()
-    room = 0.5 * max(top - bottom, 0.02)
-    for bound in clamp or ():
-        if bottom - room <= bound <= top + room:
-            axes.axhline(bound, color=MUTED, linestyle=":", linewidth=1.2)
-    bottom, top = axes.get_ylim()
-    if top - bottom < 0.05:
-        middle = (bottom + top) / 2
-        axes.set_ylim(middle - 0.025, middle + 0.025)
-
-
 NO_ENTROPY = "no policy entropy was scored"
 NO_CHAINS = "no entropy of chains was archived"
 ENTROPY_ROWS = {
@@ -406,6 +366,7 @@ DRAWERS: dict[str, Callable[[Results], Figure]] = {
     "entropy": draw_entropy,
     "entropy_positions": draw_entropy_positions,
     "loss_dynamics": draw_loss_dynamics,
+    "epochs": draw_epochs,
     "weights": draw_weights,
     "sft_curves": draw_sft_curves,
 }

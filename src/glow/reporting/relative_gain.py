@@ -12,6 +12,10 @@ RUN = ["name", "seed"]
 """The columns that tell the runs of a frame apart (`glow.reporting.dynamics.histories`)."""
 
 
+KINDS = ["gain", "relative_gain"]
+"""The gain as GLOW takes it, and without the trend."""
+
+
 def relative_gain(history: pd.DataFrame) -> pd.DataFrame:
     """Each sample's gain in the residuals of a fit by place, e the epoch and i the sample:
 
@@ -65,6 +69,26 @@ def gain_shares(history: pd.DataFrame) -> pd.DataFrame:
         rows.append((*run_and_epoch, len(own), _explained(places, gain), _explained(verdicts, gain)))
     columns = [*RUN, "epoch", "samples", "place", "verdict"]
     return pd.DataFrame(rows, columns=columns).set_index([*RUN, "epoch"])
+
+
+def gain_summary(history: pd.DataFrame) -> pd.DataFrame:
+    """Gains as they are and relative to the trend of their epochs, by run and epoch from the second.
+
+    Args:
+        history: as for `gain_shares`.
+
+    Returns:
+        The columns of `gain_shares`; gain and relative_gain (means over samples, nats per token); and those
+        of each verdict, as in gain_correct; NaN for a verdict without samples.
+    """
+    found = relative_gain(history)
+    found = found[found["relative_gain"].notna()].astype({"gain": np.float64})
+    means = found.groupby([*RUN, "epoch"])[KINDS].mean()
+    by_verdict = found.groupby([*RUN, "epoch", "verdict"])[KINDS].mean().unstack("verdict")
+    for kind in KINDS:
+        for verdict in ("correct", "wrong"):
+            means[f"{kind}_{verdict}"] = by_verdict.get((kind, verdict), np.nan)
+    return gain_shares(history).join(means)
 
 
 def _quadratic(place: pd.Series) -> np.ndarray:

@@ -40,8 +40,11 @@ SECTIONS = {
         ["figures/entropy", "tables/entropy", "figures/entropy_positions", "tables/entropy_positions"],
     ),
     "samples": ("Samples: pass@k, votes, lengths", ["figures/pass_at_k", "tables/samples"]),
-    "dynamics": ("Training dynamics", ["figures/loss_dynamics", "tables/losses", "figures/sft_curves"]),
-    "weights": ("GLOW's weights", ["figures/weights", "tables/weights"]),
+    "dynamics": (
+        "Training dynamics",
+        ["figures/loss_dynamics", "tables/losses", "figures/epochs", "tables/epochs", "figures/sft_curves"],
+    ),
+    "weights": ("GLOW's weights", ["figures/weights", "tables/weights", "tables/gains"]),
 }
 """Id -> title and contents; what an experiment does not have is left out."""
 FIRST = ("gates", "data")

@@ -156,6 +156,10 @@ class Results:
         """The trajectories of one of `selections`."""
         return self.root / "arms" / domain / f"seed-{seed}" / f"{selection}.jsonl"
 
+    def held_out_file(self, domain: str) -> Path:
+        """The trajectories that no arm trains on; the same for every seed."""
+        return self.selection_file(domain, self.experiment.seeds[0], "held_out")
+
     def manifest(self, output: Path) -> str:
         """The manifest of a suite, an evaluation or a training run, relative to R; it must be there."""
         file = manifest_path(output) if output.is_file() else output / "manifest.json"
@@ -187,6 +191,8 @@ class Results:
         suites = [self.suite_file(suite) for suite in experiment.suites]
         histories = [self.training(run) / "history.parquet" for run in self.runs("sft")]
         logs = [self.training(run) / "log.jsonl" for run in (*self.runs("sft"), *self.runs("grpo"))]
+        aside = self.experiment.selection.held_out
+        histories += [self.training(run) / "epochs.jsonl" for run in self.runs("sft") if aside]
         if stage == "figures":
             return [self.questions_file, self.trajectories_file, *suites, *histories, *logs]
         scores = [self.evaluation(run) / name for run in self.models for name in SCORE_FILES]
@@ -198,6 +204,7 @@ class Results:
             for seed in experiment.seeds
             for selection in self.selections
         ]
+        selections += [self.held_out_file(domain) for domain in domains if aside]
         reported = [experiment.reported] if experiment.reported else []
         return [*scores, *suites, *histories, *logs, *verdicts, *shared, *selections, *reported]
 
@@ -288,6 +295,23 @@ class Results:
         frame = pd.read_parquet(present_file(self.training(run) / "history.parquet"))
         return frame.assign(name=run.name, seed=run.seed)
 
+    def epochs(self, run: Run) -> pd.DataFrame:
+        """What was measured on held-out trajectories and questions before training and after each epoch
+        (`glow.training.epochs`), with the run's name and seed; NaN where there was nothing to measure.
+
+        Raises:
+            UserError: the file is missing, or a line lacks a quantity.
+        """
+        path = present_file(self.training(run) / "epochs.jsonl")
+        frame = pd.DataFrame(list(read_jsonl(path)))
+        if not {"epoch", *EPOCH_COLUMNS} <= set(frame):
+            raise UserError(f"{path}: not loss and accuracy by epoch; train this model again")
+        return frame.astype(dict.fromkeys(EPOCH_COLUMNS, "float64")).assign(name=run.name, seed=run.seed)
+
+    def held_out(self, domain: str) -> list[str]:
+        """The trajectory_id of each trajectory that no arm trains on."""
+        return [row["trajectory_id"] for row in read_jsonl(present_file(self.held_out_file(domain)))]
+
     def log(self, run: Run) -> pd.DataFrame:
         """A training log, one row per logging step, with the run's name and seed."""
         path = self.training(run) / "log.jsonl"
@@ -349,6 +373,7 @@ class Results:
 
 
 SCORE_FILES = ("scores.json", "samples.jsonl.gz")
+EPOCH_COLUMNS = ("loss_correct", "loss_wrong", "accuracy")
 RUN_COLUMNS = ["kind", "domain", "name", "seed"]
 KEYS = ["suite", "problem_id"]
 QUESTION_COLUMNS = (

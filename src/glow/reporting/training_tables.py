@@ -1,4 +1,4 @@
-"""The tables of what the arms trained on and what training did: data, losses, GLOW's weights."""
+"""The tables of what the arms trained on and what training did: data, losses, weights and gains."""
 
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ from glow.reporting import dynamics
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, count_cell, mean_cell, text_cell
 from glow.reporting.losses import DECIDED, Descent, descents
+from glow.reporting.relative_gain import gain_summary
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, clustered, estimate
 from glow.reporting.trajectories import share_with_both, with_both_verdicts
@@ -93,6 +94,7 @@ def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
         share = Estimate(100 * size / len(verdicts), None, None, None, 1) if len(verdicts) else None
         rows.append(row("selection", selection, size, share))
     rows += _question_rows(row, verdicts)
+    rows += _held_out_rows(results, domain, row, verdicts)
     counted = [*_place_rows(row, verdicts), *_leniency_rows(row, verdicts)]
     return [*rows, *counted, *_too_long_rows(results, domain, row), *_label_rows(row, verdicts)]
 
@@ -104,6 +106,22 @@ def _question_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
         row("questions", "all", len(both)),
         row("questions", "with correct and wrong", int(both.sum()), share_with_both(verdicts)),
     ]
+
+
+def _held_out_rows(results: Results, domain: str, row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
+    """How many questions no arm trains on, and their trajectories; no rows where none is held out."""
+    if not results.experiment.selection.held_out:
+        return []
+    held_out = verdicts["trajectory_id"].isin(results.held_out(domain))
+    questions = verdicts["problem_id"]
+    aside = questions[held_out].nunique()
+    share = Estimate(100 * aside / questions.nunique(), None, None, None, 1)
+    rows = [row("held out", "questions", aside, share)]
+    for verdict in DECIDED:
+        own = held_out & (verdicts["verdict"] == verdict)
+        share = Estimate(100 * own.sum() / len(verdicts), None, None, None, 1)
+        rows.append(row("held out", verdict, int(own.sum()), share))
+    return rows
 
 
 def _type_rows(row: _Row, verdicts: pd.DataFrame, length: pd.Series) -> list[dict[str, Cell]]:
@@ -235,7 +253,7 @@ def weights_table(results: Results) -> Table:
     columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
     rows = []
     for domain in experiment.domain_names:
-        for arm, objective in dynamics.weighted_arms(experiment).items():
+        for arm, objective in dynamics.arms_with_weights(experiment).items():
             summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.bounds)
             for epoch, by_seed in summary.groupby(level="epoch", sort=False):
                 rows.append(_weight_row(domain, arm, str(epoch), by_seed))
@@ -249,4 +267,36 @@ def _weight_row(domain: str, arm: str, epoch: str, by_seed: pd.DataFrame) -> dic
     for key in WEIGHT_HEADINGS:
         known = not by_seed[key].isna().any()
         row[key] = mean_cell(estimate(by_seed[key].to_numpy()) if known else None, WEIGHT_DIGITS.get(key, 3))
+    return row
+
+
+GAIN_HEADINGS = {
+    "gain": "Gain", "gain_correct": "of correct", "gain_wrong": "of wrong",
+    "relative_gain_correct": "Relative, of correct", "relative_gain_wrong": "Relative, of wrong",
+    "place": "Place explains %", "verdict": "Verdict explains %",
+}  # fmt: skip
+SHARES = ("place", "verdict")
+
+
+def gains_table(results: Results) -> Table:
+    """One row per (domain, arm with weights, epoch from the second): gains, and what explains them."""
+    experiment = results.experiment
+    columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
+    rows = []
+    for domain in experiment.domain_names:
+        for arm in dynamics.arms_with_weights(experiment):
+            summary = gain_summary(dynamics.histories(results, domain, arm))
+            for epoch, by_seed in summary.groupby(level="epoch"):
+                rows.append(_gain_row(domain, arm, str(epoch), by_seed))
+    words = frozenset({"domain", "arm", "epoch"})
+    return Table("gains", caption("tables", "gains", experiment), columns | GAIN_HEADINGS, rows, words)
+
+
+def _gain_row(domain: str, arm: str, epoch: str, by_seed: pd.DataFrame) -> dict[str, Cell]:
+    row = {"domain": text_cell(domain), "arm": text_cell(arm), "epoch": text_cell(epoch)}
+    row |= {"n": count_cell(len(by_seed)), "samples": count_cell(round(by_seed["samples"].mean()))}
+    for key in GAIN_HEADINGS:
+        values = by_seed[key].to_numpy() * (100 if key in SHARES else 1)
+        known = not np.isnan(values).any()
+        row[key] = mean_cell(estimate(values) if known else None, 1 if key in SHARES else 4)
     return row

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from glow.config import DONE_TO_LONG, Prompt, Sft, SftSettings
 from glow.errors import UserError
@@ -23,11 +23,12 @@ from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
 from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
-from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model
+from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model, stop_ids
 from glow.models.prompts import prompt_messages
 from glow.models.templates import generation_prompt, template_files
 from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_if_stopped, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
+from glow.training.epochs import EPOCHS_FILE, measured_by_epoch, read_held_out
 from glow.training.objectives import choose
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
@@ -45,47 +46,63 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     settings: SftSettings,
     *,
     replayed: Path | None = None,
+    held_out: Path | None = None,
     trust_remote_code: bool = False,
 ) -> None:
     """Train `model` on the trajectories of `data`; write model/, history.parquet, log.jsonl to `output`.
+
+    With held-out trajectories also epochs.jsonl (`glow.training.epochs`), which changes no other file.
 
     Args:
         data: JSON Lines of the arm's trajectories, in training order before shuffling.
         all_data: JSON Lines of all trajectories; their number sets the budget of optimiser steps
             when `settings.sft.budget` is "steps".
         replayed: history.parquet of the run whose weights the objective replays, for one that does.
+        held_out: JSON Lines of trajectories that no arm trains on (`glow arms`), right and wrong ones, whose
+            loss is measured by epoch, and of whose questions the first `settings.sft.epoch_questions` are
+            answered.
         trust_remote_code: whether code in the model's directory may run.
 
     Raises:
         UserError: no model, no trajectories, duplicate ids, a response that would not be trained as it is,
-            too many that are longer than max_length, or replayed weights that are not those of a run of the
-            same trajectories and epochs.
+            too many that are longer than max_length, replayed weights that are not those of a run of the
+            same trajectories and epochs, or fewer held-out questions than are to be answered.
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
     refuse_unmatched_history(objective, replayed)
     manifest = Manifest("sft")
     require_model(model)
-    rows = [
-        row for _, row in read_records(data, Judged, ("trajectory_id", "question", "response", "verdict"))
-    ]
-    if not rows:
-        raise UserError(f"{data}: no trajectories to train on")
-    refuse_duplicates(rows, "trajectory_id", data)
+    rows = _read(data)
+    aside = read_held_out(held_out, settings.sft, {row["question"] for row in rows})
     checkpoints = checkpoints_in(output)
-    trainer = _trainer(rows, model, checkpoints, settings, replayed, trust_remote_code)
+    quieten()
+    set_seed(settings.seed)
+    tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
+    # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
+    network = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
+    trainer = _trainer(
+        network,
+        tokenizer,
+        _arguments(checkpoints, settings, replayed),
+        _dataset(rows, settings.prompt, tokenizer),
+        _dataset(aside, settings.prompt, tokenizer) if aside else None,
+    )
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
     _set_length(trainer.args, steps, settings.sft)
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
     of_run = {"objective": objective.identity, "steps": steps}
     noted = settings.model_dump(mode="json") | of_run
-    inputs = [data, model, *template_files(settings.prompt), *([replayed] if replayed else [])]
+    inputs = [data, model, *template_files(settings.prompt), *filter(None, (replayed, held_out))]
     stage = run_identity(settings.decisive() | of_run, inputs)
     resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    with measured_by_epoch(trainer, aside, settings, tokenizer, stop_ids(tokenizer, model)):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         _save_history(trainer, rows, output)
+        if aside:
+            write_jsonl(output / EPOCHS_FILE, read_jsonl(checkpoints / EPOCHS_FILE))
         facts = _facts(trainer, rows) | {"resumed_from": resume_from.name if resume_from else None}
         manifest.write(output, noted, [all_data, *inputs], facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
@@ -109,19 +126,9 @@ def _set_length(args: GlowConfig, steps: int, sft: Sft) -> None:
     args.logging_steps = max(1, steps // LOG_LINES)
 
 
-def _trainer(
-    rows: list[Judged],
-    model: Path,
-    checkpoints: Path,
-    settings: SftSettings,
-    replayed: Path | None,
-    trust_remote_code: bool,
-) -> GlowTrainer:
+def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) -> GlowConfig:
     objective, sft, seed = settings.objective, settings.sft, settings.seed
-    quieten()
-    set_seed(seed)
-    tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
-    arguments = GlowConfig(
+    return GlowConfig(
         output_dir=str(checkpoints),
         objective=objective.objective,
         objective_settings=objective.settings,
@@ -144,11 +151,20 @@ def _trainer(
         seed=seed,
         data_seed=seed,
     )
+
+
+def _trainer(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: GlowConfig,
+    trained_on: Dataset,
+    held_out: Dataset | None,
+) -> GlowTrainer:
     trainer = GlowTrainer(
-        # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
-        model=load_network(model, torch.float32, trust_remote_code=trust_remote_code),
+        model=network,
         args=arguments,
-        train_dataset=_dataset(rows, settings.prompt, tokenizer),
+        train_dataset=trained_on,
+        eval_dataset=held_out,
         processing_class=tokenizer,
         callbacks=[NoFinalCheckpoint(), StopWhenAsked(), StepProgress("SFT", "sample_loss")],
     )
@@ -157,6 +173,16 @@ def _trainer(
 
 
 # --- data ---------------------------------------------------------------------------------------
+
+
+def _read(data: Path) -> list[Judged]:
+    """The trajectories to train on."""
+    keys = ("trajectory_id", "question", "response", "verdict")
+    rows = [row for _, row in read_records(data, Judged, keys)]
+    if not rows:
+        raise UserError(f"{data}: no trajectories to train on")
+    refuse_duplicates(rows, "trajectory_id", data)
+    return rows
 
 
 def _dataset(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Dataset:

@@ -344,6 +344,17 @@ def test_a_contrast_names_its_domain_where_there_are_several() -> None:
     assert experiment.contrasts == [config.Contrast(arm="glow", over="base", scope="ood", domain="more")]
 
 
+def test_only_held_out_questions_are_answered_by_epoch() -> None:
+    sft = MINIMAL["sft"] | {"epoch_questions": 9}
+    said = "some.yaml: sft.epoch_questions: 9, and selection.held_out sets {} questions aside; raise that or "
+    for aside in (0, 8):
+        assert refusal(changed(sft=sft, selection={"held_out": aside})) == said.format(aside) + "lower this"
+    experiment = load(changed(sft=sft, selection={"held_out": 9, "held_out_seed": 4}), "some.yaml")
+    assert experiment.sft_run("glow", 0).sft.epoch_questions == 9
+    told = experiment.further_selection("positive_all", 2)
+    assert told == config.SelectSettings(trajectories="positive_all", held_out=9, held_out_seed=4, seed=2)
+
+
 @pytest.mark.parametrize("margin", [0, -1, "two"])
 def test_a_margin_is_a_number_above_zero(margin: Any) -> None:
     assert refusal(changed(margin=margin)).startswith("some.yaml: margin: input should be")

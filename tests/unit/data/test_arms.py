@@ -230,7 +230,8 @@ def test_the_manifest_and_the_screen_say_what_a_selection_was_made_of(
     select_all(tmp_path, MANY)
     paired = json.loads((tmp_path / "all_paired.jsonl.manifest.json").read_text())
     assert paired["stage"] == "select"
-    assert paired["settings"] == {"trajectories": "all_paired", "seed": 0}
+    nothing = {"held_out": 0, "held_out_seed": 0}
+    assert paired["settings"] == {"trajectories": "all_paired", "seed": 0, **nothing}
     assert paired["facts"] == {
         "found": {"positive": 8, "negative": 8},
         "questions": {"found": 6, "with_both": 3},
@@ -372,3 +373,113 @@ def test_own_rows_are_paired_by_their_question(tmp_path: Path, monkeypatch: pyte
         drawn = [(row["question"], row["extracted"]) for row in read_jsonl(tmp_path / name)]
         assert set(drawn) <= possible
         assert sorted(question for question, _ in drawn) == ["1 + 1", "3 + 3"]
+
+
+# --- held-out questions ---------------------------------------------------------------------------
+
+
+def hold_out(folder: Path, rows: list[Record], count: int, seed: int = 0, draw: int = 0) -> None:
+    """All selections of the rows, in `folder`, with `count` questions set aside."""
+    write_jsonl(verdicts := folder / "verdicts.jsonl", rows)
+    aside = {"held_out": count, "held_out_seed": draw}
+    write_arms(verdicts, folder, ArmSettings(selection=Selection(**aside), seed=seed))
+    for name in FURTHER:
+        write_selection(
+            verdicts, folder / f"{name}.jsonl", SelectSettings(trajectories=name, **aside, seed=seed)
+        )
+
+
+def in_file(folder: Path, name: str) -> list[Record]:
+    return list(read_jsonl(folder / f"{name}.jsonl"))
+
+
+def test_held_out_questions_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """g has neither a right nor a wrong trajectory, so it is no question of any arm, and not drawn."""
+    rows = [*MANY, *answers(g="uu")]
+    hold_out(tmp_path, rows, 2, seed=1, draw=5)
+    first, second = by_hash([*"abcdef"], "held out", 5)[:2]
+    judged = {row["trajectory_id"]: row for row in rows if row["verdict"] != "unparsed"}
+    expected = [
+        name
+        for question in (first, second)
+        for name in by_hash([name for name in judged if name.startswith(question)], "order", 5)
+    ]
+    assert ids(in_file(tmp_path, "held_out")) == expected
+    left = [name for name in judged if name[0] not in (first, second)]
+    assert ids(in_file(tmp_path, "all")) == by_hash(left, "order", 1)
+    held = Counter(judged[name]["verdict"] for name in expected)
+    facts = {"questions": 2, "positive": held["correct"], "negative": held["wrong"]}
+    for name in ("manifest.json", "positive_all.jsonl.manifest.json"):
+        assert json.loads((tmp_path / name).read_text())["facts"]["held_out"] == facts
+    said = f"; held out: {len(expected)} trajectories of 2 questions"
+    assert capsys.readouterr().out.count(said) == 1 + len(FURTHER)
+
+
+def test_without_held_out_questions_there_is_no_such_file_and_no_id_is_needed(tmp_path: Path) -> None:
+    draw(tmp_path, verdict_rows(4, 4))
+    assert not (tmp_path / "arms" / "held_out.jsonl").exists()
+    assert "held_out" not in json.loads((tmp_path / "arms" / "manifest.json").read_text())["facts"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=studies(), seeds=st.tuples(st.integers(0, 3), st.integers(0, 3)), data=st.data())
+def test_held_out_questions_are_in_no_selection_and_the_same_for_every_seed(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Record], seeds: tuple[int, int], data: st.DataObject
+) -> None:
+    decided = [row for row in rows if row["verdict"] in ("correct", "wrong")]
+    questions = {row["problem_id"] for row in decided}
+    assume(len(questions) > 1)
+    count = data.draw(st.integers(1, len(questions) - 1))
+    folders = [tmp_path_factory.mktemp("held") for _ in seeds]
+    try:
+        for folder, seed, own in zip(folders, seeds, (rows, data.draw(st.permutations(rows))), strict=True):
+            hold_out(folder, own, count, seed)
+    except UserError:  # too few are left for some selection
+        assume(False)
+    held = [(folder / "held_out.jsonl").read_bytes() for folder in folders]
+    assert held[0] == held[1]
+    aside = in_file(folders[0], "held_out")
+    drawn = {row["problem_id"] for row in aside}
+    assert len(drawn) == count
+    assert sorted(map(str, aside)) == sorted(str(row) for row in decided if row["problem_id"] in drawn)
+    for folder in folders:
+        for name in (*ARMS, *FURTHER):
+            assert not drawn & {row["problem_id"] for row in in_file(folder, name)}
+        assert len(in_file(folder, "all")) == len(decided) - len(aside)
+
+
+def test_more_held_out_questions_begin_with_fewer(tmp_path: Path) -> None:
+    rows = answers(**{f"q{number}": "cw" for number in range(12)})
+    held = []
+    for count in (3, 5):
+        (folder := tmp_path / str(count)).mkdir()
+        hold_out(folder, rows, count)
+        held.append(ids(in_file(folder, "held_out")))
+    assert held[1][: len(held[0])] == held[0]
+    (other := tmp_path / "other").mkdir()
+    hold_out(other, rows, 3, draw=1)
+    assert ids(in_file(other, "held_out")) != held[0]
+
+
+@pytest.mark.parametrize("count", [6, 9])
+def test_all_questions_cannot_be_held_out(tmp_path: Path, count: int) -> None:
+    with pytest.raises(UserError) as caught:
+        hold_out(tmp_path, [*MANY, *answers(g="uu")], count)
+    first, *_ = str(caught.value).splitlines()
+    assert first == (
+        f"{tmp_path}/verdicts.jsonl: 6 questions have a right or a wrong trajectory, and selection.held_out "
+        f"{count} would leave none to train on: lower it; or sample or import more, or look at the verdicts "
+        "and their reasons"
+    )
+
+
+def test_what_is_too_little_beside_held_out_questions_is_refused_with_their_number(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"at least 2 of its kind; .*; held out: \d+ trajectories of 5 questions"
+    ):
+        hold_out(tmp_path, MANY, 5)
+
+
+def test_held_out_questions_need_an_id_of_each_row_s_problem(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"verdicts\.jsonl:1: no key 'problem_id'"):
+        hold_out(tmp_path, verdict_rows(4, 4), 1)

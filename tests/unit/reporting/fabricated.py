@@ -25,6 +25,7 @@ DOCUMENT = {
     "teacher": {"pretrain": {"role": "teacher", "families": ["ledger"]}},
     "domains": {"arithmetic": {"problems": {"families": ["ledger"], "train": 10, "grpo": 5}}},
     "sampling": {"max_tokens": 64},
+    "selection": {"held_out": 1},
     "arms": {
         "positive": {"trajectories": "positive", "objective": "plain"},
         "negative": {"trajectories": "negative", "objective": "plain"},
@@ -32,7 +33,7 @@ DOCUMENT = {
         "glow": {"trajectories": "all", "objective": "glow"},
         "glow_released": {"trajectories": "all", "objective": "glow_released"},
     },
-    "sft": {"epochs": 3},
+    "sft": {"epochs": 3, "epoch_questions": 1},
     "grpo": {"steps": 20, "max_tokens": 64},
     "suites": {
         "lists": {"families": ["sorting"]},
@@ -86,6 +87,11 @@ WEIGHTS = {
     "glow_released": {2: [0.5, 0.5, 0.5, 0.7], 3: [0.5, 0.5, 0.5, 0.5]},
 }
 """Weights of the four samples in epochs 2 and 3; seed 1 has 0.1 more in the arm glow."""
+HELD_OUT = ["t-4", "t-5"]
+"""Both right ones of p-0 (`TRAJECTORIES`); what is measured by epoch is as if there were wrong ones too."""
+EPOCHS = {0: (1.0, 1.6, 0.0), 1: (0.7, 1.4, 0.5), 2: (0.6, 1.5, 1.0), 3: (0.65, 1.7, 0.5)}
+"""Epoch -> held-out loss of right and of wrong ones, and accuracy. After epoch 3, seed 1 has a loss of right
+ones that is 0.1 higher; the arm negative has an accuracy of 0."""
 START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 
 
@@ -121,6 +127,17 @@ class World:
         columns = ["epoch", "trajectory_id", "verdict", "loss", "gain", "weight", "step"]
         kinds = {"epoch": "int32", "loss": "float32", "gain": "float32", "weight": "float32", "step": "int32"}
         return pd.DataFrame(rows, columns=columns).astype(kinds)
+
+    def epochs(self, run: Run) -> list[dict]:
+        """What was measured on held-out trajectories and questions."""
+        return [
+            {
+                "epoch": epoch, "step": 4 * epoch,
+                "loss_correct": right + 0.1 * (run.seed % 2) * (epoch == 3), "loss_wrong": wrong,
+                "accuracy": accuracy * (run.name != "negative"),
+            }
+            for epoch, (right, wrong, accuracy) in EPOCHS.items()
+        ]  # fmt: skip
 
     def sft_log(self, run: Run) -> list[dict]:
         return [{"step": step, "loss": 1 / step, "sample_loss": 2 / step} for step in range(1, 11)]
@@ -189,6 +206,9 @@ class World:
             for seed in experiment.seeds:
                 for selection, size in SELECTION_SIZES.items():
                     write_jsonl(file := self.results.selection_file(domain, seed, selection), [{}] * size)
+                if experiment.selection.held_out:
+                    rows = [{"trajectory_id": identity} for identity in HELD_OUT]
+                    write_jsonl(self.results.selection_file(domain, seed, "held_out"), rows)
                 self.write_manifest(file.parent, "arms", experiment.arm_selection(seed), seconds=0)
                 for name in experiment.further_selections:
                     write_jsonl(file := self.results.selection_file(domain, seed, name), [{}] * FURTHER_SIZE)
@@ -244,6 +264,8 @@ class World:
         folder.mkdir(parents=True)
         self.history(run).to_parquet(folder / "history.parquet", index=False)
         write_jsonl(folder / "log.jsonl", self.sft_log(run))
+        if self.results.experiment.selection.held_out:
+            write_jsonl(folder / "epochs.jsonl", self.epochs(run))
         settings = self.results.experiment.sft_run(run.name, run.seed)
         self.write_manifest(folder, "sft", settings, facts={"too_long": self.too_long(run)})
 

@@ -94,7 +94,8 @@ def test_a_manifest_without_settings_is_named(world: World) -> None:
 
 
 def test_a_changed_configuration_is_told_by_its_settings_and_how_many_results(world: World) -> None:
-    root, changed = world.root, document(evaluation={"max_tokens": 32}, sft={"epochs": 4})
+    sft = document()["sft"] | {"epochs": 4}
+    root, changed = world.root, document(evaluation={"max_tokens": 32}, sft=sft)
     said = refusal(World(root, changed).results)
     assert said.splitlines()[:3] == [
         # Two seeds of: the base, five arms, GRPO from six; and five arms.

@@ -45,7 +45,7 @@ def test_what_stands_in_sight_of_a_caption_has_three_lines(seeds: list[int]) -> 
 def test_what_was_not_run_is_left_out() -> None:
     arms = {"positive": {"trajectories": "positive", "objective": "plain"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
-    small = experiment(grpo=None, arms=arms, evaluation=evaluation)
+    small = experiment(grpo=None, arms=arms, evaluation=evaluation, selection=None, sft={})
     assert table_names(small) == [
         "gates", "main", "comparisons", "chance", "variance", "samples", "steps", "data", "contamination",
     ]  # fmt: skip
@@ -58,7 +58,9 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     suites = {"choice": {"families": ["sorting"], "format": "choice"}}
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites, seeds=[0])
-    assert table_names(small) == ["gates", "main", "chance", "steps", "losses", "data", "contamination"]
+    assert table_names(small) == [
+        "gates", "main", "chance", "steps", "losses", "epochs", "data", "contamination",
+    ]  # fmt: skip
 
 
 def test_seeds_and_suites_are_filled_in() -> None:

@@ -7,10 +7,10 @@ from pytest import approx
 
 from glow.reporting import dynamics
 from glow.reporting.captions import figure_names, table_names
-from glow.reporting.figures import draw_weights
 from glow.reporting.findings import find
 from glow.reporting.report import _arms
 from glow.reporting.training_tables import weights_table
+from glow.reporting.weights_figure import draw_weights
 
 
 def test_weights_by_epoch(fabricated: World) -> None:
@@ -72,7 +72,7 @@ def test_an_objective_of_somebody_elses_is_shown_as_what_it_is(tmp_path: Path) -
     # Weights 0.2, 0.1, 0.3, 0.2 in seed 0, and 0.1 more in seed 1: three of four and one of four at 0.2.
     assert rows.loc[("glow", "2"), "low_mean"] == approx(50)
     assert set(rows.index.get_level_values("arm")) == {"glow"}
-    assert len(draw_weights(results).axes) == 1
+    assert len(draw_weights(results).axes) == 3  # weights, gains, relative gains
     told = {finding.headline: finding.detail for finding in find(results)}
     assert "slow GLOW's weights (glow) differ between samples" in told
     # The paper claims something of GLOW and of plain SFT on negatives, not of these.

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fabricated import World, document
-from matplotlib.collections import LineCollection
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 from glow import cli
@@ -20,12 +21,14 @@ from glow.reporting.figures import (
     draw_loss_dynamics,
     draw_main,
     draw_suites,
-    draw_weights,
     write_figures,
 )
+from glow.reporting.findings import find
 from glow.reporting.palette import arm_colours
 from glow.reporting.results import Run
 from glow.reporting.tables import write_tables
+from glow.reporting.training_tables import gains_table, weights_table
+from glow.reporting.weights_figure import draw_weights
 
 
 @pytest.fixture(autouse=True)
@@ -131,9 +134,41 @@ def test_loss_lines(fabricated: World) -> None:
 
 
 def test_weights_mark_the_bound_that_is_near(fabricated: World) -> None:
-    free, clamped = draw_weights(fabricated.results).axes
+    free, clamped, *gains = draw_weights(fabricated.results).axes
     assert not free.lines
     assert [line.get_ydata()[0] for line in clamped.lines] == [0.5]
+    assert [line.get_ydata()[0] for axes in gains for line in axes.lines] == [0] * 4
+
+
+def medians(axes: Axes) -> list[list[float]]:
+    """Of right and of wrong trajectories, by epoch."""
+    drawn = [points for points in axes.collections if isinstance(points, PathCollection)]
+    return [points.get_offsets().data[:, 1].tolist() for points in drawn]
+
+
+def test_gains_stand_below_weights_as_they_are_and_relative_to_the_trend(fabricated: World) -> None:
+    """Two steps of two samples an epoch: the trend is each step's mean, so verdicts have the same."""
+    weights, raw, relative = draw_weights(fabricated.results).axes[::2]
+    assert np.allclose(medians(weights), [[0.2, 0.25], [0.3, 0.35]])
+    assert np.allclose(medians(raw), [[0.3, 0.2], [0.15, 0.1]])
+    assert np.allclose(medians(relative), [[0, 0], [0, 0]])
+    assert raw.get_ylim() == relative.get_ylim()
+    assert (raw.get_ylabel(), relative.get_ylabel()) == ("gain, nats per token", "relative gain")
+
+
+def test_controls_that_replay_weights_have_panels_of_their_own(tmp_path: Path) -> None:
+    objectives = {"plain": {"objective": "plain"}, "glow": {"objective": "glow"},
+                  "permuted": {"objective": "glow_permuted"}, "mean": {"objective": "glow_mean"}}  # fmt: skip
+    trained = {"positive": "plain", "glow": "glow", "all": "permuted", "glow_released": "mean"}
+    arms = {name: {"trajectories": "all", "objective": objective} for name, objective in trained.items()}
+    results = World(tmp_path, document(objectives=objectives, arms=arms, grpo=None)).write().results
+    titles = [axes.get_title("left") for axes in draw_weights(results).axes[:3]]
+    assert titles == ["glow", "all", "glow_released"]
+    for table in (weights_table(results), gains_table(results)):
+        assert list(dict.fromkeys(row["arm"].text for row in table.rows)) == titles
+    # What is said of weights is of those that follow from gains.
+    said = [finding.headline for finding in find(results) if "weights" in finding.headline]
+    assert said == ["GLOW's weights (glow) differ between samples"]
 
 
 def test_entropy_change(fabricated: World) -> None:
@@ -193,7 +228,8 @@ def test_two_domains_are_two_rows(tmp_path: Path) -> None:
         "response_types": 6,
         "main": 4,
         "loss_dynamics": 6,
-        "weights": 4,
+        "epochs": 6,
+        "weights": 12,
         "grpo_curves": 12,
         "sft_curves": 2,
     }.items():

@@ -19,7 +19,7 @@ from glow.reporting.published import published_table
 from glow.reporting.results import Run
 from glow.reporting.steps import collect_chains
 from glow.reporting.tables import build_tables, read_tables, write_tables
-from glow.reporting.training_tables import data_table, losses_table, weights_table
+from glow.reporting.training_tables import data_table, gains_table, losses_table, weights_table
 
 REPORTED = str(Path(__file__).parents[3] / "config/reported.yaml")
 T1 = 12.706205
@@ -314,6 +314,7 @@ def test_where_answers_were_found_and_what_was_overlooked_has_rows_only_where_an
         "verdict",
         "selection",
         "questions",
+        "held out",
         "type",
         "too long",
         "label",
@@ -477,6 +478,29 @@ def test_weights(fabricated: World) -> None:
     assert (released["mean_mean"], released["low_mean"], released["high_mean"]) == (approx(0.55), 75, 0)
 
 
+def test_gains_and_what_explains_them(fabricated: World) -> None:
+    """In epoch 2 the gains are 0.2, 0.4 (right, step 1), 0.1 and 0.2 (wrong, step 2): squares of 0.0475
+    around their mean of 0.225, of which 0.0225 are between the steps, and so between the verdicts."""
+    rows = frame(gains_table(fabricated.results), "arm", "epoch")
+    assert list(rows.index) == [(arm, epoch) for arm in ("glow", "glow_released") for epoch in ("2", "3")]
+    second = rows.loc[("glow", "2")]
+    assert (second["n"], second["samples"]) == (2, 4)
+    assert second["gain_mean"] == approx(0.225)
+    assert (second["gain_correct_mean"], second["gain_wrong_mean"]) == (approx(0.3), approx(0.15))
+    assert second["relative_gain_correct_mean"] == approx(0, abs=1e-6)
+    assert second["relative_gain_wrong_mean"] == approx(0, abs=1e-6)
+    assert (second["place_mean"], second["verdict_mean"]) == (approx(900 / 19), approx(900 / 19))
+    assert "Relative, of wrong" in gains_table(fabricated.results).shown.values()
+
+
+def test_held_out_ones_are_counted(fabricated: World) -> None:
+    """One of four questions, with two right trajectories of eight."""
+    rows = frame(data_table(fabricated.results), "group", "item").loc["held out"]
+    assert rows["n"].to_dict() == {"questions": 1, "correct": 2, "wrong": 0}
+    assert rows["share_mean"].tolist() == [25, 25, 0]
+    assert "how many are held out" in data_table(fabricated.results).caption.shows
+
+
 def test_published_stand_beside_ours(two_domains: World) -> None:
     rows = frame(published_table(two_domains.results), "ours_what")
     ours = rows.loc["OOD gain of glow over positive-only SFT, trained on arithmetic"]
@@ -511,7 +535,7 @@ def test_written_files(two_domains: World) -> None:
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
         "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "weights", "data", "contamination",
+        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
