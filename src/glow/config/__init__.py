@@ -17,8 +17,9 @@ from glow.config.data import (
     SelectionName,
     Verification,
 )
+from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
-from glow.config.experiment import Experiment, load, read_document
+from glow.config.experiment import Experiment
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast
 from glow.config.section import Section, message, unknown
@@ -43,6 +44,7 @@ from glow.config.training import (
     Sft,
     TooLong,
 )
+from glow.config.worlds import drawn_seeds
 
 __all__ = [
     "BOTH_SIGNS",
@@ -90,6 +92,8 @@ __all__ = [
     "TooLong",
     "VerdictSettings",
     "Verification",
+    "drawn_seeds",
+    "extended",
     "load",
     "message",
     "read_document",

@@ -66,10 +66,7 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     }
     tables = build_tables(results)
     for table in tables:
-        stem = results.tables / table.name
-        _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
-        _write_text(stem.with_suffix(".md"), markdown(table))
-        _write_text(stem.with_suffix(".tex"), latex(table))
+        write_forms(table, results.tables)
     for file, frame in frames.items():
         with atomic_path(file) as partial:
             frame.to_parquet(partial, index=False)
@@ -93,6 +90,14 @@ def read_tables(results: Results) -> list[Table]:
         return STORED.validate_json(path.read_bytes())
     except ValidationError:
         raise UserError(f"{path}: not the tables of this version of glow; run `glow tables` again") from None
+
+
+def write_forms(table: Table, folder: Path) -> None:
+    """Write a table as <table>.csv, .md and .tex in a folder."""
+    stem = folder / table.name
+    _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
+    _write_text(stem.with_suffix(".md"), markdown(table))
+    _write_text(stem.with_suffix(".tex"), latex(table))
 
 
 def _write_text(path: Path, text: str) -> None:
