@@ -22,7 +22,7 @@ def draw_forest(worlds: Sequence[World]) -> Figure:
     experiment = worlds[0].results.experiment
     count, several = len(experiment.contrasts), len(experiment.domain_names) > 1
     height = 0.9 + 0.32 * (len(worlds) + 1)
-    figure, grid = plt.subplots(count, 1, figsize=(7.5, height * count), squeeze=False)
+    figure, grid = plt.subplots(count, 1, figsize=(7.5, height * count), squeeze=False, sharex=True)
     for axes, contrast, own in zip(grid[:, 0], experiment.contrasts, pooling.contrasts(worlds), strict=True):
         rows = {world.label: mean for world, mean in zip(worlds, own.worlds, strict=True)}
         _panel(axes, rows, own.over.difference)
