@@ -3,7 +3,7 @@
 A study's interval speaks of other seeds and questions in the same world: the same base, teacher, problems and
 trajectories. Whether another world would show the same is seen from several alone. Each gives one difference,
 and their mean is tested by the ordinary t over worlds, with one degree of freedom less than there are worlds.
-It is exact for any number of them, as each value holds all that varies, within a world and between worlds:
+It is exact for any number of normal values, as each holds all that varies, within a world and between worlds:
 
     difference[world] = mean + what the world changes + error within the world
 

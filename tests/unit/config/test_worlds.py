@@ -140,7 +140,7 @@ def test_at_length_the_miniature_has_the_same_world_and_training(
     assert at_length["sampling"].pop("samples") > miniature["sampling"].pop("samples")
     assert at_length["evaluation"].pop("samples") > miniature["evaluation"].pop("samples")
     for own in (miniature, at_length):
-        for key in ("name", "seeds", "objectives", "arms"):
+        for key in ("name", "seeds", "objectives", "arms", "contamination"):
             del own[key]
     assert at_length == miniature
 
