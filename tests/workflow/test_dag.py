@@ -364,6 +364,29 @@ def test_single_values_are_set_on_the_command_line(tmp_path: Path) -> None:
     assert sharded == yaml.safe_load(TINY.read_text()) | {"shards": 3}
 
 
+def test_what_a_configuration_extends_is_frozen_with_it(tmp_path: Path) -> None:
+    """Also the world that the command asks for; what jobs are told is drawn anew, in a folder of its own."""
+    own = {"extends": "tests/workflow/tiny.yaml", "name": "own", "sft": {"epochs": 3}}
+    file = write(tmp_path, own)
+    suite = "results/own-world-2/suites/boolean.jsonl"
+    written = frozen(tmp_path, file, suite, "--config", "world=2")
+    tiny = yaml.safe_load(TINY.read_text())
+    assert written == tiny | {"name": "own", "world": 2, "sft": tiny["sft"] | {"epochs": 3}}
+    jobs = planned(tmp_path, file, "--config", "world=2")
+    expected = expected_counts(read(TINY)) | {"suite": 1}  # one of two is there
+    assert Counter(job.rule for job in jobs) == expected
+    shown = ("pretrain", "problems", "suite", "sft")
+    seeds = {job.rule: int(parsed(job).seed) for job in jobs if job.rule in shown}
+    drawn = config.drawn_seeds(read(TINY, world=2))
+    assert seeds == {
+        "pretrain": drawn["student.pretrain.seed"],
+        "problems": drawn["domains.logic.problems.seed"],
+        "suite": drawn["suites.brackets.seed"],
+        "sft": 0,
+    }
+    assert {str(parsed(job).output).split("/")[1] for job in jobs if job.rule == "sft"} == {"own-world-2"}
+
+
 def test_a_dry_run_freezes_nothing_and_says_what_has_changed(tmp_path: Path) -> None:
     planned(tmp_path, TINY)
     assert not (tmp_path / "results").exists()

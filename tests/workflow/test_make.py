@@ -51,6 +51,27 @@ def test_reproduce_sets_up_then_checks_unlocks_and_runs(checkout: Path) -> None:
     assert places == sorted(places)
 
 
+def test_a_world_is_checked_and_run_as_such(checkout: Path) -> None:
+    planned = make(checkout, "-n", "reproduce", "WORLD=2").stdout
+    assert ".venv/bin/glow check config/miniature.yaml --world 2" in planned
+    assert ".venv/bin/snakemake --configfile config/miniature.yaml --config world=2" in planned
+
+
+def test_long_runs_every_world_and_then_pools_them(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "ready").touch()
+    planned = make(checkout, "-n", "long").stdout
+    run = ".venv/bin/snakemake --configfile config/miniature_long.yaml --config world="
+    pool = ".venv/bin/glow pool " + " ".join(f"results/miniature_long-world-{n}" for n in (1, 2, 3))
+    wanted = [f"{run}1", f"{run}2", f"{run}3", f"{pool} --output results/miniature_long-pooled"]
+    places = [planned.index(words) for words in wanted]
+    assert places == sorted(places)
+    assert f"{run}4" not in planned
+    other = make(checkout, "-n", "long", "WORLDS=7 9").stdout
+    assert f"{run}7" in other
+    assert "glow pool results/miniature_long-world-7 results/miniature_long-world-9 --output" in other
+
+
 def test_an_environment_that_is_ready_is_not_made_again(checkout: Path) -> None:
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / "ready").touch()

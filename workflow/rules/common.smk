@@ -14,6 +14,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from glow.config import extended
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.bookkeeping import unrecorded
@@ -38,16 +39,18 @@ def mistakes_end_snakemake():
 
 
 def load_experiment():
-    """The configuration as typed sections, checked, and its results, if there are any, looked at."""
+    """The configuration with what it extends, and as typed sections, checked; its results, if there are any, are
+    looked at."""
     source = ", ".join(str(file) for file in workflow.configfiles)
     with mistakes_end_snakemake():
-        loaded = load(config, source)
+        document = extended(config, source)
+        loaded = load(document, source)
         if workflow.is_main_process:
             refuse_other_layout(Path(Study(loaded).results))
-    return loaded
+    return document, loaded
 
 
-experiment = load_experiment()
+config, experiment = load_experiment()
 
 study = Study(experiment)
 

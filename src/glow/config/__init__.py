@@ -19,8 +19,9 @@ from glow.config.data import (
     SelectionName,
     Verification,
 )
+from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
-from glow.config.experiment import Experiment, load, read_document
+from glow.config.experiment import Experiment
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -45,6 +46,7 @@ from glow.config.training import (
     Sft,
     TooLong,
 )
+from glow.config.worlds import drawn_seeds
 
 __all__ = [
     "BOTH_SIGNS",
@@ -95,6 +97,8 @@ __all__ = [
     "TooLong",
     "VerdictSettings",
     "Verification",
+    "drawn_seeds",
+    "extended",
     "load",
     "message",
     "read_document",

@@ -1,18 +1,15 @@
-"""The experiment: all sections together, read from YAML, with messages that name the key and how to fix it.
+"""The experiment: all sections together, and what they must agree on.
 
-Stages and workflow call `glow.experiment`, which also checks the names that other rooms define. The section
-classes are the single source of truth: `load` validates a configuration with them, and
-`glow.config.options` makes the command line's options from them. Nothing here says how many threads or
-GPUs a stage gets: that is for rule resources and profiles.
+The section classes are the single source of truth: `glow.config.documents` validates a configuration with
+them, and `glow.config.options` makes the command line's options from them. Nothing here says how many threads
+or GPUs a stage gets: that is for rule resources and profiles.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, Self, get_args
 
-import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from glow.config.data import (
     PAIRED,
@@ -33,7 +30,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Model, Prompt
 from glow.config.reporting import Contrast, Gates
-from glow.config.section import Section, existing, existing_folder, message, unknown
+from glow.config.section import Section, existing, existing_folder, unknown
 from glow.config.stages import (
     AnswerSettings,
     ArmSettings,
@@ -46,7 +43,6 @@ from glow.config.stages import (
     VerdictSettings,
 )
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
-from glow.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
 
@@ -56,6 +52,12 @@ class Experiment(Section):
 
     name: str = Field(description="results go to results/<name>", pattern=r"^[A-Za-z0-9_.-]+$")
     seeds: list[int] = Field(description="replicates: data draw, order and sampling", min_length=1)
+    world: int | None = Field(
+        None,
+        exclude=True,
+        description="a number draws anew what all seeds share: base, teacher, problems, trajectories, suites",
+        gt=0,
+    )
     extraction: ExtractionMode = "strict"
     extraction_pattern: str | None = Field(None, validate_default=True)
     leniency: Leniency = "allow"
@@ -356,82 +358,3 @@ class Experiment(Section):
         return EvaluationSettings(
             prompt=self.prompt, verification=self.verification, evaluation=self.evaluation, seed=seed
         )
-
-
-def read_document(path: Path, *overlays: Path) -> tuple[Any, str]:
-    """A YAML configuration file, overlays laid over it in turn as Snakemake does; and what messages call it.
-
-    Raises:
-        UserError: a file is missing or is not YAML.
-    """
-    document = _document(path)
-    for overlay in overlays:
-        document = _merged(document, _document(overlay))
-    return document, " + ".join(map(str, (path, *overlays)))
-
-
-def _document(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path}: no such configuration file")
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def _merged(document: Any, overlay: Any) -> Any:
-    """Mappings are merged key by key, anything else is replaced."""
-    if not isinstance(document, dict) or not isinstance(overlay, dict):
-        return overlay
-    return document | {key: _merged(document.get(key), value) for key, value in overlay.items()}
-
-
-def load(document: Any, source: str) -> Experiment:
-    """Validate a configuration that is already parsed; `source` names it in messages.
-
-    What other rooms define (families, tasks, objectives and their settings) is not checked here:
-    `glow.experiment` does.
-
-    Raises:
-        UserError: one line a mistake, each naming its key and what to do.
-    """
-    if not isinstance(document, dict):
-        raise UserError(f"{source}: expected a mapping of keys, found {type(document).__name__}")
-    try:
-        return Experiment.model_validate(document)
-    except ValidationError as error:
-        lines = list(dict.fromkeys(f"{source}: {_explain(mistake)}" for mistake in error.errors()))
-        raise UserError("\n".join(lines)) from None
-
-
-def _explain(mistake: Any) -> str:
-    location = [str(part) for part in mistake["loc"]]
-    key = ".".join(location)
-    if mistake["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {_nearest_key(location)}"
-    return f"{key}: {message(mistake)}" if key else message(mistake)
-
-
-def _nearest_key(location: list[str]) -> str:
-    """A hint for a misspelt key, from the keys of the section that it is in."""
-    section: Any = Experiment
-    for part in location[:-1]:
-        section = _section_below(section, part)
-        if section is None:
-            return "remove it"
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(location[-1], known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-
-
-def _section_below(section: type[Section], part: str) -> type[Section] | None:
-    """The section class found under key `part`; a named entry of a mapping leads to its own class."""
-    if part not in section.model_fields:
-        return section
-    return _section_in(section.model_fields[part].annotation)
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for argument in get_args(annotation) if (found := _section_in(argument))), None)

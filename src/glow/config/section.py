@@ -23,11 +23,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def neutral(cls, key: str) -> bool:
+        """Whether a setting changes no number."""
+        return any(isinstance(mark, _Neutral) for mark in cls.model_fields[key].metadata)
+
     def decisive(self) -> dict[str, Any]:
         """The settings on which numbers depend, as JSON: all but the neutral ones."""
         decisive: dict[str, Any] = self.model_dump(mode="json")
-        for key, field in type(self).model_fields.items():
-            if any(isinstance(mark, _Neutral) for mark in field.metadata):
+        for key in type(self).model_fields:
+            if self.neutral(key):
                 del decisive[key]
             elif key in decisive and isinstance(inner := getattr(self, key), Section):
                 decisive[key] = inner.decisive()

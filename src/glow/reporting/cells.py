@@ -103,12 +103,12 @@ def number(value: float, digits: int, signed: bool = False) -> str:
     return f"{sign}{rounded:.{digits}f}".replace("-", MINUS)
 
 
-def interval(value: Estimate, digits: int) -> str:
-    """A signed mean and its 95 % interval in brackets; the mean alone where there is no interval."""
-    mean = number(value.mean, digits, signed=True)
+def interval(value: Estimate, digits: int, signed: bool = True) -> str:
+    """A mean and its 95 % interval in brackets; the mean alone where there is no interval."""
+    mean = number(value.mean, digits, signed)
     if value.bounds is None:
         return mean
-    low, high = (number(bound, digits, signed=True) for bound in value.bounds)
+    low, high = (number(bound, digits, signed) for bound in value.bounds)
     return f"{mean} [{low}, {high}]"
 
 
@@ -158,11 +158,13 @@ def mean_cell(
     return Cell(shown, _estimated(value), tuple(sources))
 
 
-def change_cell(value: Estimate | None, digits: int, sources: Iterable[str] = ()) -> Cell:
+def change_cell(
+    value: Estimate | None, digits: int, sources: Iterable[str] = (), signed: bool = True
+) -> Cell:
     """A change with its 95 % interval (CSV: _mean, _se, _low, _high)."""
     if value is None:
         return Cell(NONE, dict.fromkeys(ESTIMATED))
-    return Cell(interval(value, digits), _estimated(value), tuple(sources))
+    return Cell(interval(value, digits, signed), _estimated(value), tuple(sources))
 
 
 ESTIMATED = ("_mean", "_se", "_low", "_high")

@@ -73,13 +73,14 @@ def write_figures(experiment: Experiment, root: Path) -> None:
     with mpl.rc_context(STYLE):
         for name in names:
             figure = DRAWERS[name](results)
-            _save(figure, results.figures / name)
+            save(figure, results.figures / name)
             plt.close(figure)
     manifest.write(results.figures, results.settings, results.inputs("figures"), {"figures": len(names)})
     print(f"{len(names)} figures: {results.figures}/{{{','.join(names)}}}.{{png,svg}}")
 
 
-def _save(figure: Figure, stem: Path) -> None:
+def save(figure: Figure, stem: Path) -> None:
+    """Write a figure as <stem>.png and <stem>.svg."""
     # Without these two fields the files carry no date and no program version.
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         with atomic_path(stem.with_name(f"{stem.name}.{suffix}")) as partial:

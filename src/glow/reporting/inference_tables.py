@@ -35,9 +35,9 @@ def comparisons_table(results: Results) -> Table:
     rows = []
     for (domain, arm, scope), comparison in measures.gains(results).items():
         row = {"domain": text_cell(domain), "arm": text_cell(arm), "over": text_cell(mean_heading(scope))}
-        row |= _difference_cells(comparison) | _limit_cells(comparison, experiment.margin)
-        rows.append(row | {"p_holm": _corrected_cell(comparison)})
-    columns |= _limit_columns(experiment.margin)
+        row |= difference_cells(comparison) | limit_cells(comparison, experiment.margin)
+        rows.append(row | {"p_holm": corrected_cell(comparison)})
+    columns |= limit_columns(experiment.margin)
     words = frozenset({"domain", "arm", "over"})
     return Table("comparisons", caption("tables", "comparisons", experiment), columns, rows, words)
 
@@ -47,7 +47,7 @@ def contrasts_table(results: Results) -> Table:
     experiment, tested = results.experiment, measures.contrasts(results)
     columns = {
         "domain": "Domain", "place": "Order", "arm": "Arm", "against": "Against", "over": "Over",
-        **DIFFERENCE, "decision": "No difference", **_limit_columns(experiment.margin),
+        **DIFFERENCE, "decision": "No difference", **limit_columns(experiment.margin),
     }  # fmt: skip
     rows = []
     for place, (contrast, comparison, decision) in enumerate(
@@ -61,7 +61,7 @@ def contrasts_table(results: Results) -> Table:
             "over": text_cell(mean_heading(contrast.scope)),
             "decision": text_cell(decision),
         }
-        rows.append(row | _difference_cells(comparison) | _limit_cells(comparison, experiment.margin))
+        rows.append(row | difference_cells(comparison) | limit_cells(comparison, experiment.margin))
     words = frozenset({"domain", "arm", "against", "over", "decision"})
     return Table("contrasts", caption("tables", "contrasts", experiment), columns, rows, words)
 
@@ -71,7 +71,8 @@ DIFFERENCE = {
 }  # fmt: skip
 
 
-def _difference_cells(comparison: Comparison) -> dict[str, Cell]:
+def difference_cells(comparison: Comparison) -> dict[str, Cell]:
+    """The cells of `DIFFERENCE`; a star marks what remains after correction."""
     found = comparison.difference
     star = comparison.sign != 0
     shown = number(found.mean, DIGITS, signed=True) + MARK * star
@@ -93,7 +94,8 @@ def _tested_cell(p: float | None, comparison: Comparison) -> Cell:
 STATED = "\N{DOUBLE DAGGER}"
 
 
-def _corrected_cell(comparison: Comparison) -> Cell:
+def corrected_cell(comparison: Comparison) -> Cell:
+    """The corrected p-value; ‡ marks one that is corrected in the stated order."""
     cell = _tested_cell(comparison.p_holm, comparison)
     return Cell(cell.text + STATED, cell.values) if comparison.stated else cell
 
@@ -101,7 +103,8 @@ def _corrected_cell(comparison: Comparison) -> Cell:
 # --- what tests can show --------------------------------------------------------------------------
 
 
-def _limit_columns(margin: float | None) -> dict[str, str]:
+def limit_columns(margin: float | None) -> dict[str, str]:
+    """The columns of `limit_cells`."""
     columns = {"detectable": "Detectable", "seeds_needed": "Seeds needed"}
     if margin is not None:
         columns |= {
@@ -111,7 +114,7 @@ def _limit_columns(margin: float | None) -> dict[str, str]:
     return columns
 
 
-def _limit_cells(comparison: Comparison, margin: float | None) -> dict[str, Cell]:
+def limit_cells(comparison: Comparison, margin: float | None) -> dict[str, Cell]:
     """What the test would detect, the seeds that an undecided difference needs, and whether it is none."""
     cells = {
         "detectable": value_cell(comparison.detectable, 1),

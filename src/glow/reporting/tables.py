@@ -75,10 +75,7 @@ def write_tables(experiment: Experiment, root: Path) -> None:
         frames[results.chains_file] = collect_chains(results)
     tables = build_tables(results)
     for table in tables:
-        stem = results.tables / table.name
-        _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
-        _write_text(stem.with_suffix(".md"), markdown(table))
-        _write_text(stem.with_suffix(".tex"), latex(table))
+        write_forms(table, results.tables)
     for file, frame in frames.items():
         with atomic_path(file) as partial:
             frame.to_parquet(partial, index=False)
@@ -130,6 +127,14 @@ def _gates(results: Results, tables: list[Table]) -> Table:
 
 def _other_version(path: Path) -> UserError:
     return UserError(f"{path}: not the tables of this version of glow; run `glow tables` again")
+
+
+def write_forms(table: Table, folder: Path) -> None:
+    """Write a table as <table>.csv, .md and .tex in a folder."""
+    stem = folder / table.name
+    _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
+    _write_text(stem.with_suffix(".md"), markdown(table))
+    _write_text(stem.with_suffix(".tex"), latex(table))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -260,8 +260,9 @@ def examples() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the examples name: the repository's examples, and a model."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    """A folder with what the examples name: the repository's examples and configurations, and a model."""
+    for name in ("examples", "config"):
+        (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "models" / "my-model").mkdir(parents=True)
     (tmp_path / "models" / "my-model" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
@@ -270,11 +271,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("example", list(examples()), ids=lambda example: next(iter(example)))
 def test_every_example_is_valid(example: dict[str, Any], root: Path) -> None:
-    document = BASE | example
+    document = example if "extends" in example else BASE | example
     if "trajectories" in example:
         document = {key: document[key] for key in document.keys() - {"domains", "teacher", "sampling"}}
     experiment = load(document, "README.md")
-    for key in example:
+    for key in example.keys() - {"extends"}:
         assert key in experiment.model_fields_set
 
 
