@@ -1,6 +1,9 @@
-"""The transformers engine: batched decoding in our own loop, with randomness from each sample's key."""
+"""The transformers engine: batched decoding in our own loop, with randomness from each sample's key.
 
-from collections.abc import Iterator
+It loads a model from a folder. A network that is there already, as in training, is sampled the same way.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +11,39 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from glow.config import Decoding, Prompt
 from glow.models.load import context_size, load_model, stop_ids
 from glow.models.sampling import Key, Sampled, Sampler, choose_tokens, uniforms
+from glow.verifier.thoughts import Thought
 
 _DONE_SHARE = 0.25
 """Share of a batch that must be done before its finished rows are dropped (dropping copies the cache)."""
 
 
-class TransformersEngine(Sampler):
-    """Batched decoding with a transformers model, left padded.
+class NetworkSampler(Sampler):
+    """Batched decoding with a network of transformers, left padded.
 
     The loop is our own because `generate` has no randomness per row, and keeps finished rows to the end.
+
+    Args:
+        network: a causal language model; whether it is in training or evaluation mode is left as it is.
+        stops: the tokens that end a response (`glow.models.load.stop_ids`).
     """
 
-    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
-        self.model, tokenizer = load_model(model, prompt, trust_remote_code=trust_remote_code)
-        context = context_size(self.model.config)
-        super().__init__(tokenizer, decoding, prompt.thought, context, decoding.batch_size)
-        self.device = self.model.device.type
-        self._stops = torch.tensor(stop_ids(tokenizer, model), device=self.device)
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        stops: Sequence[int],
+        decoding: Decoding,
+        thought: Thought,
+    ) -> None:
+        super().__init__(tokenizer, decoding, thought, context_size(network.config), decoding.batch_size)
+        self.model = network
+        self.device = network.device.type
+        self._stops = torch.tensor(stops, device=self.device)
 
     def close(self) -> None:
         """Give back the memory that the model holds."""
@@ -38,7 +53,14 @@ class TransformersEngine(Sampler):
 
     @torch.inference_mode()
     def _sample(self, prompts: list[list[int]], keys: list[Key]) -> Iterator[Sampled]:
-        """Decode one batch; rows are yielded as they finish."""
+        for row, ids, reason in self.decode(prompts, keys):
+            yield row, ids[:-1] if reason == "stop" else ids, reason
+
+    def decode(self, prompts: Sequence[list[int]], keys: Sequence[Key]) -> Iterator[Sampled]:
+        """Decode one batch; rows are yielded as they finish, each with the stop token that ended it.
+
+        Every prompt leaves room in the context. Gradients are the caller's business: call this without.
+        """
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         budget = (self._context - lengths).clamp(max=self._max_tokens)
         longest, most = int(lengths.max()), int(budget.max())
@@ -56,8 +78,8 @@ class TransformersEngine(Sampler):
             stopped = torch.isin(tokens, self._stops)
             over = (stopped | (budget[rows] == step + 1)) & ~done
             for place in over.nonzero()[:, 0].tolist():
-                row, is_stop = int(rows[place]), bool(stopped[place])
-                yield row, sampled[row, : step + 1 - is_stop].tolist(), "stop" if is_stop else "length"
+                row = int(rows[place])
+                yield row, sampled[row, : step + 1].tolist(), "stop" if stopped[place] else "length"
             done |= over
             if done.sum() >= len(done) * _DONE_SHARE:
                 alive = (~done).nonzero()[:, 0]
@@ -80,6 +102,14 @@ class TransformersEngine(Sampler):
             logits_to_keep=1,
         )
         return output.logits[:, -1]
+
+
+class TransformersEngine(NetworkSampler):
+    """The sampler of the model in a directory."""
+
+    def __init__(self, model: Path, decoding: Decoding, prompt: Prompt, trust_remote_code: bool) -> None:
+        network, tokenizer = load_model(model, prompt, trust_remote_code=trust_remote_code)
+        super().__init__(network, tokenizer, stop_ids(tokenizer, model), decoding, prompt.thought)
 
 
 class _RoomyLayer(DynamicLayer):
@@ -138,7 +168,7 @@ def _roomy_cache(model_config: Any) -> DynamicCache:
 
 
 def _pad_left(
-    prompts: list[list[int]], longest: int, room: int, device: str
+    prompts: Sequence[list[int]], longest: int, room: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids (rows, longest), and the mask (rows, longest + room) of what may be attended to."""
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)
