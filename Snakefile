@@ -3,6 +3,8 @@
 #   snakemake --cores all                                   the miniature (config/miniature.yaml)
 #   snakemake --cores all --configfile config/<name>.yaml   any other experiment
 #   snakemake --profile profiles/slurm --configfile config/paper.yaml   on a cluster
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -73,6 +75,8 @@ onstart:
 
 onsuccess:
     shell(f"glow timings {RESULTS}")
+    # Exact for the jobs of this machine: the operating system's count of all that this process waited for.
+    print(f"CPU seconds of this run, Snakemake's own included: {sum(os.times()[:4]):,.0f}")
     if Path(rules.tables.output.tables).exists():
         shell(f"glow gates {FROZEN} --results {RESULTS}")
     if Path(rules.report.output.page).exists():

@@ -63,6 +63,20 @@ def test_the_command_line_loads_no_deep_learning_library() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+def test_what_a_stage_imports_is_left_out_of_garbage_collections() -> None:
+    code = (
+        "import gc, sys\n"
+        "from glow import cli\n"
+        "cli._function('glow.data.verdicts:verify_files')\n"
+        "first = gc.get_freeze_count()\n"
+        "kept = [[] for _ in range(100)]\n"
+        "cli._function('glow.data.verdicts:verify_files')\n"
+        "sys.exit(not (gc.isenabled() and 0 < first == gc.get_freeze_count()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_users_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
     ended = run("check", "none.yaml", cwd=tmp_path)
     assert ended.returncode == 2

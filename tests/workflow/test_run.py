@@ -148,6 +148,10 @@ def test_the_run_ends_with_times_by_stage_and_where_the_report_is(finished: Fini
     assert failed  # so small a study shows nothing
     count = len(table(finished, "gates"))
     assert f"{len(failed)} of {count} gates FAILED" in end
+    printed = float(end.split("Snakemake's own included: ")[1].split()[0].replace(",", ""))
+    jobs = pd.DataFrame(json.loads(file.read_text()) for file in finished.results.rglob("*manifest.json"))
+    assert jobs["cpu_s"].gt(0).all()
+    assert jobs["cpu_s"].sum() <= printed + 1  # rounding
     assert "Report: results/tiny/report.html" in end
     report = (finished.results / "report.html").read_text()
     assert "http" not in [part[:4] for part in report.split('src="')[1:]]

@@ -1,12 +1,14 @@
 """The manifest that each stage writes beside its output, so that a number can be traced back.
 
 It holds the settings and their hash, the hashes of the inputs, the git commit, package versions,
-device, seed and wall time. `results/**/manifest.json` of a directory output; `<file>.manifest.json`
-of a file output.
+device, seed, wall time, CPU time and peak memory. `results/**/manifest.json` of a directory output;
+`<file>.manifest.json` of a file output.
 """
 
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -76,8 +78,22 @@ class Manifest:
                 "started": self.started.isoformat(timespec="seconds"),
                 "finished": finished.isoformat(timespec="seconds"),
                 "wall_s": round((finished - self.started).total_seconds(), 2),
+                **_used(),
             },
         )
+
+
+def _used() -> dict[str, float]:
+    """What this process has used since it began, imports included, and the processes that it waited for.
+
+    `cpu_s`: CPU seconds of all of them. `max_rss_mb`: peak memory of the largest one, MiB.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        "cpu_s": round(sum(part.ru_utime + part.ru_stime for part in used), 2),
+        "max_rss_mb": round(max(part.ru_maxrss for part in used) / unit, 1),
+    }
 
 
 def _git_commit() -> str | None:

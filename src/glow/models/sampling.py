@@ -1,8 +1,8 @@
 """From requests to completions: what both engines share, and the randomness of a sample.
 
 The randomness of a sample is a function of its key (seed, problem, sample index) alone, so the result
-does not depend on batch size, order or sharding. Generation and evaluation sample through this module;
-GRPO's rollouts are TRL's.
+does not depend on batch size, order or sharding. Generation and evaluation sample through this module, and
+GRPO's rollouts through its `choose_tokens` (`glow.training.rollouts`).
 
 The limit is rounding. The transformers engine draws each row's uniforms from its key and inverts the
 CDF. Differently shaped batches round differently (1e-6 in float32), and a token changes when that moves
@@ -31,6 +31,9 @@ from glow.models.load import hidden_tokens, prompt_ids, response_text
 from glow.models.prompts import Message
 from glow.models.templates import opens_thought
 from glow.verifier.thoughts import Thought
+
+_LIKELIEST = 64
+"""How many tokens are put in order for the nucleus, where that is enough."""
 
 Key = tuple[int, str, int]
 
@@ -139,12 +142,23 @@ def choose_tokens(
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.double() / temperature, -1)
     if top_p < 1:
-        ordered, order = probabilities.sort(-1, descending=True)
-        outside = ordered.cumsum(-1) - ordered >= top_p
-        probabilities = probabilities.masked_fill(outside.scatter(-1, order, outside), 0.0)
+        probabilities = probabilities.masked_fill(_outside_nucleus(probabilities, top_p), 0.0)
     cumulative = probabilities.cumsum(-1)
     # The first token whose cumulative mass exceeds the target: never one of mass zero.
     return torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
+
+
+def _outside_nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Which tokens are not in the nucleus, (rows, vocabulary), bool.
+
+    A nucleus is mostly a few tokens, so the likeliest are looked at first: to sort a whole vocabulary took a
+    fifth of the time of a sampled token of the miniature, on a CPU.
+    """
+    ordered, order = probabilities.topk(min(_LIKELIEST, probabilities.shape[-1]), -1)
+    if (ordered.cumsum(-1)[:, -1] < top_p).any():
+        ordered, order = probabilities.sort(-1, descending=True)
+    outside = ordered.cumsum(-1) - ordered >= top_p
+    return torch.ones_like(probabilities, dtype=torch.bool).scatter(-1, order, outside)
 
 
 class Sampler(ABC):

@@ -53,7 +53,14 @@ class NetworkSampler(Sampler):
 
     @torch.inference_mode()
     def _sample(self, prompts: list[list[int]], keys: list[Key]) -> Iterator[Sampled]:
-        """Decode one batch; rows are yielded as they finish."""
+        for row, ids, reason in self.decode(prompts, keys):
+            yield row, ids[:-1] if reason == "stop" else ids, reason
+
+    def decode(self, prompts: Sequence[list[int]], keys: Sequence[Key]) -> Iterator[Sampled]:
+        """Decode one batch; rows are yielded as they finish, each with the stop token that ended it.
+
+        Every prompt leaves room in the context. Gradients are the caller's business: call this without.
+        """
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         budget = (self._context - lengths).clamp(max=self._max_tokens)
         longest, most = int(lengths.max()), int(budget.max())
@@ -71,8 +78,8 @@ class NetworkSampler(Sampler):
             stopped = torch.isin(tokens, self._stops)
             over = (stopped | (budget[rows] == step + 1)) & ~done
             for place in over.nonzero()[:, 0].tolist():
-                row, is_stop = int(rows[place]), bool(stopped[place])
-                yield row, sampled[row, : step + 1 - is_stop].tolist(), "stop" if is_stop else "length"
+                row = int(rows[place])
+                yield row, sampled[row, : step + 1].tolist(), "stop" if stopped[place] else "length"
             done |= over
             if done.sum() >= len(done) * _DONE_SHARE:
                 alive = (~done).nonzero()[:, 0]
@@ -161,7 +168,7 @@ def _roomy_cache(model_config: Any) -> DynamicCache:
 
 
 def _pad_left(
-    prompts: list[list[int]], longest: int, room: int, device: str
+    prompts: Sequence[list[int]], longest: int, room: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids (rows, longest), and the mask (rows, longest + room) of what may be attended to."""
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)

@@ -408,10 +408,11 @@ def _question_row(question: QuestionResult) -> dict[str, Any]:
 
 def read_manifests(root: Path) -> pd.DataFrame:
     """One row per manifest below `root`: path (relative), stage, git_commit, host, device, python, packages
-    (dict), started and finished (UTC), wall_s; empty, with these columns, where there is none."""
-    columns = ["path", "stage", "git_commit", "host", "device", "python", "packages", "wall_s"]
-    times = ["started", "finished"]
+    (dict), started and finished (UTC), wall_s, cpu_s, max_rss_mb; empty, with these columns, where there is
+    none."""
+    columns = ["path", "stage", "git_commit", "host", "device", "python", "packages"]
+    numbers, times = ["wall_s", "cpu_s", "max_rss_mb"], ["started", "finished"]
     paths = sorted({*root.rglob("manifest.json"), *root.rglob("*.manifest.json")})
     rows = [{"path": str(path.relative_to(root)), **read_json(path)} for path in paths]
-    frame = pd.DataFrame(rows, columns=[*columns, *times])
+    frame = pd.DataFrame(rows, columns=[*columns, *numbers, *times]).astype(dict.fromkeys(numbers, float))
     return frame.assign(**{time: pd.to_datetime(frame[time], utc=True) for time in times})

@@ -109,13 +109,22 @@ def stage_timings(root: Path) -> pd.DataFrame:
     """One row per stage, in the order in which they were first done: see COLUMNS.
 
     Seconds are summed over jobs, memory is the largest job's. Without benchmark files (stages run by hand)
-    the wall times come from the manifests, and CPU time and memory are unknown (NaN).
+    the manifests serve alone, whose wall times begin after the imports.
+
+    CPU time and memory are the larger of what manifests and benchmark files say, as both can miss some:
+    Snakemake looks at a job twice a second for the first 15 seconds, and then only every 30. A manifest tells
+    all until it was written; some stages leave none.
     """
+    noted = _from_manifests(root)
     files = sorted((root / "benchmarks").rglob("*.tsv"), key=lambda file: file.stat().st_mtime)
     if not files:
-        return _from_manifests(root)
+        return noted
     jobs = pd.concat([_read_benchmark(file, root / "benchmarks") for file in files], ignore_index=True)
-    return _by_stage(jobs)
+    measured = _by_stage(jobs)
+    for column in ("cpu_s", "max_rss_mb"):
+        by_manifest = measured["stage"].map(noted.set_index("stage")[column])
+        measured[column] = pd.concat([measured[column], by_manifest], axis=1).max(axis=1)
+    return measured
 
 
 def _by_stage(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +147,7 @@ def _read_benchmark(file: Path, folder: Path) -> pd.DataFrame:
 
 def _from_manifests(root: Path) -> pd.DataFrame:
     jobs = read_manifests(root).sort_values("started", kind="stable")
-    return _by_stage(jobs[["stage", "wall_s"]].assign(cpu_s=float("nan"), max_rss_mb=float("nan")))
+    return _by_stage(jobs[["stage", "wall_s", "cpu_s", "max_rss_mb"]])
 
 
 def whole_span(root: Path) -> Span | None:

@@ -1,10 +1,10 @@
 """The GRPO stage: one initialisation trained by TRL's GRPOTrainer, rewarded by the verifier.
 
-The objective, the rollouts and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss,
-advantages scaled by each prompt's standard deviation, one update per rollout), at a learning rate that is
-constant after its warm-up. Added here: the order of the prompts, the reward, one log row a step, resuming,
-and a word where nothing could be learnt (`glow.training.grpo_signal`). The generation of trajectories and of
-evaluation samples is in `glow.models.sampling`, not here.
+The objective and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss, advantages scaled by each
+prompt's standard deviation, one update per rollout), at a learning rate that is constant after its warm-up.
+Added here: the order of the prompts, the rollouts (`glow.training.rollouts`), the reward, one log row a step,
+resuming, and a word where nothing could be learnt (`glow.training.grpo_signal`). The generation of
+trajectories and of evaluation samples is in `glow.models.sampling`, not here.
 """
 
 import importlib.util
@@ -52,6 +52,8 @@ from glow.training.checkpoints import (
     save_steps,
 )
 from glow.training.grpo_signal import no_signal
+from glow.training.head import use_chunked_head
+from glow.training.rollouts import use_own_rollouts
 from glow.verifier.verify import Item, Verifier, own_cores
 
 LOG_KEYS = {
@@ -224,6 +226,9 @@ def _trainer(
         ],
     )
     trainer.remove_callback(PrinterCallback)
+    if trainer.accelerator.device.type == "cpu":
+        use_chunked_head(policy, trainer.temperature)
+    use_own_rollouts(trainer, tokenizer, sorted(reward.stops), reward.verifier.thought)
     return trainer
 
 

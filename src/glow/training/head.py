@@ -3,6 +3,7 @@
 Kept because TRL 1.16's own head, on a CPU, scores every position, prompt and padding included: with this one
 an SFT step of the miniature takes 0.8 of the time (`benchmarks/step_time.py`), and under a vocabulary of 152k
 GlowTrainer peaks at 0.20 of the released code's memory, TRL's SFTTrainer at 0.67 (`benchmarks/memory.py`).
+GRPO, whose rollouts are of more unequal lengths, gains as much.
 It scores labelled positions only, some at a time, and recomputes their logits in the backward pass.
 """
 
@@ -27,11 +28,12 @@ LOGIT_CHANGES = "final_logit_softcapping logit_scale output_multiplier lm_head_m
 """Settings by which some models change the logits after the projection (those that TRL's head reads)."""
 
 
-def use_chunked_head(model: PreTrainedModel) -> bool:
+def use_chunked_head(model: PreTrainedModel, temperature: float = 1.0) -> bool:
     """Let `model(..., labels=..., fused_lm_head=True)` go through the head of this file.
 
     Args:
-        model: that of an SFTTrainer, which has TRL's head; under PEFT its base model.
+        model: that of an SFTTrainer or a GRPOTrainer, which has TRL's head; under PEFT its base model.
+        temperature: what logits are divided by, as in TRL's head.
 
     Returns:
         Whether the model now has this head. One whose head is more than a matrix keeps TRL's: with a bias,
@@ -46,14 +48,21 @@ def use_chunked_head(model: PreTrainedModel) -> bool:
     # With the class's signature, against which `generate` checks what it is asked to pass on.
     @functools.wraps(type(model).forward)
     def forward(self: PreTrainedModel, *args: Any, fused_lm_head: bool = False, **kwargs: Any) -> Any:
-        return _score_labels(self, *args, **kwargs) if fused_lm_head else previous(*args, **kwargs)
+        return (
+            _score_labels(self, temperature, *args, **kwargs) if fused_lm_head else previous(*args, **kwargs)
+        )
 
     model.forward = types.MethodType(forward, model)
     return True
 
 
 def _score_labels(
-    model: PreTrainedModel, *args: Any, labels: Tensor, num_items_in_batch: Any = None, **kwargs: Any
+    model: PreTrainedModel,
+    temperature: float,
+    *args: Any,
+    labels: Tensor,
+    num_items_in_batch: Any = None,
+    **kwargs: Any,
 ) -> FusedCausalLMOutput:
     """What TRL's head returns: (batch, length - 1) fields, zero where the label is ignored."""
     kwargs["use_cache"] = False
@@ -64,7 +73,8 @@ def _score_labels(
         weight = weight.full_tensor()
     target = labels[:, 1:]
     mask = target != IGNORED
-    per_token = _ChunkedLogProbs.apply(hidden[mask], weight, target[mask])
+    scored = hidden[mask] if temperature == 1 else hidden[mask] / temperature
+    per_token = _ChunkedLogProbs.apply(scored, weight, target[mask])
     # masked_scatter keeps the result connected to the model also where nothing is labelled.
     log_probs, entropy, is_top1 = (x.new_zeros(mask.shape).masked_scatter(mask, x) for x in per_token)
     divisor = mask.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch

@@ -1,6 +1,8 @@
 """manifest: a manifest beside every output, which says where a number comes from."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,21 @@ def test_a_manifest_says_where_a_number_comes_from(tmp_path: Path) -> None:
     assert written["packages"]["torch"]
     assert written["wall_s"] >= 0
     assert written["started"] <= written["finished"]
+
+
+def test_a_manifest_counts_what_the_process_and_its_children_used(tmp_path: Path) -> None:
+    output = tmp_path / "out.txt"
+    output.write_text("made")
+    child = "import time; kept = b'x' * 2**28\nwhile time.process_time() < 0.5: pass"
+    parent = (
+        "import subprocess, sys; from pathlib import Path; from glow.files.manifest import Manifest\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)\n"
+        f"Manifest('stage').write(Path({str(output)!r}), {{}}, [])"
+    )
+    subprocess.run([sys.executable, "-c", parent], check=True)
+    written = json.loads((tmp_path / "out.txt.manifest.json").read_text())
+    assert 0.5 < written["cpu_s"] < 30
+    assert 256 < written["max_rss_mb"] < 512
 
 
 def test_a_missing_input_is_no_manifest(tmp_path: Path) -> None:

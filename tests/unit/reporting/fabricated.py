@@ -305,8 +305,9 @@ class World:
         seconds: int = 10,
         idle: int = 0,
         facts: dict | None = None,
+        used: dict | None = None,
     ) -> None:
-        """A manifest of a job of `seconds`, `idle` seconds after the one before it."""
+        """A manifest of a job of `seconds`, `idle` seconds after the one before it, which `used` so much."""
         started = self._clock + timedelta(seconds=idle)
         self._clock = started + timedelta(seconds=seconds)
         write_json(
@@ -316,7 +317,7 @@ class World:
                 "settings_sha256": "0", "inputs": {}, "facts": facts or {},
                 "git_commit": "c0ffee", "packages": {"torch": "2.13.0"}, "python": "3.11.2",
                 "device": "cpu", "host": "box", "started": started.isoformat(),
-                "finished": self._clock.isoformat(), "wall_s": float(seconds),
+                "finished": self._clock.isoformat(), "wall_s": float(seconds), **(used or {}),
             },
         )  # fmt: skip
 

@@ -28,6 +28,25 @@ def test_benchmarks_are_summed_by_stage(empty: World) -> None:
     assert timings.loc["tables"].isna().sum() == 1
 
 
+def test_cpu_time_and_memory_are_what_benchmarks_or_manifests_saw_most_of(empty: World) -> None:
+    """A benchmark of the tree has twice its seconds as CPU time."""
+    for seed in (0, 1):
+        empty.benchmark(f"sft/arithmetic/glow/seed-{seed}.tsv", 7.5, 600)
+        used = {"cpu_s": 20.0 + seed, "max_rss_mb": 700.0 + seed}
+        empty.write_manifest(empty.root / f"sft-{seed}", "sft", used=used)
+    empty.benchmark("evaluate/base.tsv", 6.0, 900)
+    empty.write_manifest(empty.root / "evaluation", "evaluate", used={"cpu_s": 11.5, "max_rss_mb": 800.0})
+    empty.benchmark("arms/seed-0.tsv", 0.4, "NA")
+    empty.write_manifest(empty.root / "arms", "arms")  # as earlier versions wrote them
+    empty.benchmark("answer/shard-0-of-2.tsv", 3.0, 500)
+    timings = stage_timings(empty.root).set_index("stage")
+    assert timings.loc["sft", ["wall_s", "cpu_s", "max_rss_mb"]].tolist() == [15, 41, 701]
+    assert timings.loc["evaluate", ["cpu_s", "max_rss_mb"]].tolist() == [12, 900]
+    assert timings.loc["answer", ["cpu_s", "max_rss_mb"]].tolist() == [6, 500]
+    assert timings.loc["arms", "max_rss_mb"] != timings.loc["arms", "max_rss_mb"]  # NaN
+    assert list(timings["jobs"]) == [2, 1, 1, 1]
+
+
 def test_unmeasured_benchmarks_are_unknown(empty: World) -> None:
     file = empty.root / "benchmarks/arms/a.tsv"
     file.parent.mkdir(parents=True)
@@ -38,10 +57,10 @@ def test_unmeasured_benchmarks_are_unknown(empty: World) -> None:
 
 
 def test_without_benchmarks_manifests_serve(empty: World) -> None:
-    empty.write_manifest(empty.root / "a", "sft", seconds=10)
-    empty.write_manifest(empty.root / "b", "sft", seconds=5)
+    empty.write_manifest(empty.root / "a", "sft", seconds=10, used={"cpu_s": 12.5, "max_rss_mb": 400.0})
+    empty.write_manifest(empty.root / "b", "sft", seconds=5, used={"cpu_s": 7.5, "max_rss_mb": 500.0})
     row = stage_timings(empty.root).iloc[0]
-    assert (row["stage"], row["jobs"], row["wall_s"]) == ("sft", 2, 15)
+    assert row.tolist() == ["sft", 2, 15, 20, 500]
 
 
 def jobs(world: World, *idle: int) -> None:

@@ -169,7 +169,7 @@ def test_no_tokens_is_a_differentiable_nothing() -> None:
 # --- in a model ---------------------------------------------------------------------------------
 
 
-def tiny_qwen2(**settings: object) -> Qwen2ForCausalLM:
+def tiny_qwen2(temperature: float = 1.0, **settings: object) -> Qwen2ForCausalLM:
     """A random Qwen2 that has been through TRL's add_fused_lm_head."""
     config = Qwen2Config(
         vocab_size=VOCABULARY,
@@ -184,7 +184,7 @@ def tiny_qwen2(**settings: object) -> Qwen2ForCausalLM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = Qwen2ForCausalLM(config)
-    add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
+    add_fused_lm_head(model, temperature, outputs=("log_probs", "entropy", "is_top1"))
     return model
 
 
@@ -227,6 +227,13 @@ def test_equals_trl(chunked: str, batch: dict[str, Tensor], tied: bool, call: st
         batch["num_items_in_batch"] = torch.tensor(5)
     if call == "nothing_labelled":
         batch["labels"][:] = -100
+    compare(ours, theirs, batch)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.7])
+def test_equals_trl_at_another_temperature(batch: dict[str, Tensor], temperature: float) -> None:
+    ours, theirs = tiny_qwen2(), tiny_qwen2(temperature)
+    use_chunked_head(ours, temperature)
     compare(ours, theirs, batch)
 
 
