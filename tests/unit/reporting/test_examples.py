@@ -110,7 +110,8 @@ def test_without_a_question_that_has_both_there_are_two_questions(fabricated: Wo
     right, wrong, *_ = collect_examples(fabricated.results)
     assert (right.title, wrong.title) == ("A right trajectory", "A wrong trajectory")
     assert [response.verdict for response in (*right.responses, *wrong.responses)] == ["correct", "wrong"]
-    assert right.rule == "Chosen by a hash: the first of all positives with a chain of thought."
+    said = "The first wrong step is marked, where there is one."
+    assert right.rule == f"Chosen by a hash: the first of all positives with a chain of thought. {said}"
     rows = {row["trajectory_id"]: row for row in fabricated.trajectories("arithmetic")}
     names = [name for name, row in rows.items() if row["verdict"] == "correct"]
     first = rows[keyed_order(names, str, KEY)[0]]

@@ -99,7 +99,7 @@ def test_cells_for_people(pools: list[Pool]) -> None:
 
 def test_captions_say_what_was_drawn_and_what_n_is(pools: list[Pool]) -> None:
     for table in pooled_tables(read_worlds(studies(pools)))[:4]:
-        text = table.caption.text
+        text = f"{table.caption.short} {table.caption.read}"
         assert "{" not in text and "  " not in text
         assert "3 worlds (World 1, World 2, World 3), in column n; 2 seeds in each." in text
         drawn = "the base model, the teacher, the problems, the trajectories and the questions of the suites"
@@ -236,7 +236,7 @@ def test_another_design_is_refused_with_what_differs(pools: list[Pool], tmp_path
 def test_what_changes_no_number_and_the_seeds_of_training_may_differ(
     pools: list[Pool], tmp_path: Path
 ) -> None:
-    sft = {"epochs": 3, "checkpoints": 9}
+    sft = document()["sft"] | {"checkpoints": 9}
     (other,) = write_pools(tmp_path, (8,), seeds=[4, 5, 6], shards=3, sft=sft, name="elsewhere")
     worlds = read_worlds(studies([pools[0], other]))
     assert [world.label for world in worlds] == ["World 1", "World 8"]

@@ -79,7 +79,7 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 
 
 def test_page_holds_every_figure_and_table(page: str) -> None:
-    assert page.count("data:image/svg+xml;base64,") == 9
+    assert page.count("data:image/svg+xml;base64,") == 10
     for name in (
         "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
         "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
