@@ -63,7 +63,7 @@ def test_batch_size_changes_no_byte(
         assert contents[0] == contents[1] == contents[2]
     rows = [row for row in read_jsonl(tmp_path / "7" / "samples.jsonl.gz") if row["format"] == "boxed"]
     assert len(rows) == 17 * samples
-    assert len({row["response_tokens"] for row in rows}) > 3  # Rows of one batch end at different times.
+    assert len({row["response_tokens"] for row in rows}) > 2  # Rows of one batch end at different times.
     assert len({row["response"] for row in rows}) > 3
 
 

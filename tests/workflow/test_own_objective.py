@@ -49,7 +49,9 @@ def test_an_objective_of_ones_own_gets_its_rows_and_is_trained_again_when_it_cha
     assert ended.returncode == 0, ended.stdout[-5000:]
 
     results = tmp_path / "results" / "own"
-    assert pd.read_csv(results / "tables" / "main.csv")["arm"].tolist() == ["base", "positive", "hard"]
+    assert pd.read_csv(results / "tables" / "main.csv")["arm"].tolist() == [
+        "chance level", "base", "positive", "hard",
+    ]  # fmt: skip
     assert "hard samples only, threshold = 3" in (results / "report.html").read_text()
     run = results / "sft" / "own" / "hard" / "seed-0"
     history = pd.read_parquet(run / "history.parquet")

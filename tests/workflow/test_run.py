@@ -73,10 +73,11 @@ def table(run: Finished, name: str) -> pd.DataFrame:
 
 def test_the_main_table_has_every_arm_and_suite(finished: Finished) -> None:
     experiment, main = read(TINY), table(finished, "main")
-    assert list(main["arm"]) == ["base", *experiment.arms]
+    assert list(main["arm"]) == ["chance level", "base", *experiment.arms]
+    models = main[main["arm"] != "chance level"]
     measured = [column for column in main if column.endswith("_mean") or column == "n"]
     assert {f"suite_{suite}_mean" for suite in experiment.suites} <= set(measured)
-    assert main[measured].notna().all(axis=None)
+    assert models[measured].notna().all(axis=None)
     scores = main[[column for column in measured if column.startswith("suite_")]]
     assert scores.ge(0).all(axis=None)
     assert scores.le(100).all(axis=None)
@@ -502,9 +503,9 @@ def test_what_is_in_domain_for_one_domain_is_ood_for_the_other(tmp_path: Path) -
         ["domain", "arm"]
     )
     assert set(main.index) == {
-        (domain, arm) for domain in ("logic", "lists") for arm in ("base", "positive", "glow")
+        (domain, arm) for domain in ("logic", "lists") for arm in ("chance level", "base", "positive", "glow")
     }
-    for (domain, _), row in main.iterrows():
+    for (domain, _), row in main.drop(index="chance level", level="arm").iterrows():
         own, other = ("boolean", "membership") if domain == "logic" else ("membership", "boolean")
         assert row["in_domain_mean"] == pytest.approx(row[f"suite_{own}_mean"])
         ood = (row[f"suite_{other}_mean"] + row["suite_brackets_mean"]) / 2

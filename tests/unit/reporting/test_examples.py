@@ -116,7 +116,9 @@ def test_without_a_question_that_has_both_there_are_two_questions(fabricated: Wo
     names = [name for name, row in rows.items() if row["verdict"] == "correct"]
     first = rows[keyed_order(names, str, KEY)[0]]
     assert right.question == first["question"]
-    assert right.responses == [Response("positive", "correct", "chain", first["response"])]
+    (response,) = right.responses
+    assert (response.label, response.verdict, response.type) == ("positive", "correct", "chain")
+    assert response.before + response.marked + response.after == first["response"]
 
 
 def test_bare_answers_are_no_examples_of_trajectories(tmp_path: Path) -> None:

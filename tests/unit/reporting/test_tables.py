@@ -498,7 +498,7 @@ def test_held_out_ones_are_counted(fabricated: World) -> None:
     rows = frame(data_table(fabricated.results), "group", "item").loc["held out"]
     assert rows["n"].to_dict() == {"questions": 1, "correct": 2, "wrong": 0}
     assert rows["share_mean"].tolist() == [25, 25, 0]
-    assert "how many are held out" in data_table(fabricated.results).caption.shows
+    assert "that are held out" in data_table(fabricated.results).caption.read
 
 
 def test_published_stand_beside_ours(two_domains: World) -> None:
