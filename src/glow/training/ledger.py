@@ -71,7 +71,7 @@ class LossLedger:
         """
         self._loss[rows] = loss.detach().float()
         self._weight[rows] = weight.detach().float()
-        self._step[rows] = step
+        self._step.index_fill_(0, rows, step)
 
     def turn_page(self) -> Page:
         """Finish the running epoch and begin the next; return the finished one, merged (each must call)."""
