@@ -10,7 +10,7 @@ import pytest
 from fabricated import World, document
 from pytest import approx
 from test_report import report
-from test_steps import BARE, CALCULATION, EARLY, SIGN, SOUND, Chains
+from written_chains import BARE, CALCULATION, EARLY, SIGN, SOUND, Chains
 
 from glow import cli
 from glow.config import Gates
