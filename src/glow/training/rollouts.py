@@ -1,9 +1,8 @@
 """GRPO's rollouts by our own decoding loop, in place of TRL's call of `generate`.
 
-`generate` keeps rollouts that have ended in its batch to the end, and copies its whole cache at every token:
-on a CPU it takes twice the time (docs/performance.md). With the loop of evaluations, the randomness of
-a rollout is a function of its step and place too, so a resumed run needs no random state to go on as it was.
-Rollouts by vLLM, and those of a model that is sharded over processes, are TRL's.
+Kept for CPUs, where `generate` takes twice the time (`benchmarks/rollouts.py`): it keeps rollouts that have
+ended in its batch to the end, and copies its whole cache at every token. On a GPU these cost less than the
+waits for it in our loop. Rollouts by vLLM, and those of a model that is sharded over processes, are TRL's too.
 """
 
 from collections.abc import Sequence
@@ -26,6 +25,8 @@ def use_own_rollouts(
     trainer: GRPOTrainer, tokenizer: PreTrainedTokenizerBase, stops: Sequence[int], thought: Thought
 ) -> None:
     """Let a trainer's rollouts be those of this file, unless vLLM makes them or its model is sharded.
+
+    The randomness of a rollout is then a function of its step and place, as in evaluations.
 
     Args:
         tokenizer: of the policy.
