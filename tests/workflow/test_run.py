@@ -310,8 +310,12 @@ def test_a_further_selection_is_made_beside_the_others_and_makes_none_of_them_ag
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert {file: file.stat().st_mtime_ns for file in before} == before
     right, wrong = ([row["problem_id"] for row in read_jsonl(tmp_path / file)] for file in made)
+    held_out = {row["problem_id"] for row in read_jsonl(folder / "held_out.jsonl")}
+    assert held_out
     verdicts = [
-        (row["problem_id"], row["verdict"]) for row in read_jsonl(results / "verdicts" / "logic.jsonl.gz")
+        (row["problem_id"], row["verdict"])
+        for row in read_jsonl(results / "verdicts" / "logic.jsonl.gz")
+        if row["problem_id"] not in held_out
     ]
     pairs = {
         problem: min(verdicts.count((problem, "correct")), verdicts.count((problem, "wrong")))
