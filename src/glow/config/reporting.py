@@ -38,8 +38,8 @@ class Gates(Section):
     )
     length_gap: float = Field(
         10.0,
-        description="largest difference between the mean lengths of right and of wrong trajectories, in percent "
-        "of the right ones'",
+        description="largest difference between the mean lengths of right and of wrong trajectories, in "
+        "percent of the right ones'",
         ge=0,
     )
     positive_gain: float = Field(

@@ -54,8 +54,10 @@ def mean_chance(results: Results, domain: str, column: str) -> float | None:
 
 
 def over_chance(results: Results, domain: str, arm: str, suite: str) -> float | None:
-    """By how many points of accuracy an arm is over the chance of a suite, without error: below it where that is
-    negative. None where the suite has no chance that is known."""
+    """Points of accuracy by which an arm is over the chance of a suite (below it where they are negative).
+
+    None where the suite has no chance that is known.
+    """
     column = f"suite:{suite}"
     level, accuracy = mean_chance(results, domain, column), measures.mean(results, "sft", domain, arm, column)
     if level is None or accuracy is None:

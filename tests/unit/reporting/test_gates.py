@@ -152,7 +152,7 @@ def test_base_in_each_suite(working: World, tmp_path: Path) -> None:
     assert (gate.measured.mean, gate.threshold, gate.said, gate.passed) == (100, 100, "2 of 2", True)
 
     class AtChance(Working):
-        """Three of ten right in lists, whose best constant answer gets four; five of choice, as chance has."""
+        """Three of ten right in lists, whose best constant answer gets four; five of choice, as chance."""
 
         def correct(self, run: Run, suite: str) -> list[bool]:
             count = {"lists": 3, "choice": 5}.get(suite)

@@ -1,4 +1,4 @@
-"""Questions with both verdicts, and the gaps between types and lengths of responses, against values by hand."""
+"""Questions with both verdicts, gaps between types and lengths of responses, against values by hand."""
 
 import pandas as pd
 import pytest
@@ -66,7 +66,7 @@ def of_length(*rows: tuple[str, str, float | None, int]) -> pd.DataFrame:
 def test_lengths_differ_in_percent_of_the_right_ones() -> None:
     rows = [("a", "correct", 10, 1), ("b", "correct", 30, 1), ("a", "wrong", 20, 1), ("b", "wrong", 28, 1)]
     gap = length_gap(of_length(*rows, ("c", "truncated", 99, 1)))
-    # 24 against 20. Off their means, in percent of 20: right -50 and +50, times the ratio 1.2; wrong -20 and +20.
+    # 24 against 20. Off their means, in percent of 20: right -50 and +50, times 1.2 (their ratio); wrong ±20.
     # By problem (wrong less right, times two problems over two rows): a -20 + 60 = 40, b -40: s.d. 40 sqrt 2
     assert (gap.right, gap.wrong, gap.unit) == (20, 24, "tokens")
     assert (gap.difference.mean, gap.difference.error) == (approx(20), approx(40))
