@@ -60,6 +60,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "epochs": experiment.selection.held_out > 0,
         "weights": _has_weights(experiment),
         "gains": _has_weights(experiment),
+        "suites": True,
         "data": True,
         "contamination": True,
     }

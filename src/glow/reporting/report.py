@@ -30,7 +30,10 @@ from glow.training.objectives import arm_objectives
 
 SECTIONS = {
     "gates": ("Gates", ["tables/gates"]),
-    "data": ("Data", ["tables/data", "figures/response_types", "tables/steps", "tables/contamination"]),
+    "data": (
+        "Data",
+        ["tables/suites", "tables/data", "figures/response_types", "tables/steps", "tables/contamination"],
+    ),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
     "published": ("Compared with published figures", ["tables/published"]),

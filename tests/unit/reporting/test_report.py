@@ -82,7 +82,8 @@ def test_page_holds_every_figure_and_table(page: str) -> None:
     assert page.count("data:image/svg+xml;base64,") == 10
     for name in (
         "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
+        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites", "data",
+        "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
