@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from glow.files.records import ResponseType
-from glow.reporting.losses import DECIDED
+from glow.reporting.dynamics import both_signs, histories
+from glow.reporting.losses import DECIDED, with_types
+from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, Floats, clustered, crossed
 
 LengthUnit = Literal["tokens", "characters"]
@@ -53,6 +55,15 @@ def largest_type_gap(verdicts: pd.DataFrame) -> TypeGap | None:
     largest = max(gaps, key=lambda gap: abs(gap.difference.mean))
     difference = largest.difference
     return TypeGap(largest.type, difference if difference.mean >= 0 else difference.reversed)
+
+
+def has_lines_of_chains(results: Results) -> bool:
+    """Whether the figure of losses has lines of chains alone: where an arm has others beside them."""
+    return any(
+        {"chain"} < set(with_types(results, domain, histories(results, domain, arm))["type"])
+        for domain in results.experiment.domain_names
+        for arm in both_signs(results.experiment)
+    )
 
 
 def lengths(verdicts: pd.DataFrame) -> tuple[pd.Series, LengthUnit]:

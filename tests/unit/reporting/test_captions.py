@@ -64,6 +64,13 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     ]  # fmt: skip
 
 
+def test_seeds_needed_for_the_margin_are_explained_where_there_is_a_margin() -> None:
+    said = "Seeds needed for 5 points is the same for a true difference of 5 points"
+    assert said in caption("tables", "comparisons", experiment(margin=5.0)).read
+    assert "Seeds needed for" not in caption("tables", "comparisons", experiment()).read
+    assert "Seeds needed for" not in caption("tables", "comparisons", experiment(margin=5.0, seeds=[0])).read
+
+
 def test_seeds_and_suites_are_filled_in() -> None:
     text = caption("tables", "main", experiment(seeds=[4]))
     assert "1 seed (4)" in text.short

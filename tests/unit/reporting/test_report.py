@@ -165,6 +165,41 @@ def test_a_slip_is_marked_in_its_place(tmp_path: Path) -> None:
     assert "wrong, chain; first wrong step: a result that does not follow" in text
 
 
+def test_the_lede_says_what_the_study_is(page: str, tmp_path: Path) -> None:
+    text = " ".join(page.split())
+    assert "goes through supervised fine-tuning (SFT) on" in text
+    assert "(in-domain, ID)" in text
+    assert "It re-enacts at a tiny scale the study of Tian et al." in text
+    (tmp_path / "config.json").write_text("{}")
+    student = {"path": str(tmp_path)}
+    world = World(tmp_path / "given", document(student=student, seeds=[0], grpo=None))
+    given = " ".join(report(world.write()).split())
+    assert "It reproduces the study of Tian et al." in given
+    assert "the student before fine-tuning" in given
+    assert "untrained" not in given + page
+    assert "<summary>Settings</summary>" not in given
+
+
+def test_settings_of_grpo_are_folded_in_its_section(page: str) -> None:
+    section = page[page.index('<h2 id="grpo">') : page.index('<h3 id="table-grpo">')]
+    assert '<details class="how"><summary>Settings</summary>' in section
+    assert "20 steps of 8 prompts x 8 rollouts" in section
+
+
+def test_dashed_lines_are_mentioned_where_there_are_any(page: str, tmp_path: Path) -> None:
+    class Bare(World):
+        """A right trajectory that is trained on is a bare answer."""
+
+        def trajectories(self, domain: str) -> list[dict]:
+            rows = super().trajectories(domain)
+            bare = {"response": "\\boxed{1}", "extracted": "1"}
+            return [row | (bare if row["trajectory_id"] == "t-0" else {}) for row in rows]
+
+    said = "Dashed lines are the means of chains of thought alone."
+    assert said not in page
+    assert said in report(Bare(tmp_path, document(seeds=[0], grpo=None)).write())
+
+
 def test_page_states_times_and_environment(page: str) -> None:
     assert "c0ffee" in page
     assert "torch 2.13.0" in page

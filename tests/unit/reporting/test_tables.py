@@ -546,6 +546,19 @@ def test_published_mmlu_meets_ours_where_it_is_measured(tmp_path: Path) -> None:
     assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 79.6 % (n = 2)"
 
 
+def test_what_repeats_the_published_figure_above_is_left_blank(two_domains: World) -> None:
+    table = published_table(two_domains.results)
+    rows, words = table.lines[1:], list(table.shown)
+    first, second = ([row for row in rows if row[words.index("published_what")]], rows[1])
+    assert len(first) == 7  # one a published figure
+    assert second[words.index("published_what")] == second[words.index("published")] == ""
+    assert second[words.index("ours_what")] != ""
+    assert all(row[words.index("published")] for row in first)
+    full = table.frame
+    assert full["published_what"].nunique() == 7
+    assert (full[["published_what", "published_source", "published_setting"]] != "").all(axis=None)
+
+
 # --- the three forms ------------------------------------------------------------------------------
 
 
