@@ -24,6 +24,9 @@ class Gates(Section):
         10.0,
         description="points above chance, out of domain, that the base's whole 95 % interval must exceed",
     )
+    base_suites: float = Field(
+        1.0, description="least share of the OOD suites in which the base is above chance", ge=0, le=1
+    )
     both_verdicts: float = Field(
         0.25, description="least share of questions with right and with wrong trajectories", ge=0, le=1
     )
@@ -31,6 +34,12 @@ class Gates(Section):
         10.0,
         description="largest difference between right and wrong trajectories in the share of a type of "
         "response, in points",
+        ge=0,
+    )
+    length_gap: float = Field(
+        10.0,
+        description="largest difference between the mean lengths of right and of wrong trajectories, in "
+        "percent of the right ones'",
         ge=0,
     )
     positive_gain: float = Field(

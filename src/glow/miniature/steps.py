@@ -46,11 +46,13 @@ class Chain:
         steps: as they were written.
         valid: whether each holds.
         slip: of the first one that does not, or of the end; None for a chain without one.
+        wanted: the step that had to stand there; None where none had to, or nothing is wrong.
     """
 
     steps: tuple[str, ...]
     valid: tuple[bool, ...]
     slip: Slip | None
+    wanted: str | None = None
 
     @property
     def first(self) -> int | None:
@@ -75,9 +77,9 @@ def read_chain(family: Family, question: str, response: str, answer: str | None)
     valid = tuple(step == right for step, right in zip(steps, wanted, strict=False))
     if False in valid:
         place = valid.index(False)
-        return Chain(steps, valid, _slip(steps[place], wanted[place]))
+        return Chain(steps, valid, _slip(steps[place], wanted[place]), wanted[place])
     if wanted[-1] is not None:
-        return Chain(steps, valid, "early")
+        return Chain(steps, valid, "early", wanted[-1])
     concluded = family.conclude(question, steps)
     return Chain(steps, valid, None if answer == concluded else "answer")
 

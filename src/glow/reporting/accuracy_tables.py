@@ -55,6 +55,8 @@ def main_table(results: Results) -> Table:
     return Table("main", caption("tables", "main", experiment), columns, rows, frozenset({"domain", "arm"}))
 
 
+BELOW = "▾"
+"""Marks an accuracy on a suite that is below what the best constant answer would score."""
 CHANCE = "chance level"
 """The name of a row that is no arm: no name of an arm has a space."""
 
@@ -95,7 +97,9 @@ def _main_row(
         if key.startswith("suite_"):
             column = key.replace("suite_", "suite:", 1)
             cell = mean_cell(measures.mean(results, "sft", domain, arm, column), POINTS_DIGITS, sources)
-            row[key] = marked_cell(cell, compared.get((domain, arm, column)))
+            cell = marked_cell(cell, compared.get((domain, arm, column)))
+            over = chance.over_chance(results, domain, arm, column.removeprefix("suite:"))
+            row[key] = cell if over is None or over >= 0 else replace(cell, text=f"{cell.text} {BELOW}")
         elif key.startswith("gain_"):
             scope = key.removeprefix("gain_")
             gain = measures.gain(results, domain, arm, scope)

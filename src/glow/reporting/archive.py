@@ -13,7 +13,7 @@ from glow.reporting.results import Results, tenth_column
 
 SAMPLES = "samples.jsonl.gz"
 COLUMNS = {
-    "kind": "base (the untrained student), sft or grpo",
+    "kind": "base (the student before fine-tuning), sft or grpo",
     "domain": "training domain; empty for the base, which has none",
     "name": "arm, or for grpo the model that it started from; base for the base",
     "seed": "seed of training and sampling; for the base, of sampling alone",

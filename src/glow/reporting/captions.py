@@ -60,6 +60,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "epochs": experiment.selection.held_out > 0,
         "weights": _has_weights(experiment),
         "gains": _has_weights(experiment),
+        "suites": True,
         "data": True,
         "contamination": True,
     }
@@ -160,7 +161,12 @@ def _parts(experiment: Experiment) -> dict[str, str]:
     samples = "several" if experiment.evaluation.samples > 1 else "one"
     return {
         **{key: text if experiment.contrasts else "" for key, text in parts["contrasts"].items()},
-        "equivalence": "" if margin is None else parts["margin"]["equivalence"].format(margin=f"{margin:g}"),
+        **{
+            key: ""
+            if margin is None or (key == "for_margin" and len(experiment.seeds) == 1)
+            else text.format(margin=f"{margin:g}")
+            for key, text in parts["margin"].items()
+        },
         "held_out": parts["held out"]["held_out"] if experiment.selection.held_out else "",
         "decoding": parts["samples"][samples] if _has_samples(experiment) else "",
         "fixed": parts["fixed"]["teacher" if experiment.domains else "own data"],

@@ -33,6 +33,7 @@ class Cell:
         sources: manifests that it was computed from, relative to R; left out of tables.json.
         marked: whether it differs from the reference after correction for many comparisons.
         failed: whether it says that something which must hold does not; the report shows it in red.
+        repeated: whether it says what the cell above it says; people are shown an empty cell.
     """
 
     text: str
@@ -40,6 +41,12 @@ class Cell:
     sources: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     marked: bool = False
     failed: bool = False
+    repeated: bool = False
+
+    @property
+    def shown(self) -> str:
+        """As people see it in a table: nothing where it repeats the cell above."""
+        return "" if self.repeated else self.text
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Table:
     @property
     def lines(self) -> list[list[str]]:
         """The headings, and the cells as people read them, row by row."""
-        return [list(self.shown.values()), *([row[key].text for key in self.shown] for row in self.rows)]
+        return [list(self.shown.values()), *([row[key].shown for key in self.shown] for row in self.rows)]
 
     @property
     def sources(self) -> dict[str, dict[str, list[str]]]:
@@ -210,6 +217,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\^{}",
     "_": r"\_", "~": r"\~{}", "%": r"\%", "±": r"$\pm$", MINUS: "$-$", NONE: "---", "→": r"$\to$",
     "<": r"$<$", ">": r"$>$", "[": "{[}", "]": "{]}", "†": r"$\dagger$", "‡": r"$\ddagger$",
+    "▾": r"$\bigtriangledown$",
 }  # fmt: skip
 
 

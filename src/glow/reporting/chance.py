@@ -19,6 +19,9 @@ from glow.reporting import measures
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, crossed
 
+ROUNDED = 9
+"""Decimals to which an accuracy and chance are compared: both are sums that floats round."""
+
 
 def constant_answer_accuracy(problems: list[Problem]) -> float | None:
     """The share right of the best constant answer by family; None where there are no gold answers."""
@@ -48,6 +51,18 @@ def mean_chance(results: Results, domain: str, column: str) -> float | None:
     if all(value is None for value in found):
         return None
     return 100 * sum(value or 0.0 for value in found) / len(found)
+
+
+def over_chance(results: Results, domain: str, arm: str, suite: str) -> float | None:
+    """Points of accuracy by which an arm is over the chance of a suite (below it where they are negative).
+
+    None where the suite has no chance that is known.
+    """
+    column = f"suite:{suite}"
+    level, accuracy = mean_chance(results, domain, column), measures.mean(results, "sft", domain, arm, column)
+    if level is None or accuracy is None:
+        return None
+    return round(accuracy.mean - level, ROUNDED)
 
 
 def above_chance(

@@ -32,7 +32,7 @@ LONGEST = 1500
 """Longer texts are cut in the middle."""
 SIDES: dict[Verdict, str] = {"correct": "positive", "wrong": "negative"}
 SLIPS: dict[Slip, str] = {
-    "label": "the step of another operation",
+    "label": "the label of another operation",
     "carried": "another value than the one reached before",
     "sign": "another sign than the question has",
     "operand": "another number than the question has",
@@ -173,9 +173,10 @@ def _answer_examples(results: Results, domain: str, where: str) -> list[Example]
     """One question in-domain and one out of domain, and the first answer of every model of the first seed."""
     experiment, found = results.experiment, []
     for scope in SCOPES:
+        every = scope_suites(experiment, domain)[scope]
         suites = [
             suite
-            for suite in scope_suites(experiment, domain)[scope]
+            for suite in every
             if experiment.suites[suite].format != "choice" and _is_sampled(results, suite)
         ]
         questions = {
@@ -187,9 +188,10 @@ def _answer_examples(results: Results, domain: str, where: str) -> list[Example]
             continue
         suite, problem = questions[_first(questions)]
         seed = experiment.seeds[0]
+        left_out = " (multiple choice is left out)" if len(suites) < len(every) else ""
         rule = (
-            f"Chosen by a hash: of {len(questions):,} question(s) the first; and of each model of seed "
-            f"{seed} its first response."
+            f"Chosen by a hash: of {len(questions):,} question(s){left_out} the first; and of each model of "
+            f"seed {seed} its first response."
         )
         shown = [
             (_answer(results, domain, arm, suite, problem["problem_id"]) | _asked(problem), arm)
@@ -258,7 +260,7 @@ def _response(row: Record, label: str, families: Collection[str], thought: Thoug
         return Response(label, row["verdict"], kind, cut(clean(text)))
     start, end = _place(text, chain)
     before, marked, after = (cut(clean(part)) for part in (text[:start], text[start:end], text[end:]))
-    return Response(label, row["verdict"], kind, before, marked, after, SLIPS[chain.slip])
+    return Response(label, row["verdict"], kind, before, marked, after, _in_words(chain))
 
 
 def _chain(row: Record, families: Collection[str]) -> Chain | None:
@@ -270,6 +272,15 @@ def _chain(row: Record, families: Collection[str]) -> Chain | None:
         return read_chain(family, row["question"], row["response"], row.get("extracted"))
     except ValueError:  # an older version of the family asked this question in other words
         return None
+
+
+def _in_words(chain: Chain) -> str:
+    """What the first slip is; of a label also which one it is, and which one it should be."""
+    assert chain.first is not None and chain.slip is not None, "a chain without a slip has nothing to say"
+    if chain.slip != "label" or chain.wanted is None:
+        return SLIPS[chain.slip or "step"]
+    written, wanted = (step.partition(":")[0] for step in (chain.steps[chain.first], chain.wanted))
+    return f"labelled “{written}”, should be “{wanted}”"
 
 
 def _place(response: str, chain: Chain) -> tuple[int, int]:

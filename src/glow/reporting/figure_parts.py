@@ -33,12 +33,15 @@ def say_nothing_to_draw(axes: Axes, reason: str) -> None:
     axes.set_axis_off()
 
 
-def legend(figure: Figure, colours: Mapping[str, str], patches: bool = False) -> None:
-    """A legend of colours below the panels: of lines, or of areas (`patches`)."""
+def legend(
+    figure: Figure, colours: Mapping[str, str], patches: bool = False, dashes: Mapping[str, str] | None = None
+) -> None:
+    """A legend of colours below the panels: of lines (in the styles `dashes`), or of areas (`patches`)."""
+    styles = dashes or {}
     marks = [
         Patch(color=colour, label=name)
         if patches
-        else Line2D([], [], color=colour, linewidth=2.2, label=name)
+        else Line2D([], [], color=colour, linestyle=styles.get(name, "-"), linewidth=2.2, label=name)
         for name, colour in colours.items()
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), 7), columnspacing=1.4)

@@ -30,7 +30,7 @@ from glow.reporting.cells import MARK, number
 from glow.reporting.epochs_figure import draw_epochs
 from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw, titled
 from glow.reporting.grpo_figure import draw_grpo_curves
-from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, arm_colours, ink_on
+from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, arm_colours, arm_dashes, ink_on
 from glow.reporting.pass_figure import draw_pass_at_k
 from glow.reporting.results import BASE, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPE_TITLES, SCOPES, mean_columns_present, scope_suites
@@ -302,6 +302,7 @@ def draw_entropy(results: Results) -> Figure:
 def draw_entropy_positions(results: Results) -> Figure:
     """Policy entropy by tenth of the response, on responses with a chain: one line per arm."""
     colours, domains = arm_colours(results.experiment), results.experiment.domain_names
+    dashes = arm_dashes(results.experiment)
     figure, grid = panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm, colour in colours.items():
@@ -309,8 +310,9 @@ def draw_entropy_positions(results: Results) -> Figure:
             tenths = {place: own.mean for place, own in enumerate(found, 1) if own is not None}
             if tenths:
                 axes.plot(
-                    tenths.keys(), tenths.values(), color=colour, linewidth=1.8, marker="o", markersize=3.5
-                )
+                    tenths.keys(), tenths.values(), color=colour, linestyle=dashes[arm], linewidth=1.8,
+                    marker="o", markersize=3.5,
+                )  # fmt: skip
         if not axes.lines:
             say_nothing_to_draw(axes, NO_CHAINS)
             continue
@@ -318,7 +320,7 @@ def draw_entropy_positions(results: Results) -> Figure:
         axes.set_xlabel("tenth of the response")
         axes.set_xticks(range(1, len(measures.CHAIN_TENTHS) + 1))
         axes.set_ylabel("nats per token")
-    legend(figure, colours)
+    legend(figure, colours, dashes=dashes)
     return figure
 
 
@@ -328,15 +330,16 @@ def draw_entropy_positions(results: Results) -> Figure:
 def draw_sft_curves(results: Results) -> Figure:
     """Training loss over the optimiser steps, one line per arm."""
     experiment = results.experiment
-    colours, domains = arm_colours(experiment), experiment.domain_names
+    colours, domains, dashes = arm_colours(experiment), experiment.domain_names, arm_dashes(experiment)
     figure, grid = panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm in experiment.arms:
-            _curve(axes, _mean_by_step(_logs(results, domain, arm), "sample_loss"), colours[arm])
+            loss = _mean_by_step(_logs(results, domain, arm), "sample_loss")
+            _curve(axes, loss, colours[arm], dashes[arm])
         axes.set_title(titled(results, "Training loss", domain))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss, nats per token")
-    legend(figure, {arm: colours[arm] for arm in experiment.arms})
+    legend(figure, {arm: colours[arm] for arm in experiment.arms}, dashes=dashes)
     return figure
 
 
@@ -349,12 +352,12 @@ def _mean_by_step(log: pd.DataFrame, key: str) -> pd.Series:
     return log.groupby("step")[key].mean().dropna()
 
 
-def _curve(axes: Axes, values: pd.Series, colour: str) -> None:
+def _curve(axes: Axes, values: pd.Series, colour: str, style: str) -> None:
     """The values faint, and smoothed by a centred moving average over a tenth of them."""
     window = max(1, round(len(values) / 10))
     smooth = values.rolling(window, center=True, min_periods=1).mean()
     axes.plot(values.index, values, color=colour, linewidth=0.7, alpha=0.28)
-    axes.plot(smooth.index, smooth, color=colour, linewidth=1.8)
+    axes.plot(smooth.index, smooth, color=colour, linestyle=style, linewidth=1.8)
     axes.margins(x=0.02)
 
 

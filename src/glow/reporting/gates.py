@@ -7,13 +7,13 @@ about steps, where these are not known; one about GRPO, without it. A failed gat
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from glow.reporting import chance, grpo, measures, steps, trajectories
 from glow.reporting.results import BASE, Results
-from glow.reporting.scopes import IN_DOMAIN, OOD
+from glow.reporting.scopes import IN_DOMAIN, OOD, scope_suites
 from glow.reporting.statistics import Estimate
 
 Bound = Literal["at least", "at most", "under", "above"]
@@ -36,6 +36,7 @@ class Gate:
         measured: the measure, with its interval where it has one.
         whole_interval: whether the whole 95 % interval must lie above the threshold, and not the mean alone.
         note: what stands beside the measure.
+        said: the measure in words, where a number says less.
     """
 
     domain: str
@@ -47,6 +48,7 @@ class Gate:
     measured: Estimate
     whole_interval: bool = False
     note: str = ""
+    said: str = ""
 
     @property
     def passed(self) -> bool:
@@ -81,6 +83,26 @@ def _of_base(results: Results, domain: str) -> Iterator[Gate]:
             domain, "base: OOD", "accuracy of the base above chance, out of domain",
             "above", asked.base_ood, "points", above, whole_interval=True,
         )  # fmt: skip
+    yield from _by_suite(results, domain)
+
+
+def _by_suite(results: Results, domain: str) -> Iterator[Gate]:
+    """One easy suite can carry a mean, so each OOD suite whose chance is known counts by itself."""
+    over = {
+        suite: points
+        for suite in scope_suites(results.experiment, domain)[OOD]
+        if (points := chance.over_chance(results, domain, BASE, suite)) is not None
+    }
+    if not over:
+        return
+    not_above = [suite for suite, points in over.items() if points <= 0]
+    count = len(over) - len(not_above)
+    yield Gate(
+        domain, "base: each suite", "OOD suites in which the base is above chance",
+        "at least", 100 * results.experiment.gates.base_suites, "%",
+        Estimate(100 * count / len(over), None, None, None, 1),
+        said=f"{count} of {len(over)}" + (f" (not {', '.join(not_above)})" if not_above else ""),
+    )  # fmt: skip
 
 
 def _of_trajectories(results: Results, domain: str) -> Iterator[Gate]:
@@ -97,6 +119,13 @@ def _of_trajectories(results: Results, domain: str) -> Iterator[Gate]:
             domain, "response types", "largest difference between right and wrong trajectories in the share "
             "of chains, bare, truncated or unparsed responses",
             "at most", asked.type_gap, "points", gap.difference, note=gap.type,
+        )  # fmt: skip
+    lengths = trajectories.length_gap(verdicts)
+    if lengths is not None:
+        yield Gate(
+            domain, "lengths", "difference between the mean lengths of right and of wrong trajectories, in "
+            "percent of the right ones'", "at most", asked.length_gap, "%", lengths.difference,
+            note=f"wrong {lengths.wrong:.1f}, right {lengths.right:.1f} {lengths.unit}",
         )  # fmt: skip
     wrong = steps.of_trajectories(results, domain, "wrong")
     if wrong is not None:
@@ -127,7 +156,7 @@ def _of_grpo(results: Results, domain: str) -> Iterator[Gate]:
     _, unanimous = grpo.unanimous(results, domain, names)
     yield Gate(
         domain, "GRPO: unanimous", "prompts whose rollouts in GRPO all got the same reward",
-        "under", 100 * asked.unanimous, "%", unanimous,
+        "under", 100 * asked.unanimous, "%", unanimous, note=_by_start(results, domain, names),
     )  # fmt: skip
     rise = grpo.reward(results, domain, names).rise
     if rise.over_seeds:
@@ -141,3 +170,10 @@ def _of_grpo(results: Results, domain: str) -> Iterator[Gate]:
             domain, "GRPO: accuracy", "in-domain accuracy that GRPO adds, all its starts together",
             "above", asked.grpo_gain, "points", change.difference, whole_interval=True,
         )  # fmt: skip
+
+
+def _by_start(results: Results, domain: str, names: Sequence[str]) -> str:
+    """The share of unanimous prompts of each start, which their mean hides; nothing for one alone."""
+    if len(names) == 1:
+        return ""
+    return ", ".join(f"{name} {grpo.unanimous(results, domain, [name])[1].mean:.1f}" for name in names)

@@ -47,8 +47,10 @@ def _threshold(gate: Gate) -> Cell:
 
 
 def _measured(gate: Gate) -> Cell:
-    """The mean, its unit, its 95 % interval where it has one, and the note (CSV: _mean, _se, _low, _high)."""
+    """The mean with its unit, 95 % interval and note; or its words (CSV: _mean, _se, _low, _high)."""
     digits, value = DIGITS[gate.unit], gate.measured
+    if gate.said:
+        return Cell(gate.said, change_cell(value, digits).values)
     signed = gate.unit in ("points", "")
     unit = "kind" if gate.unit == "kinds" and value.mean == 1 else gate.unit
     parts = [number(value.mean, digits, signed), unit]

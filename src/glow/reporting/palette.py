@@ -32,6 +32,12 @@ def arm_colours(experiment: Experiment) -> dict[str, str]:
     return {name: ARM_COLOURS.get(name) or next(others) for name in (BASE, *experiment.arms)}
 
 
+def arm_dashes(experiment: Experiment) -> dict[str, str]:
+    """The style of line of the base and of every arm: every second one is dashed, so that both of two lines
+    that lie on each other can be seen."""
+    return {name: "--" if place % 2 else "-" for place, name in enumerate((BASE, *experiment.arms))}
+
+
 def luminance(colour: str) -> float:
     """The relative luminance of a colour `#rrggbb`, from 0 (black) to 1 (white), as WCAG 2.2 defines it."""
     shares = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]

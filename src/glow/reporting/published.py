@@ -3,6 +3,7 @@
 Each has its value, unit and source, and names the quantities of ours that come nearest to it, if any do.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,10 +90,33 @@ def published_table(results: Results) -> Table:
     """One row per (published figure, quantity of ours that comes nearest to it)."""
     experiment = results.experiment
     assert experiment.reported is not None, "table_names leaves this table out without `reported`"
-    rows = [row for entry in read_published(experiment.reported) for row in _rows(results, entry)]
+    entries = read_published(experiment.reported)
+    rows = _without_repeats([_rows(results, entry) for entry in entries])
     words = frozenset(COLUMNS) - {"ours"}
     theirs = frozenset(key for key in COLUMNS if key.startswith("published"))
     return Table("published", caption("tables", "published", experiment), COLUMNS, rows, words, theirs)
+
+
+ALWAYS_SHOWN = ("published_what", "published")
+"""What names an entry is shown in its first row, also where the entry above has the same value."""
+
+
+def _without_repeats(entries: list[list[dict[str, Cell]]]) -> list[dict[str, Cell]]:
+    """The rows of all entries, a cell of words that is as the one above it marked as repeated."""
+    rows: list[dict[str, Cell]] = []
+    for entry in entries:
+        for place, row in enumerate(entry):
+            above = rows[-1] if rows else {}
+            compared = [
+                key
+                for key in row
+                if not key.startswith("ours") and (place > 0 or key not in ALWAYS_SHOWN) and key in above
+            ]
+            same = {
+                key: replace(row[key], repeated=True) for key in compared if row[key].text == above[key].text
+            }
+            rows.append(row | same)
+    return rows
 
 
 def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:

@@ -7,7 +7,7 @@ chose the examples, `layout` says how tables stand on the page, and report.css h
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import layout, measures, timings
+from glow.reporting import layout, measures, timings, trajectories
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table
 from glow.reporting.examples import read_examples
 from glow.reporting.findings import find
+from glow.reporting.grpo_settings import grpo_settings
 from glow.reporting.palette import arm_colours
 from glow.reporting.results import BASE, Results, read_manifests
 from glow.reporting.tables import read_tables
@@ -30,7 +31,10 @@ from glow.training.objectives import arm_objectives
 
 SECTIONS = {
     "gates": ("Gates", ["tables/gates"]),
-    "data": ("Data", ["tables/data", "figures/response_types", "tables/steps", "tables/contamination"]),
+    "data": (
+        "Data",
+        ["tables/suites", "tables/data", "figures/response_types", "tables/steps", "tables/contamination"],
+    ),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
     "published": ("Compared with published figures", ["tables/published"]),
@@ -49,6 +53,8 @@ SECTIONS = {
 """Id -> title and contents; what an experiment does not have is left out."""
 FIRST = ("gates", "data")
 """These sections stand before arms, examples and findings: first what numbers are worth, then the numbers."""
+LINES_OF_CHAINS = "Dashed lines are the means of chains of thought alone."
+"""Said of the figure of losses where it has such lines."""
 FOLDED = 700
 """Texts of models that are longer are folded away."""
 
@@ -120,12 +126,19 @@ def _template() -> Template:
 
 
 def _sections(results: Results) -> list[dict[str, Any]]:
-    """Id, title, and figures and tables of each section, in order."""
+    """Id, title, settings in words, and figures and tables of each section, in order."""
     parts: dict[str, FigurePart | Table] = {f"tables/{table.name}": table for table in read_tables(results)}
     for name in figure_names(results.experiment):
         parts[f"figures/{name}"] = _figure(results, name)
     sections = [
-        {"id": key, "title": title, "parts": [parts[name] for name in names if name in parts]}
+        {
+            "id": key,
+            "title": title,
+            "settings": grpo_settings(results.experiment.grpo)
+            if key == "grpo" and results.experiment.grpo is not None
+            else "",
+            "parts": [parts[name] for name in names if name in parts],
+        }
         for key, (title, names) in SECTIONS.items()
     ]
     return [section for section in sections if section["parts"]]
@@ -135,6 +148,8 @@ def _figure(results: Results, name: str) -> FigurePart:
     # As an image, not inline: ids inside one SVG cannot clash with those of another.
     encoded = base64.b64encode(results.figure(name).read_bytes()).decode("ascii")
     text = caption("figures", name, results.experiment)
+    if name == "loss_dynamics" and trajectories.has_lines_of_chains(results):
+        text = replace(text, shows=f"{text.shows} {LINES_OF_CHAINS}")
     return FigurePart(name, text, f"data:image/svg+xml;base64,{encoded}")
 
 
@@ -143,7 +158,7 @@ def _arms(experiment: Experiment) -> list[dict[str, str]]:
     rows, objectives = [], arm_objectives(experiment)
     for name, colour in arm_colours(experiment).items():
         if name == BASE:
-            trajectories, objective = "none", "the untrained student"
+            trajectories, objective = "none", "the student before fine-tuning"
         else:
             arm = experiment.arms[name]
             trajectories, objective = arm.trajectories, str(objectives[name])

@@ -35,7 +35,8 @@ class Run:
     """One model of the study: the base, or one trained by SFT or GRPO.
 
     Attributes:
-        kind: base (untrained), sft (name is the arm) or grpo (name is the initialisation).
+        kind: base (the student before fine-tuning), sft (name is the arm) or grpo (name is the
+            initialisation).
         domain: training domain; None for the base, which has none.
         name: arm or initialisation; "base" for the base.
         seed: seed of training; of sampling alone for the base.
@@ -94,7 +95,7 @@ class Results:
     # --- names ----------------------------------------------------------------------------------
 
     def run(self, kind: Kind, domain: str, name: str, seed: int) -> Run:
-        """The model called `name` in `domain`: for "base" as SFT, the one untrained student."""
+        """The model called `name` in `domain`: for "base" as SFT, the one student before it."""
         if kind == "sft" and name == BASE:
             return Run("base", None, BASE, seed)
         return Run(kind, domain, name, seed)

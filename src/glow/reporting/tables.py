@@ -1,9 +1,9 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
 What each table holds is in `gates_table`, `accuracy_tables`, `inference_tables`, `entropy_tables`,
-`grpo_table`, `steps_table`, `training_tables`, `epochs_table`, `published` and `contamination_table`; the
-numbers come from `gates`, `measures`, `components`, `chance`, `losses`, `epochs`, `grpo`, `steps`,
-`trajectories` and `dynamics`, the captions from `captions`, the forms from `cells`.
+`grpo_table`, `steps_table`, `training_tables`, `epochs_table`, `suites_table`, `published` and
+`contamination_table`; the numbers come from `gates`, `measures`, `components`, `chance`, `losses`, `epochs`,
+`grpo`, `steps`, `trajectories` and `dynamics`, the captions from `captions`, the forms from `cells`.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ from glow.reporting.published import published_table
 from glow.reporting.results import Results
 from glow.reporting.steps import collect_chains
 from glow.reporting.steps_table import steps_table
+from glow.reporting.suites_table import suites_table
 from glow.reporting.training_tables import data_table, gains_table, losses_table, weights_table
 
 BUILDERS: dict[str, Callable[[Results], Table]] = {
@@ -38,8 +39,8 @@ BUILDERS: dict[str, Callable[[Results], Table]] = {
     "comparisons": comparisons_table, "chance": chance_table, "variance": variance_table,
     "published": published_table, "grpo": grpo_table, "samples": samples_table, "steps": steps_table,
     "entropy": entropy_table, "entropy_positions": entropy_positions_table, "losses": losses_table,
-    "epochs": epochs_table, "weights": weights_table, "gains": gains_table, "data": data_table,
-    "contamination": contamination_table,
+    "epochs": epochs_table, "weights": weights_table, "gains": gains_table, "suites": suites_table,
+    "data": data_table, "contamination": contamination_table,
 }  # fmt: skip
 TRACED = ("main", "grpo")
 STORED = TypeAdapter(list[Table])

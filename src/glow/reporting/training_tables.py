@@ -14,7 +14,7 @@ from glow.reporting.losses import DECIDED, Descent, descents
 from glow.reporting.relative_gain import gain_summary
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, clustered, estimate
-from glow.reporting.trajectories import share_with_both, with_both_verdicts
+from glow.reporting.trajectories import lengths, share_with_both, with_both_verdicts
 
 # --- data -----------------------------------------------------------------------------------------
 
@@ -71,8 +71,7 @@ class _Row:
 def _data_rows(results: Results, domain: str) -> list[dict[str, Cell]]:
     row = _Row(domain, len(results.experiment.seeds))
     verdicts = results.trajectories(domain)
-    unit = "characters" if verdicts["response_tokens"].isna().any() else "tokens"
-    length = verdicts["characters" if unit == "characters" else "response_tokens"]
+    length, unit = lengths(verdicts)
     rows = [row("trajectories", "all", len(verdicts), lengths=_by_problem(length, verdicts))]
     for verdict in VERDICTS:
         own = verdicts["verdict"] == verdict

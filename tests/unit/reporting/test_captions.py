@@ -47,7 +47,8 @@ def test_what_was_not_run_is_left_out() -> None:
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, selection=None, sft={})
     assert table_names(small) == [
-        "gates", "main", "comparisons", "chance", "variance", "samples", "steps", "data", "contamination",
+        "gates", "main", "comparisons", "chance", "variance", "samples", "steps", "suites", "data",
+        "contamination",
     ]  # fmt: skip
 
     assert figure_names(small) == ["response_types", "main", "suites", "sft_curves"]
@@ -59,8 +60,15 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     evaluation = {"max_tokens": 8, "entropy_samples": 0}
     small = experiment(grpo=None, arms=arms, evaluation=evaluation, suites=suites, seeds=[0])
     assert table_names(small) == [
-        "gates", "main", "chance", "steps", "losses", "epochs", "data", "contamination",
+        "gates", "main", "chance", "steps", "losses", "epochs", "suites", "data", "contamination",
     ]  # fmt: skip
+
+
+def test_seeds_needed_for_the_margin_are_explained_where_there_is_a_margin() -> None:
+    said = "Seeds needed for 5 points is the same for a true difference of 5 points"
+    assert said in caption("tables", "comparisons", experiment(margin=5.0)).read
+    assert "Seeds needed for" not in caption("tables", "comparisons", experiment()).read
+    assert "Seeds needed for" not in caption("tables", "comparisons", experiment(margin=5.0, seeds=[0])).read
 
 
 def test_seeds_and_suites_are_filled_in() -> None:

@@ -61,7 +61,7 @@ def test_an_objective_of_somebody_elses_is_shown_as_what_it_is(tmp_path: Path) -
     }
     results = World(tmp_path / "world", document(objectives=objectives, arms=arms)).write().results
     assert {row["name"]: row["objective"] for row in _arms(results.experiment)} == {
-        "base": "the untrained student",
+        "base": "the student before fine-tuning",
         "positive": "plain SFT",
         "all": "DFT",
         "glow": "slow GLOW, clamped to [0.2, 0.9]",

@@ -82,7 +82,8 @@ def test_every_arm_answers_one_question_in_domain_and_one_out_of_domain(shown: l
     assert inside.title == "What each arm answers, in-domain (arithmetic)"
     assert outside.title == "What each arm answers, out of domain (lists)"
     for example in (inside, outside):
-        assert "of 10 question(s) the first; and of each model of seed 0" in example.rule
+        left_out = " (multiple choice is left out)" * (example is outside)
+        assert f"of 10 question(s){left_out} the first; and of each model of seed 0" in example.rule
         assert [response.label for response in example.responses] == [
             "base", "positive", "negative", "all", "glow", "glow_released",
         ]  # fmt: skip
@@ -182,6 +183,18 @@ def test_an_archive_that_lost_a_row_is_named(world: World) -> None:
     write_jsonl(archive, [])
     with pytest.raises(UserError, match=rf"{archive}: lacks 1 row\(s\) that the tables count"):
         collect_examples(world.results)
+
+
+def test_a_wrong_label_is_named_with_the_right_one(tmp_path: Path) -> None:
+    class Mislabelled(Procedural):
+        def trajectories(self, domain: str) -> list[dict]:
+            rows = super().trajectories(domain)
+            rows[4] |= {"response": SLIPPED.replace("q:21+9=31, r", "r:21+9=30, q")}
+            return rows
+
+    pair, *_ = collect_examples(Mislabelled(tmp_path).write().results)
+    negative = pair.responses[1]
+    assert (negative.marked, negative.slip) == ("r:21+9=30", "labelled “r”, should be “q”")
 
 
 def test_every_slip_has_words() -> None:

@@ -20,6 +20,7 @@ from glow.reporting.figures import (
     draw_entropy_positions,
     draw_loss_dynamics,
     draw_main,
+    draw_sft_curves,
     draw_suites,
     write_figures,
 )
@@ -258,3 +259,16 @@ def test_figures_without_tables_or_of_other_results_end_in_exit_code_2(
     assert cli.main(command) == 2
     said = f"{world.results.tables}: made before {changed} changed; run `glow tables` on these results again"
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("draw", "first"), [(draw_sft_curves, 1), (draw_entropy_positions, 0)])
+def test_every_second_arm_is_dashed_in_figures_of_lines(fabricated: World, draw, first: int) -> None:
+    figure = draw(fabricated.results)
+    colours = list(arm_colours(fabricated.results.experiment).values())
+    expected = {colour: "--" if place % 2 else "-" for place, colour in enumerate(colours)}
+    strong = [line for line in figure.axes[0].lines if line.get_linewidth() > 1]
+    assert {line.get_color(): line.get_linestyle() for line in strong} == {
+        colour: expected[colour] for colour in colours[first:]
+    }
+    handles = figure.legends[0].get_lines()
+    assert [line.get_linestyle() for line in handles] == [expected[colour] for colour in colours[first:]]

@@ -23,8 +23,8 @@ from glow.reporting.statistics import Estimate
 from glow.reporting.tables import write_tables
 
 NAMES = [
-    "base: steps", "base: OOD", "both verdicts", "response types", "kinds of error", "SFT on positives",
-    "GRPO: unanimous", "GRPO: reward", "GRPO: accuracy",
+    "base: steps", "base: OOD", "base: each suite", "both verdicts", "response types", "lengths",
+    "kinds of error", "SFT on positives", "GRPO: unanimous", "GRPO: reward", "GRPO: accuracy",
 ]  # fmt: skip
 
 
@@ -147,6 +147,51 @@ def test_base_ood(working: World) -> None:
     assert not passed(working.results, "base: OOD", base_ood=gate.measured.mean - 1)  # not the mean alone
 
 
+def test_base_in_each_suite(working: World, tmp_path: Path) -> None:
+    gate = by_name(working.results)["base: each suite"]
+    assert (gate.measured.mean, gate.threshold, gate.said, gate.passed) == (100, 100, "2 of 2", True)
+
+    class AtChance(Working):
+        """Three of ten right in lists, whose best constant answer gets four; five of choice, as chance."""
+
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            count = {"lists": 3, "choice": 5}.get(suite)
+            return super().correct(run, suite) if count is None else [place < count for place in range(10)]
+
+    results = written(AtChance(tmp_path, seeds=[0], grpo=None))
+    gate = by_name(results)["base: each suite"]
+    assert (gate.measured.mean, gate.said, gate.passed) == (0, "0 of 2 (not lists, choice)", False)
+    assert passed(results, "base: each suite", base_suites=0)
+    (row,) = (row for row in gates_table(results).rows if row["gate"].text == "base: each suite")
+    assert (row["threshold"].text, row["measured"].text) == ("at least 100 %", "0 of 2 (not lists, choice)")
+    assert row["measured"].values["_mean"] == 0
+
+
+def test_half_of_the_suites_are_enough_where_the_configuration_says_so(tmp_path: Path) -> None:
+    class Half(Working):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            return [False] * 10 if suite == "choice" else super().correct(run, suite)
+
+    results = written(Half(tmp_path, seeds=[0], grpo=None))
+    assert by_name(results)["base: each suite"].said == "1 of 2 (not choice)"
+    assert passed(results, "base: each suite", base_suites=0.5)
+    assert not passed(results, "base: each suite", base_suites=0.51)
+
+
+def test_lengths(tmp_path: Path) -> None:
+    class Longer(Working):
+        def trajectories(self, domain: str) -> list[dict]:
+            rows = super().trajectories(domain)
+            return [row | {"response_tokens": 36 if row["verdict"] == "wrong" else 30} for row in rows]
+
+    results = written(Longer(tmp_path, seeds=[0], grpo=None))
+    gate = by_name(results)["lengths"]
+    assert (gate.measured.mean, gate.threshold, gate.passed) == (approx(20), 10, False)
+    assert gate.note == "wrong 36.0, right 30.0 tokens"
+    assert passed(results, "lengths", length_gap=20)
+    assert not passed(results, "lengths", length_gap=19.9)
+
+
 def test_both_verdicts(working: World) -> None:
     gate = by_name(working.results)["both verdicts"]
     assert (gate.measured.mean, gate.threshold) == (approx(400 / 6), 25)
@@ -194,6 +239,8 @@ def test_sft_on_positives(working: World, fabricated: World) -> None:
 def test_unanimous_prompts(working: World) -> None:
     gate = by_name(working.results)["GRPO: unanimous"]
     assert (gate.measured.mean, gate.threshold) == (approx(20), 40)
+    starts = ("base", "positive", "negative", "all", "glow", "glow_released")
+    assert gate.note == ", ".join(f"{name} 20.0" for name in starts)
     assert passed(working.results, "GRPO: unanimous", unanimous=0.201)
     assert not passed(working.results, "GRPO: unanimous", unanimous=0.2)
 
@@ -261,7 +308,8 @@ def test_without_gold_answers_there_is_no_chance(tmp_path: Path) -> None:
         file = results.suite_file(suite)
         checked = {"scorer": "ifeval", "scorer_data": {"key": 0, "instruction_id_list": [], "kwargs": []}}
         write_jsonl(file, [row | checked for row in read_jsonl(file)])
-    assert list(by_name(results)) == [name for name in NAMES[:-3] if name != "base: OOD"]
+    left_out = {"base: OOD", "base: each suite"}
+    assert list(by_name(results)) == [name for name in NAMES[:-3] if name not in left_out]
 
 
 def test_questions_that_were_asked_once_cannot_have_both_verdicts(tmp_path: Path) -> None:
@@ -282,7 +330,8 @@ def test_without_wrong_trajectories_types_are_not_compared(tmp_path: Path) -> No
             return super().history(run).query("verdict == 'correct'")
 
     found = by_name(written(Right(tmp_path, seeds=[0], grpo=None)))
-    assert list(found) == [name for name in NAMES[:-3] if name != "response types"]
+    left_out = {"response types", "lengths"}
+    assert list(found) == [name for name in NAMES[:-3] if name not in left_out]
     assert (found["both verdicts"].measured.mean, found["kinds of error"].measured.mean) == (0, 0)
     assert not found["both verdicts"].passed
 
@@ -339,11 +388,11 @@ def test_commands_print_the_gates_and_a_failed_one_is_no_error(
     world.write()
     given = str(world.root / "experiment.json"), "--results", str(world.root)
     _, *lines, count = shown(capsys, "tables", *given)
-    assert [re.match(r"gate (?:passed|FAILED): ([^:]+(?:: \w+)?): ", line)[1] for line in lines] == NAMES
+    assert [re.match(r"gate (?:passed|FAILED): ([^:]+(?:: [\w ]+)?): ", line)[1] for line in lines] == NAMES
     assert re.fullmatch(r"gate FAILED: base: steps: 90\.4 % \[.*\]; asked: at least 95 %", lines[0])
     failed = [line for line in lines if line.startswith("gate FAILED: ")]
-    assert count == f"{len(failed)} of 9 gates FAILED"
-    assert 0 < len(failed) < 9
+    assert count == f"{len(failed)} of 11 gates FAILED"
+    assert 0 < len(failed) < 11
     assert shown(capsys, "gates", *given) == [*failed, count]
 
 
@@ -351,7 +400,7 @@ def test_when_all_are_passed_a_line_says_so(working: World, capsys: pytest.Captu
     write_tables(working.results.experiment, working.root)
     given = str(working.root / "experiment.json"), "--results", str(working.root)
     capsys.readouterr()
-    assert shown(capsys, "gates", *given) == ["all 9 gates were passed"]
+    assert shown(capsys, "gates", *given) == ["all 11 gates were passed"]
 
 
 def test_where_no_gate_applies_a_line_says_so(working: World) -> None:

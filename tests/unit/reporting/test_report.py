@@ -82,7 +82,8 @@ def test_page_holds_every_figure_and_table(page: str) -> None:
     assert page.count("data:image/svg+xml;base64,") == 10
     for name in (
         "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
+        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites", "data",
+        "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
@@ -162,6 +163,41 @@ def test_a_slip_is_marked_in_its_place(tmp_path: Path) -> None:
     text = report(Procedural(tmp_path, document(grpo=None)).write())
     assert "p:23-2=21, <mark>q:21+9=31</mark>, r:31-6=25. Hence \\boxed{25}</div>" in text
     assert "wrong, chain; first wrong step: a result that does not follow" in text
+
+
+def test_the_lede_says_what_the_study_is(page: str, tmp_path: Path) -> None:
+    text = " ".join(page.split())
+    assert "goes through supervised fine-tuning (SFT) on" in text
+    assert "(in-domain, ID)" in text
+    assert "It re-enacts at a tiny scale the study of Tian et al." in text
+    (tmp_path / "config.json").write_text("{}")
+    student = {"path": str(tmp_path)}
+    world = World(tmp_path / "given", document(student=student, seeds=[0], grpo=None))
+    given = " ".join(report(world.write()).split())
+    assert "It reproduces the study of Tian et al." in given
+    assert "the student before fine-tuning" in given
+    assert "untrained" not in given + page
+    assert "<summary>Settings</summary>" not in given
+
+
+def test_settings_of_grpo_are_folded_in_its_section(page: str) -> None:
+    section = page[page.index('<h2 id="grpo">') : page.index('<h3 id="table-grpo">')]
+    assert '<details class="how"><summary>Settings</summary>' in section
+    assert "20 steps of 8 prompts x 8 rollouts" in section
+
+
+def test_dashed_lines_are_mentioned_where_there_are_any(page: str, tmp_path: Path) -> None:
+    class Bare(World):
+        """A right trajectory that is trained on is a bare answer."""
+
+        def trajectories(self, domain: str) -> list[dict]:
+            rows = super().trajectories(domain)
+            bare = {"response": "\\boxed{1}", "extracted": "1"}
+            return [row | (bare if row["trajectory_id"] == "t-0" else {}) for row in rows]
+
+    said = "Dashed lines are the means of chains of thought alone."
+    assert said not in page
+    assert said in report(Bare(tmp_path, document(seeds=[0], grpo=None)).write())
 
 
 def test_page_states_times_and_environment(page: str) -> None:

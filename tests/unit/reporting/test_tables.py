@@ -130,6 +130,26 @@ def test_every_cell_is_traced(fabricated: World) -> None:
             assert all((fabricated.root / path).is_file() for paths in row.values() for path in paths)
 
 
+def test_accuracies_on_single_suites_below_chance_are_marked(tmp_path: Path) -> None:
+    class Poor(World):
+        """In lists, whose best constant answer gets four of ten, `all` gets three and all others four."""
+
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            count = 3 if run.name == "all" else 4
+            return [place < count for place in range(10)] if suite == "lists" else super().correct(run, suite)
+
+    table = main_table(Poor(tmp_path, document(seeds=[0], grpo=None)).write().results)
+    cells = {row["arm"].text: row["suite_lists"] for row in table.rows}
+    assert cells["all"].text.endswith(" ▾")
+    assert cells["all"].text.startswith("30.0 ± ")
+    assert cells["all"].values["_mean"] == approx(30)
+    assert [arm for arm, cell in cells.items() if "▾" in cell.text] == ["all"]
+    means = [row[key].text for row in table.rows for key in row if not key.startswith("suite_")]
+    assert not any("▾" in text for text in means)
+    assert "▾ marks accuracies on single suites below it" in table.caption.read
+    assert r"$\bigtriangledown$" in latex(table)
+
+
 # --- the other tables -----------------------------------------------------------------------------
 
 
@@ -526,6 +546,19 @@ def test_published_mmlu_meets_ours_where_it_is_measured(tmp_path: Path) -> None:
     assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 79.6 % (n = 2)"
 
 
+def test_what_repeats_the_published_figure_above_is_left_blank(two_domains: World) -> None:
+    table = published_table(two_domains.results)
+    rows, words = table.lines[1:], list(table.shown)
+    first, second = ([row for row in rows if row[words.index("published_what")]], rows[1])
+    assert len(first) == 7  # one a published figure
+    assert second[words.index("published_what")] == second[words.index("published")] == ""
+    assert second[words.index("ours_what")] != ""
+    assert all(row[words.index("published")] for row in first)
+    full = table.frame
+    assert full["published_what"].nunique() == 7
+    assert (full[["published_what", "published_source", "published_setting"]] != "").all(axis=None)
+
+
 # --- the three forms ------------------------------------------------------------------------------
 
 
@@ -535,7 +568,8 @@ def test_written_files(two_domains: World) -> None:
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
         "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "data", "contamination",
+        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites", "data",
+        "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}

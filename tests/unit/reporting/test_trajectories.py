@@ -1,10 +1,15 @@
-"""Questions with both verdicts and the gap between types of response, against values by hand."""
+"""Questions with both verdicts, gaps between types and lengths of responses, against values by hand."""
 
 import pandas as pd
 import pytest
 from pytest import approx
 
-from glow.reporting.trajectories import largest_type_gap, share_with_both, with_both_verdicts
+from glow.reporting.trajectories import (
+    largest_type_gap,
+    length_gap,
+    share_with_both,
+    with_both_verdicts,
+)
 
 
 def judged(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -50,3 +55,29 @@ def test_problems_weigh_by_their_trajectories() -> None:
 @pytest.mark.parametrize("verdict", ["correct", "wrong", "unparsed"])
 def test_one_verdict_alone_has_no_gap(verdict: str) -> None:
     assert largest_type_gap(judged(("a", verdict, "chain"))) is None
+
+
+def of_length(*rows: tuple[str, str, float | None, int]) -> pd.DataFrame:
+    """Trajectories of (problem, verdict, tokens, characters)."""
+    columns = ["problem_id", "verdict", "response_tokens", "characters"]
+    return pd.DataFrame(rows, columns=columns).astype({"response_tokens": "float64"})
+
+
+def test_lengths_differ_in_percent_of_the_right_ones() -> None:
+    rows = [("a", "correct", 10, 1), ("b", "correct", 30, 1), ("a", "wrong", 20, 1), ("b", "wrong", 28, 1)]
+    gap = length_gap(of_length(*rows, ("c", "truncated", 99, 1)))
+    # 24 against 20. Off their means, in percent of 20: right -50 and +50, times 1.2 (their ratio); wrong ±20.
+    # By problem (wrong less right, times two problems over two rows): a -20 + 60 = 40, b -40: s.d. 40 sqrt 2
+    assert (gap.right, gap.wrong, gap.unit) == (20, 24, "tokens")
+    assert (gap.difference.mean, gap.difference.error) == (approx(20), approx(40))
+
+
+def test_shorter_wrong_ones_differ_as_much_and_characters_stand_in_for_unknown_tokens() -> None:
+    gap = length_gap(of_length(("a", "correct", None, 40), ("b", "correct", 10, 60), ("c", "wrong", 10, 30)))
+    assert (gap.difference.mean, gap.right, gap.wrong, gap.unit) == (approx(40), 50, 30, "characters")
+
+
+def test_lengths_of_one_verdict_or_of_nothing_are_not_compared() -> None:
+    assert length_gap(of_length(("a", "correct", 10, 1))) is None
+    assert length_gap(of_length(("a", "wrong", 10, 1))) is None
+    assert length_gap(of_length(("a", "correct", 0, 1), ("a", "wrong", 10, 1))) is None
