@@ -28,7 +28,7 @@ SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) $(if $(WORLD),--config world
 LONG := miniature_long
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report long test test-extras test-slurm test-vllm lint tiny docs pictures clean
+.PHONY: help setup reproduce report long test test-extras test-slurm test-vllm lint tiny docs pictures clean given
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,12 +36,12 @@ help:  ## list the targets
 
 setup: $(READY) $(if $(EXTRAS),$(READY)-$(EXTRAS))  ## only make .venv (EXTRAS=gym,ifeval: with these extras)
 
-reproduce: $(READY)  ## run the whole study, or what is missing of it (default: the miniature)
+reproduce: given $(READY)  ## run the whole study, or what is missing of it (default: the miniature)
 	$(CHECK)
 	$(BIN)/glow unlock
 	$(SNAKEMAKE)
 
-report: $(READY)  ## make the report (and what it needs), and say where it is
+report: given $(READY)  ## make the report (and what it needs), and say where it is
 	$(CHECK)
 	$(BIN)/glow unlock
 	$(SNAKEMAKE) report
@@ -86,6 +86,11 @@ pictures: $(READY)  ## draw docs/*.svg again, from results/miniature (needs grap
 
 clean:  ## remove the environments and the caches; results/ stays
 	rm -rf .venv .venv-vllm .slurm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A name that is mistyped is said before anything is installed.
+given:
+	@for file in $(CONFIG); do \
+	  test -f "$$file" || { echo "make: CONFIG=$$file: no such file; config/ has some"; exit 2; }; done
 
 define FIT_PYTHON
 @command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found: sudo apt install python3 python3-venv"; exit 2; }

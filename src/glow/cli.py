@@ -21,6 +21,7 @@ from glow.errors import UserError
 from glow.files import stopping
 from glow.files.frozen import frozen_file
 from glow.files.lock import held
+from glow.files.same_run import difference, run_identity
 from glow.training.objectives import objectives_help
 
 
@@ -99,7 +100,10 @@ def _function(name: str) -> Callable[..., None]:
 
 
 def _check(files: list[Path], world: int | None) -> None:
-    checked = experiment.read(*files, world=world)
+    try:
+        checked = experiment.read(*files, world=world)
+    except UserError as error:
+        raise UserError(f"{_overlay_hint(files)}{error}") from None
     print(
         f"{' + '.join(map(str, files))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
@@ -121,6 +125,20 @@ def _check(files: list[Path], world: int | None) -> None:
         print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
 
 
+def _overlay_hint(files: list[Path]) -> str:
+    """A line that says how to use an overlay, where a single file that is no experiment looks like one."""
+    document, source = config.read_document(*files)
+    if len(files) > 1 or not isinstance(document, dict) or "extends" in document:
+        return ""
+    missing = [key for key in ("seeds", "student", "sft") if key not in document]
+    if len(missing) < 3 or not document.keys() <= config.Experiment.model_fields.keys():
+        return ""
+    return (
+        f"{source}: looks like an overlay ({', '.join(missing)} are not in it): give the file that it "
+        f"changes before it: glow check CONFIG {source}\n"
+    )
+
+
 def _grpo_in_words(checked: config.Experiment) -> str:
     if checked.grpo is None:
         return "no GRPO"
@@ -129,18 +147,47 @@ def _grpo_in_words(checked: config.Experiment) -> str:
     return " ".join(filter(None, ("GRPO", part, seeds)))
 
 
-def _on_results(function: str) -> Callable[..., None]:
-    """A stage that shows the results of an experiment."""
+def _on_results(function: str, command: str, of_this_study: bool = False) -> Callable[..., None]:
+    """A stage that shows the results of an experiment.
+
+    Args:
+        of_this_study: refuse results that were frozen with another configuration; other stages compare
+            manifests.
+    """
 
     def run(file: Path, results: Path | None) -> None:
+        if file.is_dir():
+            raise UserError(f"{file}: is a folder: glow {command} CONFIG --results {file}")
         shown = experiment.read(file)
         root = results or Path("results") / shown.name
         if not root.is_dir():
             where = "run this where Snakemake ran, or give --results"
             raise UserError(f"{root}: no such folder in {Path.cwd()}; {where}")
+        if of_this_study:
+            _refuse_other_study(shown, file, root)
         _function(function)(shown, root)
 
     return run
+
+
+SHOWN_ALONE = {"gates", "margin", "contrasts", "reported"}
+"""Settings of what is said about results, and not of the results."""
+
+
+def _refuse_other_study(shown: config.Experiment, file: Path, root: Path) -> None:
+    """Refuse a configuration with other settings than the study in `root` was run with."""
+    frozen = frozen_file(root)
+    if not frozen.is_file():
+        raise UserError(f"{root}: no study was run here ({frozen.name} is missing); give results/<name>")
+    ran, asked = (
+        run_identity(one.model_dump(mode="json", exclude=SHOWN_ALONE))
+        for one in (experiment.read(frozen), shown)
+    )
+    if change := difference(ran, asked):
+        raise UserError(
+            f"{root}: results of another configuration than {file}: {change}; give {frozen} in its place, or "
+            "--results of this one"
+        )
 
 
 def _pool(results: list[Path], output: Path) -> None:
@@ -268,13 +315,14 @@ STAGES = (
               "arguments": {"nargs": argparse.REMAINDER, "help": "lm-eval's command (default: run), options"},
           }, logged=False),
     Stage("tables", "write the study's tables as CSV, Markdown and LaTeX",
-          _on_results("glow.reporting.tables:write_tables"), options=_EXPERIMENT),
+          _on_results("glow.reporting.tables:write_tables", "tables"), options=_EXPERIMENT),
     Stage("figures", "draw the study's figures as PNG and SVG",
-          _on_results("glow.reporting.figures:write_figures"), options=_EXPERIMENT),
+          _on_results("glow.reporting.figures:write_figures", "figures"), options=_EXPERIMENT),
     Stage("report", "bind tables and figures into one self-contained HTML page",
-          _on_results("glow.reporting.report:write_report"), options=_EXPERIMENT),
+          _on_results("glow.reporting.report:write_report", "report"), options=_EXPERIMENT),
     Stage("gates", "print the acceptance gates that a finished experiment failed (no error)",
-          _on_results("glow.reporting.tables:print_failed_gates"), options=_EXPERIMENT, logged=False),
+          _on_results("glow.reporting.tables:print_failed_gates", "gates", of_this_study=True),
+          options=_EXPERIMENT, logged=False),
     Stage("pool", "tables and a figure over finished studies of one design in several worlds", _pool,
           {"output": "directory of the tables and of the figure"},
           {"results": {"type": Path, "nargs": "+", "metavar": "results",

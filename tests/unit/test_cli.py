@@ -1,6 +1,7 @@
 """cli: every stage is a subcommand, and a user's mistake ends in one line and exit code 2."""
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 from glow import cli
 from glow.config import VerdictSettings, Verification
@@ -184,3 +186,47 @@ def test_options_reach_the_stage_as_sections(monkeypatch: pytest.MonkeyPatch) ->
     assert received == [
         {"inputs": [Path("a"), Path("b")], "output": Path("o"), "workers": 3, "settings": settings}
     ]
+
+
+def test_an_overlay_alone_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("name: other\nsuites: {more: {families: [boolean]}}\n")
+    assert cli.main(["check", str(overlay)]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(
+        f"glow check: {overlay}: looks like an overlay (seeds, student, sft are not in it)"
+    )
+    assert first.endswith(f": glow check CONFIG {overlay}")
+    overlay.write_text("seeds: [0]\nname: other\n")  # an experiment that is not finished
+    assert cli.main(["check", str(overlay)]) == 2
+    assert "overlay (" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["tables", "figures", "report", "gates"])
+def test_a_folder_in_place_of_a_configuration_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    assert cli.main([stage, str(tmp_path)]) == 2
+    said = f"glow {stage}: {tmp_path}: is a folder: glow {stage} CONFIG --results {tmp_path}\n"
+    assert said in capsys.readouterr().err
+
+
+def test_gates_of_another_study_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ROOT / "tests" / "workflow" / "tiny.yaml"
+    words = ["gates", str(tiny), "--results", str(tmp_path)]
+    assert cli.main(words) == 2
+    assert "no study was run here (experiment.json is missing)" in capsys.readouterr().err
+    document = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    for changes, said in (
+        ({"name": "another"}, "name was 'another', is 'tiny'"),
+        ({"seeds": [7]}, "seeds was [7], is [0]"),
+    ):
+        (tmp_path / "experiment.json").write_text(json.dumps(document | changes))
+        assert cli.main(words) == 2
+        error = capsys.readouterr().err
+        assert f"{tmp_path}: results of another configuration than {tiny}: " in error
+        assert said in error
+    gates = {"gates": {"slip_kinds": 1}}  # what is said of results may differ
+    (tmp_path / "experiment.json").write_text(json.dumps(document | gates))
+    assert cli.main(words) == 2
+    assert "tables.json: no such file" in capsys.readouterr().err

@@ -140,3 +140,16 @@ def test_the_tiny_target_runs_the_tests_configuration(checkout: Path) -> None:
     planned = make(checkout, "-n", "tiny").stdout
     assert "--configfile tests/workflow/tiny.yaml" in planned
     assert read(ROOT / "tests" / "workflow" / "tiny.yaml").name == "tiny"
+
+
+@pytest.mark.parametrize("target", ["reproduce", "report"])
+def test_a_configuration_that_is_not_there_is_refused_before_anything_is_installed(
+    checkout: Path, target: str
+) -> None:
+    ended = make(checkout, target, "CONFIG=typo.yaml", python(checkout, "exit 1"))
+    assert ended.returncode == 2
+    assert "make: CONFIG=typo.yaml: no such file" in ended.stdout
+    assert not (checkout / ".venv").exists()
+    (checkout / "there.yaml").touch()
+    ended = make(checkout, target, "CONFIG=there.yaml typo.yaml")
+    assert "make: CONFIG=typo.yaml: no such file" in ended.stdout

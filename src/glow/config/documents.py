@@ -34,7 +34,10 @@ def _document(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such configuration file")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as stream:  # and not its text: messages have the name of a stream
+            return yaml.safe_load(stream)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not valid YAML: not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 

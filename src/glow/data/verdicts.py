@@ -47,6 +47,12 @@ def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *,
         write_jsonl(output, _judge_rows(verifier, inputs, settings, tally))
     manifest.write(output, settings.model_dump(mode="json"), inputs, tally.facts())
     print(f"{output}: {tally.summary()}" + "".join(f"\n  {path}: no rows" for path in empty))
+    if (
+        tally.verdicts["unparsed"]
+        and settings.verification.extraction == "strict"
+        and not settings.stated_field
+    ):
+        print("  unparsed: no answer in a box; --extraction lenient also reads `The answer is 42.`")
 
 
 def _judge_rows(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from glow.reporting.palette import MUTED
+from glow.reporting.palette import MUTED, Dash
 from glow.reporting.results import Results
 
 
@@ -34,7 +34,10 @@ def say_nothing_to_draw(axes: Axes, reason: str) -> None:
 
 
 def legend(
-    figure: Figure, colours: Mapping[str, str], patches: bool = False, dashes: Mapping[str, str] | None = None
+    figure: Figure,
+    colours: Mapping[str, str],
+    patches: bool = False,
+    dashes: Mapping[str, Dash] | None = None,
 ) -> None:
     """A legend of colours below the panels: of lines (in the styles `dashes`), or of areas (`patches`)."""
     styles = dashes or {}

@@ -30,7 +30,7 @@ from glow.reporting.cells import MARK, number
 from glow.reporting.epochs_figure import draw_epochs
 from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw, titled
 from glow.reporting.grpo_figure import draw_grpo_curves
-from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, arm_colours, arm_dashes, ink_on
+from glow.reporting.palette import GRID, INK, MUTED, VERDICT_COLOURS, Dash, arm_colours, arm_dashes, ink_on
 from glow.reporting.pass_figure import draw_pass_at_k
 from glow.reporting.results import BASE, Results, Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, SCOPE_TITLES, SCOPES, mean_columns_present, scope_suites
@@ -352,7 +352,7 @@ def _mean_by_step(log: pd.DataFrame, key: str) -> pd.Series:
     return log.groupby("step")[key].mean().dropna()
 
 
-def _curve(axes: Axes, values: pd.Series, colour: str, style: str) -> None:
+def _curve(axes: Axes, values: pd.Series, colour: str, style: Dash) -> None:
     """The values faint, and smoothed by a centred moving average over a tenth of them."""
     window = max(1, round(len(values) / 10))
     smooth = values.rolling(window, center=True, min_periods=1).mean()

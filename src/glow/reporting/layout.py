@@ -15,8 +15,11 @@ GAP = 3
 WRAPPED = 20
 """Longer words are broken into lines, of about `NARROWED` characters."""
 NARROWED = 12
-STACKED = 14
-"""Tables with more rows are not stacked on a narrow screen: they scroll in a box of their own."""
+SHORT = 14
+"""Tables with more rows are not stacked on a narrow screen, where they scroll in a box of their own, and may
+be broken over two pages on paper."""
+STACKED = ("comparisons",)
+"""Tables that are stacked however many rows they have: what they are read for stands far to the right."""
 LONG = 24
 """Tables with more rows are folded away."""
 APART = {
@@ -50,7 +53,12 @@ def is_long(table: Table) -> bool:
 
 def is_stacked(table: Table) -> bool:
     """Whether the table becomes cards, one a row, on a narrow screen."""
-    return len(table.rows) <= STACKED
+    return is_short(table) or table.name in STACKED
+
+
+def is_short(table: Table) -> bool:
+    """Whether the table is kept on one page on paper."""
+    return len(table.rows) <= SHORT
 
 
 def is_wrapped(table: Table, key: str, text: str) -> bool:

@@ -5,6 +5,7 @@ by 4.5:1 (WCAG 2.2, success criteria 1.4.11 and 1.4.3); a test computes it.
 """
 
 import math
+from typing import Literal
 
 from glow.config import Experiment
 from glow.files.records import ResponseType
@@ -26,13 +27,17 @@ too pale for white paper are replaced by dark ones."""
 OTHER_COLOURS = ("#882255", "#117733", "#7D7D1F", "#661100", "#2B8577", "#AA4499", "#000000", "#3B78A8")
 
 
+Dash = Literal["-", "--"]
+"""A style of line, as matplotlib calls it."""
+
+
 def arm_colours(experiment: Experiment) -> dict[str, str]:
     """The colour of the base and of every arm, in table order; other names draw on a second palette."""
     others = iter(OTHER_COLOURS * math.ceil(len(experiment.arms) / len(OTHER_COLOURS)))
     return {name: ARM_COLOURS.get(name) or next(others) for name in (BASE, *experiment.arms)}
 
 
-def arm_dashes(experiment: Experiment) -> dict[str, str]:
+def arm_dashes(experiment: Experiment) -> dict[str, Dash]:
     """The style of line of the base and of every arm: every second one is dashed, so that both of two lines
     that lie on each other can be seen."""
     return {name: "--" if place % 2 else "-" for place, name in enumerate((BASE, *experiment.arms))}

@@ -56,6 +56,7 @@ def test_every_row_gets_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixtur
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "5 rows: 2 correct, 1 wrong, 1 unparsed, 1 truncated; of 4 labelled, 3 judged" in said
+    assert "  unparsed: no answer in a box; --extraction lenient also reads `The answer is 42.`\n" in said
     assert "66.67% as labelled" in said
 
 
@@ -99,7 +100,7 @@ def test_an_empty_file_beside_others_is_named(tmp_path: Path, capsys: pytest.Cap
     write_jsonl(tmp_path / "a.jsonl", ROWS)
     write_jsonl(tmp_path / "none.jsonl", [])
     run_stage([tmp_path / "none.jsonl", tmp_path / "a.jsonl"], tmp_path / "b.jsonl")
-    assert capsys.readouterr().out.splitlines()[1:] == [f"  {tmp_path}/none.jsonl: no rows"]
+    assert capsys.readouterr().out.splitlines()[1:-1] == [f"  {tmp_path}/none.jsonl: no rows"]
 
 
 def test_how_a_response_ended_is_read_in_any_words(tmp_path: Path) -> None:

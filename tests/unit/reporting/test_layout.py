@@ -10,7 +10,7 @@ from test_inference_tables import STATED
 
 from glow.reporting.captions import Caption
 from glow.reporting.cells import Table, text_cell
-from glow.reporting.layout import GAP, WIDEST, is_long, is_stacked, is_wrapped, panels
+from glow.reporting.layout import GAP, WIDEST, is_long, is_short, is_stacked, is_wrapped, panels
 from glow.reporting.tables import read_tables, write_tables
 
 
@@ -98,4 +98,7 @@ def test_contrasts_are_named_in_every_panel(tables: dict[str, Table]) -> None:
 
 def test_short_tables_are_stacked_on_a_narrow_screen_and_long_ones_folded() -> None:
     assert [is_stacked(table([5], rows)) for rows in (14, 15)] == [True, False]
+    assert [is_short(table([5], rows)) for rows in (14, 15)] == [True, False]
+    comparisons = replace(table([5], 24), name="comparisons")  # its differences are cut off otherwise
+    assert (is_stacked(comparisons), is_short(comparisons)) == (True, False)
     assert [is_long(table([5], rows)) for rows in (24, 25)] == [False, True]

@@ -128,6 +128,20 @@ def test_what_is_folded_is_printed(page: str) -> None:
     assert "details::details-content { content-visibility: visible" in printed
 
 
+def test_tables_that_fit_on_a_page_are_not_broken_and_the_configuration_has_two_columns(page: str) -> None:
+    style = page[: page.index("</style>")]
+    printed = style[style.index("@media print") :]
+    assert re.search(r"table\.short \{ break-inside: avoid; \}", printed)
+    assert "pre.configuration { columns: 2;" in printed
+    gates = page[page.index('id="table-gates"') :]
+    assert gates[gates.index("<table") :].startswith('<table class="stack short">')
+
+
+def test_figures_say_that_they_scroll_on_a_narrow_screen(page: str) -> None:
+    narrow = page[page.index("@media screen and (max-width: 40rem)") : page.index("@media print")]
+    assert 'figure::before { content: "Wider than the screen: scroll sideways' in narrow
+
+
 def test_published_figures_stand_apart(page: str) -> None:
     table = page[page.index('id="table-published"') : page.index('id="grpo"')]
     assert "Published by the paper's authors; not measured here" in table
@@ -222,7 +236,11 @@ def test_configuration_is_complete_and_escaped(tmp_path: Path) -> None:
     text = report(World(tmp_path, content).write())
     assert "<b>&</b>" not in text
     assert "&lt;b&gt;&amp;&lt;/b&gt;" in text
-    shown = re.search(r"<pre>(.*?)</pre>", text, re.S)[1].replace("&lt;", "<").replace("&gt;", ">")
+    shown = (
+        re.search(r'<pre class="configuration">(.*?)</pre>', text, re.S)[1]
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+    )
     shown = shown.replace("&amp;", "&").replace("&#39;", "'").replace("&#34;", '"')
     again = read(_written(tmp_path / "again.yaml", shown))
     assert again == load(content, "test")

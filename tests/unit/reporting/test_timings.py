@@ -6,6 +6,7 @@ import pytest
 from fabricated import START, World, document
 
 from glow.errors import UserError
+from glow.files.frozen import LAYOUT
 from glow.files.jsonl import write_jsonl
 from glow.files.runs import note_run, runs_started
 from glow.reporting.timings import duration, print_timings, stage_timings, whole_span
@@ -198,6 +199,8 @@ def test_printed(empty: World, capsys: pytest.CaptureFixture[str]) -> None:
     empty.write_manifest(empty.root / "a", "sft", seconds=90)
     empty.benchmark("sft/a.tsv", 90.0, 1234.5)
     empty.benchmark("evaluate/a.tsv", 30.0, 900)
+    (empty.root / "experiment.json").write_text("{}")
+    (empty.root / "layout").write_text(f"{LAYOUT}\n")
     print_timings(empty.root)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ["sft", "1", "1", "min", "30", "s", "3", "min", "0", "s", "1,234"]
@@ -207,8 +210,21 @@ def test_printed(empty: World, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_to_time(tmp_path: Path) -> None:
+    (tmp_path / "experiment.json").write_text("{}")
     with pytest.raises(UserError, match="no benchmarks and no manifests"):
-        print_timings(tmp_path / "nowhere")
+        print_timings(tmp_path)
+
+
+def test_what_is_no_folder_of_a_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "experiment.json").write_text("{}")
+    for root, said in (
+        (tmp_path / "nowhere", "nowhere: no such folder"),
+        (tmp_path / "study" / "experiment.json", "is a file; give the folder results/<name>"),
+        (tmp_path, r"no study was run here \(experiment\.json is missing\)"),
+    ):
+        with pytest.raises(UserError, match=said):
+            print_timings(root)
 
 
 @pytest.mark.parametrize(
