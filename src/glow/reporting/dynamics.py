@@ -9,11 +9,12 @@ import pandas as pd
 
 from glow.config import BOTH_SIGNS, Experiment
 from glow.reporting.results import Results, Run
+from glow.reporting.statistics import Floats
 from glow.training.objectives import ChosenObjective, arm_objectives
 
 AT_BOUND = 1e-6
 """A weight this near to a bound counts as at it (weights are float32)."""
-WEIGHT_COLUMNS = ("samples", "mean", "sd", "correct", "wrong", "low", "high", "gain")
+WEIGHT_COLUMNS = ("samples", "mean", "sd", "effective", "correct", "wrong", "low", "high", "gain")
 
 
 def weighted_arms(experiment: Experiment) -> dict[str, ChosenObjective]:
@@ -51,8 +52,9 @@ def histories(results: Results, domain: str, arm: str) -> pd.DataFrame:
 def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> pd.DataFrame:
     """Weights of an arm by seed and epoch (from 2, where weights begin; "all": every epoch from 2).
 
-    Columns: samples, mean, sd (over samples), correct and wrong (mean weight by verdict), low and high
-    (percent of samples at each bound of the clamp; NaN without one), gain (mean, nats per token).
+    Columns: samples, mean, sd (over samples), effective (`effective_share` in percent), correct and wrong
+    (mean weight by verdict), low and high (percent of samples at each bound of the clamp; NaN without one),
+    gain (mean, nats per token).
     """
     weighted = history[history["epoch"] >= 2]
     low, high = clamp or (np.nan, np.nan)
@@ -64,12 +66,22 @@ def weight_summary(history: pd.DataFrame, clamp: tuple[float, float] | None) -> 
     return pd.DataFrame(rows, columns=["seed", "epoch", *WEIGHT_COLUMNS]).set_index(["seed", "epoch"])
 
 
+def effective_share(weight: Floats) -> float:
+    """Kish's effective number of samples as a share of their number, (sum w)² / (n sum w²).
+
+    It is 1 where all weights are equal, and NaN where all are 0 (Kish 1965, "Survey Sampling").
+    """
+    squares = float(np.square(weight).sum())
+    return float(weight.sum()) ** 2 / (len(weight) * squares) if squares else float("nan")
+
+
 def _weight_row(group: pd.DataFrame, low: float, high: float) -> dict[str, float]:
     weight = group["weight"].astype("float64")
     return {
         "samples": len(group),
         "mean": weight.mean(),
         "sd": weight.std(ddof=0),
+        "effective": 100 * effective_share(np.asarray(weight, np.float64)),
         "correct": weight[group["verdict"] == "correct"].mean(),
         "wrong": weight[group["verdict"] == "wrong"].mean(),
         "low": np.nan if np.isnan(low) else 100 * (weight <= low + AT_BOUND).mean(),

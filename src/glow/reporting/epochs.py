@@ -45,20 +45,23 @@ class Course:
     Attributes:
         before: the mean over seeds, which all start from the same model.
         best_epoch: where the mean over seeds is best, among the epochs that all seeds have.
-        best: at that epoch.
+        best: each seed at the epoch that is best for the mean of the others. An epoch that was chosen on the
+            same numbers would be good by luck too, and what is after it would look worse. None with one seed.
         last: after each seed's last epoch.
         change: last minus best, paired by seed: above zero for a loss, and below for an accuracy, where
-            training went on past its best; None where the best is the last of all seeds.
+            training went on past its best; None too where that is every seed's last epoch.
         trained_on: of a loss, the mean over the arm's own trajectories of the same verdict during its last
             epoch; None where it has none, and for an accuracy.
+        gap: last minus trained_on, paired by seed; None where that is.
     """
 
     before: float
     best_epoch: int
-    best: Estimate
+    best: Estimate | None
     last: Estimate
     change: Estimate | None
     trained_on: Estimate | None
+    gap: Estimate | None
 
 
 def course(results: Results, domain: str, arm: str, measure: Measure) -> Course | None:
@@ -66,19 +69,31 @@ def course(results: Results, domain: str, arm: str, measure: Measure) -> Course 
     by_seed = curve(results, domain, arm, measure)
     if by_seed.empty:
         return None
-    means = by_seed.dropna().mean(axis="columns")
-    place = int(means.argmax() if measure == "accuracy" else means.argmin())
-    best_epoch = int(means.index[place])
-    best, last = by_seed.loc[best_epoch].to_numpy(), by_seed.ffill().iloc[-1].to_numpy()
+    shared, last = by_seed.dropna(), by_seed.ffill().iloc[-1].to_numpy()
     own = None if measure == "accuracy" else _trained_on(results, domain, arm, measure)
+    best = change = None
+    if shared.shape[1] > 1:
+        seeds = results.experiment.seeds
+        chosen = {seed: _best_epoch(shared.drop(columns=seed), measure) for seed in seeds}
+        at_best = np.array([shared[seed].loc[epoch] for seed, epoch in chosen.items()])
+        best = estimate(at_best)
+        if any(epoch != by_seed[seed].last_valid_index() for seed, epoch in chosen.items()):
+            change = estimate(last - at_best)
     return Course(
         float(by_seed.iloc[0].mean()),
-        best_epoch,
-        estimate(best),
+        _best_epoch(shared, measure),
+        best,
         estimate(last),
-        estimate(last - best) if best_epoch < by_seed.index[-1] else None,
+        change,
         None if own is None else estimate(own),
+        None if own is None else estimate(last - own),
     )
+
+
+def _best_epoch(by_seed: pd.DataFrame, measure: Measure) -> int:
+    """Where the mean over some seeds is best; the first of several."""
+    means = by_seed.mean(axis="columns")
+    return int(means.index[int(means.argmax() if measure == "accuracy" else means.argmin())])
 
 
 def _trained_on(results: Results, domain: str, arm: str, measure: Measure) -> Floats | None:

@@ -17,7 +17,7 @@ def epochs_table(results: Results) -> Table:
     columns = {
         "domain": "Domain", "arm": "Arm", "measure": "Held out", "n": "n", "before": "Before training",
         "best_epoch": "Best epoch", "best": "At the best", "last": "At the end",
-        "change": "End minus best", "trained_on": "Trained on, last epoch",
+        "change": "End minus best", "trained_on": "Trained on, last epoch", "gap": "End minus trained on",
     }  # fmt: skip
     rows = []
     for domain in experiment.domain_names:
@@ -37,6 +37,7 @@ def epochs_table(results: Results) -> Table:
                         "last": mean_cell(found.last, digits),
                         "change": change_cell(found.change, digits),
                         "trained_on": mean_cell(found.trained_on, digits),
+                        "gap": change_cell(found.gap, digits),
                     }
                 )
     words = frozenset({"domain", "arm", "measure"})

@@ -24,7 +24,7 @@ from matplotlib.patheffects import withStroke
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import chance, dynamics, losses, measures
+from glow.reporting import chance, dynamics, losses, measures, policy_entropy
 from glow.reporting.captions import figure_names
 from glow.reporting.cells import MARK, number
 from glow.reporting.epochs_figure import draw_epochs
@@ -251,52 +251,68 @@ def _loss_lines(axes: Axes, by_seed: pd.DataFrame, colour: str) -> None:
 NO_ENTROPY = "no policy entropy was scored"
 NO_CHAINS = "no entropy of chains was archived"
 ENTROPY_ROWS = {
-    "All responses, ends included": measures.WITH_END,
-    "Chains, without ends": measures.CHAINS,
+    "all responses, ends included": policy_entropy.WITH_END,
+    "chains, without ends": policy_entropy.CHAINS,
 }
 
 
 def draw_entropy(results: Results) -> Figure:
-    """Policy entropy of every arm, and its change against positive-only SFT, over two sets of tokens."""
+    """Policy entropy of every arm by scope, and its change from positive-only SFT, on two sets of tokens."""
     experiment = results.experiment
-    colours, domains = arm_colours(experiment), experiment.domain_names
-    reference = experiment.reference_arm
-    pairs = [(domain, title) for domain in domains for title in ENTROPY_ROWS]
-    figure, grid = panels(len(pairs), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
-    for (level, change), (domain, title) in zip(grid, pairs, strict=True):
+    colours = arm_colours(experiment)
+    rows = [
+        (domain, title, scope)
+        for domain in experiment.domain_names
+        for title in ENTROPY_ROWS
+        for scope in policy_entropy.scopes_present(experiment, domain)
+        if scope in SCOPES
+    ]
+    figure, grid = panels(len(rows), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
+    for (level, change), (domain, title, scope) in zip(grid, rows, strict=True):
         over = ENTROPY_ROWS[title]
-        changes = measures.entropy_changes(results, over)
         levels = {
             arm: _Dot(middle)
             for arm in colours
-            if (middle := measures.entropy(results, domain, arm, over)) is not None
+            if (middle := policy_entropy.level(results, domain, arm, over, scope)) is not None
         }
         if len(levels) < len(colours):
-            nothing = NO_ENTROPY if over == measures.WITH_END else NO_CHAINS
+            nothing = NO_ENTROPY if over == policy_entropy.WITH_END else NO_CHAINS
             say_nothing_to_draw(level, "not scored for all arms" if levels else nothing)
             say_nothing_to_draw(change, "no change to show")
             continue
         _dots(level, levels, colours, 3)
-        level.set_title(titled(results, title, domain))
+        level.set_title(titled(results, f"{SCOPE_TITLES[scope]}: {title}", domain))
         level.set_xlabel("nats per token")
-        if reference is None:
+        if experiment.reference_arm is None:
             say_nothing_to_draw(change, "no arm of positives only to compare with")
             continue
-        dots = {}
-        for arm in colours:
-            own, other = (np.array(levels[name].middle.by_seed) for name in (arm, reference))
-            relative = 100 * (own / other - 1)
-            comparison = changes.get((domain, arm))
-            middle = Estimate(relative.mean(), None, None, None, len(relative))
-            if comparison is not None:
-                middle = comparison.difference
-            middle = replace(middle, by_seed=tuple(relative))
-            dots[arm] = _Dot(middle, bool(comparison and comparison.sign))
-        _dots(change, dots, colours, 1, signed=True)
+        compared = {
+            arm: found
+            for (of_domain, arm, of_scope), found in policy_entropy.changes(results, over).items()
+            if (of_domain, of_scope) == (domain, scope)
+        }
+        _dots(change, _change_dots(levels, compared, experiment.reference_arm), colours, 1, signed=True)
         change.axvline(0, color=MUTED, linestyle="--", linewidth=1, zorder=1)
-        change.set_title(f"Change against {reference}")
+        change.set_title(f"Change against {experiment.reference_arm}")
         change.set_xlabel("%")
     return figure
+
+
+def _change_dots(
+    levels: dict[str, _Dot], compared: dict[str, measures.Comparison], reference: str
+) -> dict[str, _Dot]:
+    """The change of every arm against the reference, in percent of it."""
+    dots = {}
+    for arm in levels:
+        own, other = (np.array(levels[name].middle.by_seed) for name in (arm, reference))
+        relative = 100 * (own / other - 1)
+        comparison = compared.get(arm)
+        middle = Estimate(relative.mean(), None, None, None, len(relative))
+        if comparison is not None:
+            middle = comparison.difference
+        middle = replace(middle, by_seed=tuple(relative))
+        dots[arm] = _Dot(middle, bool(comparison and comparison.sign))
+    return dots
 
 
 def draw_entropy_positions(results: Results) -> Figure:
@@ -306,7 +322,7 @@ def draw_entropy_positions(results: Results) -> Figure:
     figure, grid = panels(len(domains), 1, 7.5, 3.4)
     for axes, domain in zip(grid[:, 0], domains, strict=True):
         for arm, colour in colours.items():
-            found = [measures.entropy(results, domain, arm, over) for over in measures.CHAIN_TENTHS]
+            found = [policy_entropy.level(results, domain, arm, over) for over in policy_entropy.CHAIN_TENTHS]
             tenths = {place: own.mean for place, own in enumerate(found, 1) if own is not None}
             if tenths:
                 axes.plot(
@@ -318,7 +334,7 @@ def draw_entropy_positions(results: Results) -> Figure:
             continue
         axes.set_title(titled(results, "Policy entropy by position", domain))
         axes.set_xlabel("tenth of the response")
-        axes.set_xticks(range(1, len(measures.CHAIN_TENTHS) + 1))
+        axes.set_xticks(range(1, len(policy_entropy.CHAIN_TENTHS) + 1))
         axes.set_ylabel("nats per token")
     legend(figure, colours, dashes=dashes)
     return figure

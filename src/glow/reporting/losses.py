@@ -4,7 +4,8 @@ A bare answer and a chain differ in their loss whatever is right about them, and
 responses: most of a long one follows from what stands before it. Wrong trajectories have other shares of
 both. So the loss of each verdict is also given on chains alone, and on chains that are matched by length. A
 level that stays higher is no slower descent either: descent is the slope of a least-squares line through
-the epochs' mean losses.
+the epochs' mean losses. In nats, what starts higher has further to fall; in percent, it has not. So descent
+is also given as the slope of the logarithms, and only what holds on both scales is no matter of the scale.
 
 Matching is by strata. Lengths that both verdicts have are cut into bins, at the quantiles of the rarer
 verdict, and each bin counts as often as the verdict that is rarer in it, for both. That is what pairs of a
@@ -46,14 +47,18 @@ class Descent:
         counts: how many trajectories there are, in the first seed's arm; of matched ones, how many pairs.
         last: mean loss in the last epoch, over seeds; None without such trajectories.
         slopes: change of the mean loss in an epoch, by least squares; None too where there is one epoch.
-        gap, slope_gap: wrong minus right, paired by seed; None where either is.
+        relative: change of the mean loss in percent an epoch, by least squares on its logarithm; None too
+            where some mean is 0.
+        gap, slope_gap, relative_gap: wrong minus right, paired by seed; None where either is.
     """
 
     counts: tuple[int, int]
     last: tuple[Estimate | None, Estimate | None]
     slopes: tuple[Estimate | None, Estimate | None]
+    relative: tuple[Estimate | None, Estimate | None]
     gap: Estimate | None
     slope_gap: Estimate | None
+    relative_gap: Estimate | None
 
 
 def descents(results: Results, domain: str, arm: str) -> dict[Group, Descent]:
@@ -152,14 +157,24 @@ def _counts(history: pd.DataFrame, group: Group) -> tuple[int, int]:
 def _descent(losses: pd.DataFrame, counts: tuple[int, int]) -> Descent:
     last: dict[str, Floats] = {}
     slopes: dict[str, Floats] = {}
+    relative: dict[str, Floats] = {}
     for verdict in [verdict for verdict in DECIDED if verdict in losses]:
         by_epoch = losses[verdict].unstack("seed")
         if by_epoch.isna().any(axis=None):  # some seed's arm has none
             continue
         last[verdict] = by_epoch.iloc[-1].to_numpy()
         if len(by_epoch) > 1:
-            slopes[verdict] = np.polyfit(by_epoch.index.to_numpy(float), by_epoch.to_numpy(), 1)[0]
-    return Descent(counts, _pair(last), _pair(slopes), _gap(last), _gap(slopes))
+            slopes[verdict] = _slopes(by_epoch)
+            if (by_epoch > 0).all(axis=None):
+                relative[verdict] = 100 * np.expm1(_slopes(by_epoch.apply(np.log)))
+    return Descent(
+        counts, _pair(last), _pair(slopes), _pair(relative), _gap(last), _gap(slopes), _gap(relative)
+    )
+
+
+def _slopes(by_epoch: pd.DataFrame) -> Floats:
+    """The slope over epochs (rows) of each seed (columns)."""
+    return np.polyfit(by_epoch.index.to_numpy(float), by_epoch.to_numpy(), 1)[0]
 
 
 def _pair(values: dict[str, Floats]) -> tuple[Estimate | None, Estimate | None]:

@@ -1,9 +1,10 @@
 """The study's quantities, computed once: what tables print, figures draw and the report says.
 
 From the frames of `results` to estimates: in-domain and out-of-domain accuracy, gains over
-positive-only training, pass@k, maj@k and lengths, policy entropy; `dynamics` and `grpo` have those of
-training. What was measured on questions is estimated over seeds and questions (`statistics.crossed`). Nothing
-here formats or writes. Accuracies and other shares are in percent, their differences in percentage points.
+positive-only training, pass@k, maj@k and lengths; `policy_entropy` has entropy, `dynamics` and `grpo` have
+those of training. What was measured on questions is estimated over seeds and questions
+(`statistics.crossed`). Nothing here formats or writes. Accuracies and other shares are in percent, their
+differences in percentage points.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -15,10 +16,9 @@ import numpy as np
 import pandas as pd
 
 from glow.config import Experiment
-from glow.evaluation.metrics import TENTHS
 from glow.reporting.conventions import ERROR_RATE
 from glow.reporting.power import Sources
-from glow.reporting.results import BASE, Kind, Results, tenth_column
+from glow.reporting.results import BASE, Kind, Results
 from glow.reporting.scopes import mean_columns
 from glow.reporting.statistics import (
     Estimate,
@@ -289,98 +289,7 @@ def stated_comparison(results: Results, domain: str, arm: str, column: str, over
     return None
 
 
-# --- policy entropy -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens of scored responses that policy entropy is averaged over.
-
-    Attributes:
-        nats, count: columns of `results.questions`: sums over these tokens, and how many there are.
-        share: what part of `count` they are.
-    """
-
-    nats: str
-    count: str
-    share: float = 1.0
-
-
-WITH_END = Tokens("entropy", "entropy_tokens")
-"""All tokens of all scored responses, and the ends of their turns where these were reached."""
-WITHOUT_END = Tokens("entropy_without_end", "tokens_without_end")
-"""The same without the ends."""
-CHAINS = Tokens("chain_entropy", "chain_tokens")
-"""The same of responses with a chain alone: what the form of answers cannot change."""
-CHAIN_TENTHS = tuple(Tokens(tenth_column(tenth), "chain_tokens", 1 / TENTHS) for tenth in range(TENTHS))
-"""The tenths of these, from the beginning of a response to its end."""
-
-
-def entropy(results: Results, domain: str, name: str, over: Tokens = WITH_END) -> Estimate | None:
-    """Policy entropy in nats per token, over seeds and questions; None where none was scored, or the archive
-    does not tell these tokens apart."""
-    scored = _nats_and_tokens(results, domain, name, over)
-    if scored is None:
-        return None
-    by_seed, departures = linear_parts(*scored)
-    return crossed(*suite_strata(departures.add(by_seed, axis="index")))
-
-
-def entropy_changes(results: Results, over: Tokens = WITH_END) -> dict[tuple[str, str], Comparison]:
-    """Change of policy entropy against the reference arm, in percent of it: (domain, arm) -> comparison.
-
-    Taken on the logarithm of the ratio, paired by question and seed, and turned into percent: the mean is
-    that of the geometric mean over seeds, and no bound lies below -100 %. All arms and domains are one
-    family. Empty where there is no reference arm or no entropy was scored.
-    """
-    experiment, reference = results.experiment, results.experiment.reference_arm
-    if reference is None:
-        return {}
-    family = {
-        (domain, arm): suite_strata(ratio)
-        for domain in experiment.domain_names
-        for arm in (BASE, *experiment.arms)
-        if arm != reference and (ratio := _log_ratio(results, domain, arm, reference, over)) is not None
-    }
-    return {key: _in_percent(found) for key, found in compare(family).items()}
-
-
-def chains_scored(results: Results, domain: str, name: str) -> int | None:
-    """How many scored responses of all seeds have a chain; None where an archive does not tell."""
-    seeds = results.experiment.seeds
-    count = sum(
-        results.questions(results.run("sft", domain, name, seed))["chains"].sum(skipna=False)
-        for seed in seeds
-    )
-    return None if np.isnan(count) else int(count)
-
-
-def entropy_is_divided(results: Results) -> bool:
-    """Whether all archives tell the ends of turns apart, which those of earlier versions do not."""
-    runs = (*results.runs("base"), *results.runs("sft"))
-    return not any(results.questions(run)[WITHOUT_END.count].isna().any() for run in runs)
-
-
-def _nats_and_tokens(
-    results: Results, domain: str, name: str, over: Tokens
-) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Nats and tokens by seed and question, of the questions that were scored for every seed.
-
-    A question may have none of the tokens that are asked for (its response has no chain): it then adds
-    nothing to the two sums whose ratio the mean is.
-    """
-    every, nats, tokens = (
-        answers(results, "sft", domain, name, key) for key in (WITH_END.count, over.nats, over.count)
-    )
-    scored = {suite: (counts > 0).all(axis="index") for suite, counts in every.items()}
-    suites = [suite for suite, own in scored.items() if own.any()]
-    if not suites or any(suite not in nats for suite in suites):
-        return None
-    summed, counted = (
-        pd.concat({suite: table[suite].loc[:, scored[suite]] for suite in suites}, axis="columns")
-        for table in (nats, tokens)
-    )
-    return (summed, over.share * counted) if (counted.sum(axis="columns") > 0).all() else None
+# --- ratios of sums -------------------------------------------------------------------------------
 
 
 def linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -393,38 +302,7 @@ def linear_parts(nats: pd.DataFrame, tokens: pd.DataFrame) -> tuple[pd.Series, p
     return by_seed, parts.div(tokens.mean(axis="columns"), axis="index")
 
 
-def _log_ratio(results: Results, domain: str, name: str, reference: str, over: Tokens) -> pd.DataFrame | None:
-    """Logarithm of the ratio of entropies by seed, with each question's part in its error."""
-    own, other = (_nats_and_tokens(results, domain, arm, over) for arm in (name, reference))
-    if own is None or other is None:
-        return None
-    shared = own[0].columns.intersection(other[0].columns)
-    if shared.empty:
-        return None
-    (level, parts), (base, base_parts) = (
-        linear_parts(*(table[shared] for table in scored)) for scored in (own, other)
-    )
-    if (level <= 0).any() or (base <= 0).any():
-        return None
-    relative = parts.div(level, axis="index") - base_parts.div(base, axis="index")
-    return relative.add(np.log(level / base), axis="index")
-
-
 def suite_strata(table: pd.DataFrame) -> tuple[list[Floats], list[float]]:
     """The strata of a table (seeds x (suite, question)), weighted by their numbers of questions."""
     strata = [own.T.to_numpy() for _, own in table.T.groupby(level=0, sort=False)]
     return strata, [stratum.shape[1] / table.shape[1] for stratum in strata]
-
-
-def _in_percent(found: Comparison) -> Comparison:
-    """A comparison of logarithms as change in percent; the error is that of the ratio to first order."""
-
-    def percent(value: float) -> float:
-        return 100 * float(np.expm1(value))
-
-    log = found.difference
-    error = None if log.error is None else 100 * float(np.exp(log.mean)) * log.error
-    low, high = (None, None) if log.bounds is None else map(percent, log.bounds)
-    by_seed = tuple(map(percent, log.by_seed))
-    change = replace(log, mean=percent(log.mean), error=error, low=low, high=high, by_seed=by_seed)
-    return replace(found, difference=change, relative=True)

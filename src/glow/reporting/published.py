@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from glow.config import Section, message, read_document
 from glow.errors import UserError
-from glow.reporting import measures
+from glow.reporting import measures, policy_entropy
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, change_cell, mean_cell, text_cell
 from glow.reporting.results import Results
@@ -80,10 +80,10 @@ OURS: dict[Measure, tuple[str, str]] = {
 }
 """Measure -> its unit, and what it is in words."""
 ENTROPY_OVER = {
-    "on chains without their ends": measures.CHAINS,
-    "on all responses with their ends": measures.WITH_END,
+    "on chains without their ends": policy_entropy.CHAINS,
+    "on all responses with their ends": policy_entropy.WITH_END,
 }
-"""What the published entropy is over is not known: ours is shown over both."""
+"""What the published entropy is over is not known: ours is shown over both, and over all suites."""
 
 
 def published_table(results: Results) -> Table:
@@ -155,8 +155,8 @@ def _measured(results: Results, domain: str, counterpart: Counterpart) -> dict[s
             found[what] = measures.mean(results, "grpo", domain, arm, f"suite:{suite}")
     elif arm in results.experiment.arms and measure == "entropy_change":
         for said, over in ENTROPY_OVER.items():
-            change = measures.entropy_changes(results, over).get((domain, arm))
-            found[words.format(arm=arm, over=said)] = change.difference if change else None
+            change = policy_entropy.overall_change(results, domain, arm, over)
+            found[words.format(arm=arm, over=said)] = change
     elif arm in results.experiment.arms:
         scope = measure.removeprefix("gain_")
         found[words.format(arm=arm)] = measures.gain(results, domain, arm, scope)

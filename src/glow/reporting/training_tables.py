@@ -204,6 +204,8 @@ def _label_rows(row: _Row, verdicts: pd.DataFrame) -> list[dict[str, Cell]]:
 LOSS_HEADINGS = {
     "right_last": "Right, last epoch", "wrong_last": "Wrong, last epoch", "gap": "Wrong minus right",
     "right_slope": "Right, slope", "wrong_slope": "Wrong, slope", "slope_gap": "Slope, wrong minus right",
+    "right_relative": "Right, % an epoch", "wrong_relative": "Wrong, % an epoch",
+    "relative_gap": "% an epoch, wrong minus right",
 }  # fmt: skip
 
 
@@ -231,19 +233,24 @@ def losses_table(results: Results) -> Table:
 
 
 def _descent_cells(found: Descent) -> dict[str, Cell]:
-    cells = {"gap": change_cell(found.gap, 3), "slope_gap": change_cell(found.slope_gap, 3)}
+    cells = {
+        "gap": change_cell(found.gap, 3),
+        "slope_gap": change_cell(found.slope_gap, 3),
+        "relative_gap": change_cell(found.relative_gap, 1),
+    }
     for place, side in enumerate(("right", "wrong")):
         cells[side] = count_cell(found.counts[place])
         cells[f"{side}_last"] = mean_cell(found.last[place], 3)
         cells[f"{side}_slope"] = mean_cell(found.slopes[place], 3)
+        cells[f"{side}_relative"] = mean_cell(found.relative[place], 1)
     return cells
 
 
 WEIGHT_HEADINGS = {
-    "mean": "Weight", "sd": "s.d.", "correct": "of correct", "wrong": "of wrong",
+    "mean": "Weight", "sd": "s.d.", "effective": "Effective %", "correct": "of correct", "wrong": "of wrong",
     "low": "% at low bound", "high": "% at high bound", "gain": "Mean gain",
 }  # fmt: skip
-WEIGHT_DIGITS = {"low": 1, "high": 1, "gain": 4}
+WEIGHT_DIGITS = {"effective": 1, "low": 1, "high": 1, "gain": 4}
 
 
 def weights_table(results: Results) -> Table:

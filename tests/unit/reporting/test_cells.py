@@ -82,9 +82,11 @@ def test_markdown(fabricated: World) -> None:
     text = markdown(entropy_table(fabricated.results))
     assert text.startswith("**Policy entropy.** ")
     header, rules, *rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert header.startswith("| Arm | n | Entropy (nats/token) | Change against positive, % | Without ends |")
-    assert rules == "| --- |" + " ---: |" * 8
-    assert len(rows) == 6
+    assert header.startswith(
+        "| Arm | Suites | n | Entropy (nats/token) | Change against positive, % | Without"
+    )
+    assert rules == "| --- | --- |" + " ---: |" * 8
+    assert len(rows) == 6 * 3
     above, below = text.split("\n\n", 1)
     assert len(above) <= len("**Policy entropy.** ") + 280
     # what is folded comes after the table, and GitHub needs the empty line before it

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from fabricated import World, document
 from pytest import approx
 
@@ -22,6 +23,17 @@ def test_weights_by_epoch(fabricated: World) -> None:
     assert first["low"] != first["low"]  # without a clamp there are no bounds
     assert summary.loc[(1, "all"), "mean"] == approx((0.3 + 0.35) / 2)
     assert summary.loc[(0, "all"), "samples"] == 8
+
+
+def test_the_effective_share_is_kishs(fabricated: World) -> None:
+    # weights 0.2, 0.1, 0.3, 0.2: 0.8² / (4 * 0.18)
+    history = dynamics.histories(fabricated.results, "arithmetic", "glow")
+    summary = dynamics.weight_summary(history, None)
+    assert summary.loc[(0, 2), "effective"] == approx(100 * 0.64 / 0.72, rel=1e-6)
+    # one weight of three is not 0: it is worth one sample
+    assert dynamics.effective_share(np.array([0.0, 0.0, 7.0])) == approx(1 / 3)
+    assert dynamics.effective_share(np.full(5, 0.5)) == 1
+    assert np.isnan(dynamics.effective_share(np.zeros(2)))
 
 
 def test_share_at_the_bounds(fabricated: World) -> None:
@@ -76,4 +88,7 @@ def test_an_objective_of_somebody_elses_is_shown_as_what_it_is(tmp_path: Path) -
     told = {finding.headline: finding.detail for finding in find(results)}
     assert "slow GLOW's weights (glow) differ between samples" in told
     # The paper claims something of GLOW and of plain SFT on negatives, not of these.
-    assert not any("OOD" in headline for headline in told)
+    assert [headline for headline in told if "OOD" in headline] == [
+        "The OOD accuracy of the base, before any SFT, cannot be told from that of positive-only SFT: the "
+        "means are equal"
+    ]

@@ -177,9 +177,12 @@ def test_entropy_change(fabricated: World) -> None:
     assert "+36.9" in texts(draw_entropy(fabricated.results))
 
 
-def test_entropy_is_shown_with_ends_and_of_chains(fabricated: World) -> None:
+def test_entropy_is_shown_by_scope_with_ends_and_of_chains(fabricated: World) -> None:
     titles = [axes.get_title("left") for axes in draw_entropy(fabricated.results).axes]
-    assert titles[::2] == ["All responses, ends included", "Chains, without ends"]
+    assert titles[::2] == [
+        "In-domain: all responses, ends included", "Out of domain: all responses, ends included",
+        "In-domain: chains, without ends", "Out of domain: chains, without ends",
+    ]  # fmt: skip
 
 
 def test_entropy_by_position_has_a_line_for_every_arm(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fabricated import World, document
+from pytest import approx
 
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.reporting.cells import MINUS
-from glow.reporting.findings import Badge, Finding, find
-from glow.reporting.measures import entropy_changes, gains
+from glow.reporting.finding_words import Badge, Finding
+from glow.reporting.findings import find
+from glow.reporting.measures import gains
+from glow.reporting.policy_entropy import changes
 from glow.reporting.power import Sources
 from glow.reporting.results import Run
-from glow.reporting.scopes import OOD
+from glow.reporting.scopes import IN_DOMAIN, OOD
 
 
 def named(findings: list[Finding], start: str) -> Finding:
@@ -32,13 +36,9 @@ def test_an_undecided_difference_says_what_would_be_found(fabricated: World, man
         assert found.detectable is not None
         assert (
             f"With these seeds and questions, a true difference of {found.detectable:.1f} points would be "
-            "found with a chance of 80 %; for one as large as the one seen, "
+            "found with a chance of 80 %. "
         ) in detail
-    few = gains(fabricated.results)["arithmetic", "glow", OOD].seeds_needed()
-    assert (
-        f"{few} seeds would be needed." in named(find(fabricated.results), "The OOD accuracy of GLOW").detail
-    )
-    assert "more than 1,000 seeds would be needed." in detail
+        assert "one seen" not in detail
 
 
 def test_what_is_decided_or_rests_on_one_seed_says_no_such_thing(many: World, tmp_path: Path) -> None:
@@ -55,11 +55,13 @@ def test_an_undecided_entropy_is_in_percent_of_a_ratio(fabricated: World) -> Non
     log = [math.log(1.5), math.log(1.25)]
     least = 100 * math.expm1(Sources.of_seeds(np.var(log, ddof=1)).detectable(2))
     detail = named(find(fabricated.results), "The policy entropy").detail
-    assert f"a true rise of {least:.1f} % would be found" in detail
+    for scope in ("in-domain", "out of domain"):
+        assert f"a true rise {scope} of {least:.1f} % would be found" in detail
     # 0.25 / 0.2 and 0.25 / 0.4, on average a fall, which counts by its logarithm
     log = [math.log(1.25), math.log(0.625)]
-    fall = entropy_changes(fabricated.results)["arithmetic", "all"]
+    fall = changes(fabricated.results)["arithmetic", "all", IN_DOMAIN]
     assert fall.difference.mean < 0
+    assert fall.detectable == approx(100 * math.expm1(Sources.of_seeds(np.var(log, ddof=1)).detectable(2)))
     assert fall.seeds_needed() == Sources.of_seeds(np.var(log, ddof=1)).seeds_needed(abs(np.mean(log)))
 
 
@@ -86,8 +88,27 @@ def test_what_is_equivalent_is_said(tmp_path: Path) -> None:
     for margin, is_said in ((2.0, True), (0.1, False)):
         content = document(seeds=list(range(8)), margin=margin, grpo=None)
         findings = find(Alike(tmp_path / str(margin), content).write().results)
-        detail = named(findings, "The OOD accuracy of GLOW (glow)").detail
-        assert ("It is shown to lie within ±2 points (p <0.001)." in detail) is is_said
+        found = named(findings, "The OOD accuracy of GLOW (glow)")
+        assert ("It is shown to lie within ±2 points (p <0.001)." in found.detail) is is_said
+        # one question of 200 more for every seed: small, and a direction
+        assert found.badge == Badge("as published", "glow against positive, OOD mean")
+
+
+def test_what_is_equivalent_and_has_no_direction_is_small_and_not_undecided(tmp_path: Path) -> None:
+    class Alike(World):
+        """One question of 200 more than `positive`, for the first seed alone."""
+
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            right = [place < 100 for place in range(200)]
+            right[100] = run.name != "positive" and run.seed == 0
+            return right
+
+    contrast = "glow against positive, OOD mean"
+    small = Badge("shown to be small", f"{contrast}: within ±2 points, and no direction")
+    for margin, badge in ((2.0, small), (0.01, Badge("undecided", contrast))):
+        content = document(seeds=list(range(8)), margin=margin, grpo=None)
+        findings = find(Alike(tmp_path / str(margin), content).write().results)
+        assert named(findings, "The OOD accuracy of GLOW (glow)").badge == badge
 
 
 def test_what_was_stated_comes_first(tmp_path: Path) -> None:
@@ -96,21 +117,60 @@ def test_what_was_stated_comes_first(tmp_path: Path) -> None:
         {"arm": "negative", "over": "positive", "scope": "ood"},
     ]
     findings = find(World(tmp_path, document(seeds=list(range(8)), contrasts=stated)).write().results)
-    assert findings[0].headline == "Of the differences stated beforehand, 1 of 2 can be told from none"
-    assert "glow against all, OOD mean: +12.5 [+1.8, +23.2] (no difference: rejected)" in findings[0].detail
+    assert findings[0].headline == "Of 2 differences stated beforehand, 1 was shown"
+    assert "glow against all, OOD mean: +12.5 [+1.8, +23.2] (significant)" in findings[0].detail
     assert "positive, OOD mean: +2.5 [" in findings[0].detail
-    assert findings[0].detail.endswith("(no difference: not rejected).")
+    assert findings[0].detail.endswith("(not significant).")
     # and the comparison with plain SFT on the same data, which is not corrected elsewhere, has its star
     assert "(all): glow +12.5 [+1.8, +23.2]*" in findings[1].detail
+
+
+def test_what_was_stated_is_said_in_plain_words(tmp_path: Path) -> None:
+    # The second, +12.5, is significant by itself: but it stands after one that is not.
+    stated = [
+        {"arm": "negative", "over": "positive", "scope": "ood"},
+        {"arm": "glow", "over": "all", "scope": "ood"},
+    ]
+    content = document(seeds=list(range(8)), grpo=None)
+    for count, headline in (
+        (2, "Neither difference stated beforehand was shown"),
+        (1, "The difference stated beforehand was not shown"),
+    ):
+        world = World(tmp_path / str(count), content | {"contrasts": stated[:count]}).write()
+        first = find(world.results)[0]
+        assert first.headline == headline
+        assert "] (not significant)" in first.detail
+        assert ("(not tested, as one before it was not significant)." in first.detail) is (count == 2)
+
+
+def test_the_base_is_compared_out_of_domain(tmp_path: Path) -> None:
+    class Unlearnt(World):
+        """Out of domain the base has 7 of 10 right, `glow` 8, and every other arm 3."""
+
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            right = {"base": 7, "glow": 8}.get(run.name, 3)
+            return [index < right for index in range(10)]
+
+    content = document(seeds=list(range(8)), grpo=None)
+    base = named(find(Unlearnt(tmp_path, content).write().results), "The OOD accuracy of the base")
+    assert base.headline.endswith("of the base, before any SFT, is higher than that of positive-only SFT")
+    assert "in points: base +40.0 [" in base.detail
+    assert "]*." in base.detail
+    assert "in percent: base 70.0; positive 30.0; negative 30.0; all 30.0; glow 80.0; " in base.detail
+    assert "The means of 1 of 5 trained arms lie above the base's. Only positive is tested" in base.detail
+    assert base.badge is None
 
 
 def test_the_claimed_direction_is_recognised(fabricated: World) -> None:
     loss = named(find(fabricated.results), "The training loss")
     assert loss.headline == "The training loss of negatives (all) falls more slowly than that of positives"
     assert loss.badge == Badge(
-        "as published", "slopes of negatives and positives, chains of equal lengths, arm all"
+        "as published",
+        "slopes of negatives and positives in nats and in percent, chains of equal lengths, arm all",
     )
     assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in loss.detail
+    # right by the root of 0.5, wrong by that of 1.25 / 1.5: -29.29 and -8.71 % an epoch
+    assert "no further to fall: all +20.58 [+20.58, +20.58]; glow" in loss.detail
     slope, level = loss.more.split("in the last epoch:")
     assert "on chains matched by length: all +0.125 [+0.125, +0.125]; glow" in slope
     assert "on all trajectories: all +0.750 [+0.750, +0.750]" in level
@@ -145,6 +205,53 @@ def test_a_loss_that_falls_faster_is_the_opposite(tmp_path: Path) -> None:
     assert loss.badge.standing == "not as published"
 
 
+class Halved(World):
+    """The loss of positives falls by half in an epoch, from 1; that of negatives to `LEFT` of it, from 2."""
+
+    LEFT = 0.5
+
+    def history(self, run: Run) -> pd.DataFrame:
+        frame = super().history(run)
+        done, is_wrong = frame["epoch"] - 1, frame["verdict"] == "wrong"
+        left = self.LEFT + 0.001 * run.seed
+        return frame.assign(loss=np.where(is_wrong, 2.0 * left**done, 0.5**done))
+
+
+def test_a_loss_that_is_higher_and_falls_as_fast_in_percent_decides_nothing(tmp_path: Path) -> None:
+    loss = named(find(Halved(tmp_path).write().results), "How fast the training loss")
+    assert loss.headline == (
+        "How fast the training loss of negatives (all) falls depends on the scale: in nats faster than that "
+        "of positives, in percent neither clearly faster nor clearly more slowly than it"
+    )
+    assert loss.badge.standing == "undecided"
+
+
+def test_opposite_directions_on_two_scales_depend_on_the_scale(tmp_path: Path) -> None:
+    class Slower(Halved):
+        """2, 1.2 and 0.72 fall by 0.64 an epoch and by 40 %; 1, 0.5 and 0.25 by 0.375 and by 50 %."""
+
+        LEFT = 0.6
+
+    loss = named(find(Slower(tmp_path).write().results), "How fast the training loss")
+    assert loss.headline.endswith("in nats faster than that of positives, in percent more slowly than it")
+    assert loss.badge.standing == "depends on the scale"
+
+
+def test_arms_that_differ_from_the_first_are_named(tmp_path: Path) -> None:
+    class Glow(Halved):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = super().history(run)
+            is_slow = (frame["verdict"] == "wrong") & (run.name != "glow")
+            return frame.assign(loss=frame["loss"].where(~is_slow, 2.0 * 0.4 ** (frame["epoch"] - 1)))
+
+    loss = named(find(Glow(tmp_path).write().results), "The training loss")
+    assert loss.headline == (
+        "The training loss of negatives (all) falls faster than that of positives; not so on both scales in "
+        "glow"
+    )
+    assert loss.badge.standing == "not as published"
+
+
 def test_bare_negatives_leave_the_descent_undecided(tmp_path: Path) -> None:
     class Bare(World):
         def trajectories(self, domain: str) -> list[dict]:
@@ -176,16 +283,17 @@ def test_the_entropy_of_chains_decides_and_that_of_all_stands_beside_it(tmp_path
     found = named(find(Form(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy")
     # 0.2 nats and a little more by seed, against 0.25; but 0.5 on all tokens
     assert found.headline == (
-        "The policy entropy on chains is lower for 1 of 4 arms with negatives (negative) than after "
-        "positive-only SFT"
+        "The policy entropy on chains, against that of positive-only SFT: in-domain, lower for 1 of 4 arms "
+        "with negatives (negative); out of domain, lower for 1 of 4 arms with negatives (negative)"
     )
     # which arm the published change is of is not known, and the others have no change
     assert found.badge == Badge(
-        "undecided", "policy entropy on chains, negative, all, glow, glow_released against positive"
+        "undecided",
+        "policy entropy on chains, negative, all, glow, glow_released against positive, in-domain and out of "
+        "domain",
     )
-    chains, everything = found.detail.split("on all responses with their ends: ")
-    assert f"without the end of the turn: negative {MINUS}15." in chains
-    assert "negative +100.0" in everything
+    assert f"without the end of the turn: in-domain: negative {MINUS}15." in found.detail
+    assert "On all responses with their ends: in-domain: negative +100.0" in found.more
 
 
 def test_entropy_is_as_published_where_all_arms_with_negatives_agree(tmp_path: Path) -> None:
@@ -197,7 +305,48 @@ def test_entropy_is_as_published_where_all_arms_with_negatives_agree(tmp_path: P
     found = named(
         find(Higher(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy"
     )
-    assert "higher for 4 of 4 arms with negatives (negative, all, glow, glow_released)" in found.headline
+    assert (
+        found.headline.count("higher for 4 of 4 arms with negatives (negative, all, glow, glow_released)")
+        == 2
+    )
+    assert found.badge.standing == "as published"
+    # the base has the entropy of the reference, and all arms but the reference have more
+    assert "in-domain, base 0.0, and the means of 0 of 5 trained arms lie below the base's" in found.detail
+
+
+class Scoped(World):
+    """All others have twice the entropy of `positive` in-domain, and `outside` times it out of domain, now a
+    little more and now a little less by seed."""
+
+    outside = 1.0
+
+    def write_evaluation(self, run: Run) -> None:
+        super().write_evaluation(run)
+        path = self.results.evaluation(run) / "samples.jsonl.gz"
+        rows = []
+        for row in read_jsonl(path):
+            factor = 1.0 + 0.01 * run.seed
+            if run.name != "positive":
+                factor *= 2.0 if row["suite"] == "arithmetic" else self.outside
+                factor += 0.01 * (-1) ** run.seed
+            rows.append(row | {"entropy_tenths": [0.75 * factor] * 10})
+        write_jsonl(path, rows)
+
+
+def test_entropy_that_rises_in_domain_alone_depends_on_the_suites(tmp_path: Path) -> None:
+    content = document(seeds=list(range(8)), grpo=None)
+    found = named(find(Scoped(tmp_path, content).write().results), "The policy entropy")
+    assert "in-domain, higher for 4 of 4 arms with negatives" in found.headline
+    assert "and for the base; out of domain" in found.headline
+    assert found.badge.standing == "depends on the suites"
+
+
+def test_entropy_that_rises_in_both_scopes_is_as_published(tmp_path: Path) -> None:
+    class Both(Scoped):
+        outside = 1.5
+
+    content = document(seeds=list(range(8)), grpo=None)
+    found = named(find(Both(tmp_path, content).write().results), "The policy entropy")
     assert found.badge.standing == "as published"
 
 
@@ -210,7 +359,10 @@ def test_entropy_that_was_archived_by_an_earlier_version_decides_nothing(tmp_pat
             return {}
 
     found = named(find(Older(tmp_path, document(seeds=list(range(8)))).write().results), "The policy entropy")
-    assert found.headline.startswith("The policy entropy is higher for 1 of 4 arms with negatives (negative)")
+    assert found.headline.startswith(
+        "The policy entropy, against that of positive-only SFT: in-domain, higher for 1 of 4 arms with "
+        "negatives (negative)"
+    )
     assert found.badge.standing == "undecided"
     assert "What part of it is due to the form of answers cannot be told here." in found.detail
 
@@ -243,7 +395,7 @@ def test_one_seed_is_undecided(tmp_path: Path) -> None:
     for found in (*inferred, grpo):
         assert found.headline.startswith("One seed: not decided whether ")
         assert found.badge is None or found.badge.standing == "undecided"
-    assert len(inferred) == 7
+    assert len(inferred) == 8
     # 5 of 20 and 3 of 10 questions more: an interval over questions alone decides nothing
     assert "glow +15.0 [" in named(findings, "One seed: not decided whether the OOD accuracy of GLOW").detail
     for weights in (glow_weights, released_weights):
@@ -337,14 +489,34 @@ def test_constant_weights_are_called_so(tmp_path: Path) -> None:
     )
 
 
-def test_weights_that_are_the_same_but_for_a_few_are_called_nearly_so(tmp_path: Path) -> None:
+def test_weights_that_hardly_differ_are_called_so(tmp_path: Path) -> None:
+    """Weights of 0.5 and 0.6: (4 * 0.55)² / (4 * 2 * (0.25 + 0.36)) = 0.9918."""
+
     class Nearly(World):
         def history(self, run: Run) -> pd.DataFrame:
-            frame = pd.concat([super().history(run)] * 25, ignore_index=True)
-            return frame.assign(weight=np.where(frame.index == len(frame) - 1, 0.7, 0.5))
+            frame = super().history(run)
+            return frame.assign(weight=np.where(frame.index % 2, 0.5, 0.6))
 
-    findings = find(Nearly(tmp_path).write().results)
-    assert named(findings, "GLOW's weights (glow_released)").headline.endswith("same for nearly all samples")
+    found = named(find(Nearly(tmp_path).write().results), "GLOW's weights (glow)")
+    assert found.headline == "GLOW's weights (glow) hardly differ between samples"
+    assert "all weights are equal: 99.2 % in epoch 2, 99.2 to 99.2 % in later ones." in found.detail
+
+
+def test_weights_that_differ_in_one_epoch_are_said_to_do_so_there(tmp_path: Path) -> None:
+    """In epoch 2 half are 0.1 and half 0.5: (4 * 0.3)² / (4 * 2 * (0.01 + 0.25)) = 0.6923."""
+
+    class Once(World):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = super().history(run)
+            is_low = (frame["epoch"] == 2) & (frame.index % 2 == 0)
+            return frame.assign(weight=np.where(is_low, 0.1, 0.5))
+
+    found = named(find(Once(tmp_path).write().results), "GLOW's weights (glow)")
+    assert (
+        found.headline == "GLOW's weights (glow) differ between samples in epoch 2, and hardly in the others"
+    )
+    assert "69.2 % in epoch 2, 100.0 to 100.0 % in later ones" in found.detail
+    assert "2: 69.2 % (mean weight 0.300, s.d. 0.200); 3: 100.0 %" in found.more
 
 
 def test_domains_are_named_where_there_are_several(tmp_path: Path) -> None:
@@ -358,4 +530,7 @@ def test_an_experiment_of_one_arm_has_little_to_say(tmp_path: Path) -> None:
     arms = {"positive": {"trajectories": "positive", "objective": "plain"}}
     suites = {"lists": {"families": ["sorting"]}}
     results = World(tmp_path, document(arms=arms, suites=suites, grpo=None)).write().results
-    assert find(results) == []
+    assert [found.headline for found in find(results)] == [
+        "The OOD accuracy of the base, before any SFT, cannot be told from that of positive-only SFT: the "
+        "means are equal"
+    ]

@@ -80,6 +80,7 @@ def test_cells_as_people_read_them(fabricated: World) -> None:
         "At the end": "0.700 ± 0.635",
         "End minus best": "+0.100 [-0.535, +0.735]",
         "Trained on, last epoch": "0.500 ± 0.000",
+        "End minus trained on": "+0.200 [-0.435, +0.835]",
     }
     assert len(table.rows) == 5 * 3
 
@@ -104,6 +105,35 @@ def test_an_arm_without_the_verdict_was_not_trained_on_it(tmp_path: Path) -> Non
     row = rows(Apart(tmp_path).write()).loc[("positive", "loss of wrong ones")]
     assert pd.isna(row["trained_on_mean"])
     assert row["last_mean"] == approx(1.7)
+
+
+def test_the_best_epoch_of_a_seed_is_that_of_the_others(tmp_path: Path) -> None:
+    """By seed 0.2, 0.6, 0.5, then 0.6, 0.2, 0.5 and 0.45, 0.45, 0.5 after epochs 1 to 3.
+
+    On their own numbers epoch 1 would be best, at 0.4167, and the end 0.3, -0.1 and 0.05 worse. The others
+    choose 2, 1 and 1, that is 0.6, 0.6 and 0.45: the end is -0.1, -0.1 and 0.05 worse.
+    """
+
+    class Noise(World):
+        def epochs(self, run: Run) -> list[dict]:
+            own = [[1.0, 0.2, 0.6, 0.5], [1.0, 0.6, 0.2, 0.5], [1.0, 0.45, 0.45, 0.5]][run.seed]
+            return [row | {"loss_correct": own[row["epoch"]]} for row in super().epochs(run)]
+
+    world = Noise(tmp_path, document(seeds=[0, 1, 2])).write()
+    found = epochs.course(world.results, "arithmetic", "all", "loss_correct")
+    assert (found.best_epoch, found.best.mean) == (1, approx(1.65 / 3))
+    assert found.change.mean == approx(-0.05)
+    # the standard deviation of -0.1, -0.1 and 0.05 is sqrt(0.0075)
+    assert found.change.error == approx((0.0075 / 3) ** 0.5)
+    assert found.gap.mean == approx(0, abs=1e-6)  # trained on 0.6 and 0.4
+
+
+def test_one_seed_has_no_others_to_choose_its_best_epoch(tmp_path: Path) -> None:
+    found = epochs.course(
+        World(tmp_path, document(seeds=[0])).write().results, "arithmetic", "all", "loss_correct"
+    )
+    assert (found.best_epoch, found.best, found.change) == (2, None, None)
+    assert found.gap.mean == approx(0.65 - 0.5)
 
 
 def test_seeds_that_end_earlier_count_with_their_own_last_epoch(tmp_path: Path) -> None:

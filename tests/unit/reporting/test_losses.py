@@ -1,5 +1,6 @@
 """Level and descent of the loss, by type of trajectory and at equal lengths, against values by hand."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,39 @@ def test_all_trajectories(fabricated: World) -> None:
     assert (found.counts, right.mean, wrong.mean, right.n) == ((2, 2), approx(0.5), approx(1.25), 2)
     assert [slope.mean for slope in found.slopes] == [approx(-0.25), approx(-0.125)]
     assert (found.gap.mean, found.slope_gap.mean) == (approx(0.75), approx(0.125))
+    # over three epochs the slope of the logarithms is half of the last less the first, as that of the means
+    assert [slope.mean for slope in found.relative] == [
+        approx(100 * (math.sqrt(0.5 / 1.0) - 1)), approx(100 * (math.sqrt(1.25 / 1.5) - 1)),
+    ]  # fmt: skip
+    assert found.relative_gap.mean == approx(100 * (math.sqrt(1.25 / 1.5) - math.sqrt(0.5)))
+
+
+def test_what_starts_twice_as_high_falls_twice_as_fast_in_nats_alone(tmp_path: Path) -> None:
+    class Double(World):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = super().history(run)
+            left = 0.499 + 0.002 * run.seed
+            wrong = 2.0 * left ** frame["epoch"]
+            return frame.assign(loss=wrong.where(frame["verdict"] == "wrong", 0.5 ** frame["epoch"]))
+
+    found = losses.descents(Double(tmp_path).write().results, "arithmetic", "all")["all"]
+    # right 0.5, 0.25, 0.125, wrong the double: slopes -0.1875 and -0.375, and a half less each epoch, but for
+    # 0.1 % more or less by seed
+    assert (found.slope_gap.mean, found.slope_gap.sign) == (approx(-0.1875, rel=1e-3), -1)
+    assert [slope.mean for slope in found.relative] == [approx(-50), approx(-50)]
+    assert (found.relative_gap.mean, found.relative_gap.sign) == (approx(0, abs=1e-6), 0)
+    assert found.relative_gap.high == approx(0.1 * T1, rel=1e-4)
+
+
+def test_a_loss_of_nothing_has_no_percentages(tmp_path: Path) -> None:
+    class Learnt(World):
+        def history(self, run: Run) -> pd.DataFrame:
+            frame = super().history(run)
+            return frame.assign(loss=frame["loss"].where(frame["epoch"] < 3, 0.0))
+
+    found = losses.descents(Learnt(tmp_path).write().results, "arithmetic", "all")["all"]
+    assert (found.relative, found.relative_gap) == ((None, None), None)
+    assert found.slope_gap is not None
 
 
 def test_groups_by_type(bare: World) -> None:

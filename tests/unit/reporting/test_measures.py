@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import pytest
@@ -6,8 +5,7 @@ from fabricated import World, document
 from pytest import approx
 
 from glow.errors import UserError
-from glow.files.jsonl import read_jsonl, write_jsonl
-from glow.reporting import measures
+from glow.reporting import measures, policy_entropy
 from glow.reporting.results import Run
 from glow.reporting.scopes import IN_DOMAIN, OOD, group_suites, mean_columns_present, scope_suites
 
@@ -85,7 +83,8 @@ def test_no_reference_arm_no_gain(tmp_path: Path) -> None:
     assert world.results.experiment.reference_arm is None
     assert measures.gain(world.results, "arithmetic", "glow", OOD) is None
     assert measures.gains(world.results) == {}
-    assert measures.entropy_changes(world.results) == {}
+    assert policy_entropy.changes(world.results) == {}
+    assert policy_entropy.overall_change(world.results, "arithmetic", "glow") is None
 
 
 def test_gains_are_one_family(fabricated: World) -> None:
@@ -135,128 +134,3 @@ def test_grpo_on_other_questions_is_refused(world: World) -> None:
     world.write_evaluation(run)
     with pytest.raises(UserError, match=f"{path.parent.name}/samples.jsonl.gz: its questions are not those"):
         world.results.collect()
-
-
-def test_entropy_change_is_relative_and_paired(fabricated: World) -> None:
-    # 0.3 / 0.2 and 0.5 / 0.4: ratios 1.5 and 1.25, whose geometric mean is sqrt(1.875); the same on every
-    # question, so that seeds are all that varies: the logarithm's error is log(1.5 / 1.25) / 2.
-    change = measures.entropy_changes(fabricated.results)["arithmetic", "negative"].difference
-    log, error = math.log(1.875) / 2, math.log(1.2) / 2
-    assert (change.mean, change.error) == (approx(100 * math.expm1(log)), approx(100 * math.exp(log) * error))
-    assert change.by_seed == (approx(50), approx(25))
-    assert change.low == approx(100 * math.expm1(log - T1 * error), rel=1e-4)
-    assert change.high == approx(100 * math.expm1(log + T1 * error), rel=1e-4)
-
-
-def test_entropy_weighs_tokens_and_varies_over_questions(tmp_path: Path) -> None:
-    class Lengths(World):
-        def tokens(self, run: Run, question: int) -> int:
-            return 10 if question % 2 else 30
-
-        def write_evaluation(self, run: Run) -> None:
-            super().write_evaluation(run)
-            path = self.results.evaluation(run) / "samples.jsonl.gz"
-            rows = list(read_jsonl(path))
-            write_jsonl(
-                path, [row | {"entropy": 0.1 if row["response_tokens"] == 10 else 0.3} for row in rows]
-            )
-
-    results = Lengths(tmp_path, document(seeds=[0])).write().results
-    # (30 * 0.3 + 10 * 0.1) / 40 = 0.25 by tokens; parts of questions: (9 - 7.5) / 20 and (1 - 2.5) / 20, so
-    # 0.325 and 0.175 on fifteen questions each: variance within a suite of ten 10/9 * 0.075^2.
-    found = measures.entropy(results, "arithmetic", "glow")
-    assert found.mean == approx(0.25)
-    assert found.error == approx((10 / 9 * 0.075**2 / 30) ** 0.5)
-    same = measures.entropy_changes(results)["arithmetic", "glow"].difference
-    assert (same.mean, same.error, same.p) == (approx(0), None, 1)  # paired: all arms vary alike
-
-
-class Chains(World):
-    """Two seeds; in `glow`, every response of seed 0 and of the first question of each suite is a chain."""
-
-    def response(self, run: Run, question: int) -> str:
-        is_chain = run.name != "glow" or run.seed == 0 or question == 0
-        return super().response(run, question) if is_chain else r"\boxed{1}"
-
-    def parts(self, run: Run, question: int) -> dict:
-        return {"entropy_tenths": [0.1 * (question + 1)] * 10, "entropy_end": None}
-
-
-def test_entropy_of_chains_has_what_every_seed_has_of_them(tmp_path: Path) -> None:
-    results = Chains(tmp_path).write().results
-    found = measures.entropy(results, "arithmetic", "glow", measures.CHAINS)
-    # Questions 1 to 10 have 1 to 10 nats in 30 tokens: seed 0 has all, seed 1 the first alone.
-    assert found.by_seed == (approx(5.5 / 30), approx(1 / 30))
-    assert (found.n, found.questions) == (2, 30)
-    positive = measures.entropy(results, "arithmetic", "positive", measures.CHAINS)
-    assert positive.by_seed == (approx(5.5 / 30),) * 2
-    # Parts of questions in the mean, by seed: 1 .. 10 less 5.5, over 30; and nothing for the first alone.
-    # Question means: 5.5 / 30 or 1 / 30 with half of these; their variance is 9.1667 / 4 / 900.
-    questions = 9.1666667 / 4 / 900 * 10 / 9 * 0.9 / 30  # three suites of ten, each a third
-    seeds = ((5.5 - 1) / 30) ** 2 / 4
-    rest = questions  # what is left in each seed is the other half
-    assert found.error == approx((questions + seeds - rest) ** 0.5, rel=1e-6)
-
-
-def test_change_of_chains_is_paired(tmp_path: Path) -> None:
-    class Twice(Chains):
-        def parts(self, run: Run, question: int) -> dict:
-            factor = {"negative": 2.0, "all": 1.5 + run.seed}.get(run.name, 1.0)
-            tenths = super().parts(run, question)["entropy_tenths"]
-            return {"entropy_tenths": [factor * nats for nats in tenths], "entropy_end": None}
-
-    changes = measures.entropy_changes(Twice(tmp_path).write().results, measures.CHAINS)
-    twice, more = (changes["arithmetic", arm].difference for arm in ("negative", "all"))
-    assert (twice.mean, twice.error) == (approx(100), None)  # on every question alike
-    # 1.5 and 2.5 by seed: the geometric mean is sqrt(3.75)
-    assert (more.mean, more.by_seed) == (approx(100 * (3.75**0.5 - 1)), (approx(50), approx(150)))
-    assert ("arithmetic", "positive") not in changes
-
-
-def test_tenths_average_to_the_whole(tmp_path: Path) -> None:
-    class Rising(World):
-        def parts(self, run: Run, question: int) -> dict:
-            return {"entropy_tenths": [0.3 * tenth for tenth in range(10)], "entropy_end": 9.0}
-
-    results = Rising(tmp_path).write().results
-    tenths = [measures.entropy(results, "arithmetic", "glow", tenth).mean for tenth in measures.CHAIN_TENTHS]
-    assert tenths == approx([0.1 * tenth for tenth in range(10)])  # one with no entropy at all among them
-    whole = measures.entropy(results, "arithmetic", "glow", measures.CHAINS)
-    assert whole.mean == approx(sum(tenths) / 10)
-
-
-def test_without_any_chain_there_is_no_entropy_of_chains(tmp_path: Path) -> None:
-    class Silent(World):
-        def response(self, run: Run, question: int) -> str:
-            return r"\boxed{1}" if run.name == "glow" else super().response(run, question)
-
-    results = Silent(tmp_path).write().results
-    assert measures.entropy(results, "arithmetic", "glow", measures.CHAINS) is None
-    assert measures.entropy(results, "arithmetic", "glow", measures.WITHOUT_END).mean == approx(0.25)
-    assert ("arithmetic", "glow") not in measures.entropy_changes(results, measures.CHAINS)
-    assert measures.chains_scored(results, "arithmetic", "glow") == 0
-
-
-def test_one_archive_of_an_earlier_version_lacks_what_the_others_have(tmp_path: Path) -> None:
-    class Mixed(World):
-        def parts(self, run: Run, question: int) -> dict:
-            return {} if (run.name, run.seed) == ("glow", 1) else super().parts(run, question)
-
-    results = Mixed(tmp_path).write().results
-    for over in (measures.WITHOUT_END, measures.CHAINS, *measures.CHAIN_TENTHS):
-        assert measures.entropy(results, "arithmetic", "glow", over) is None
-        assert measures.entropy(results, "arithmetic", "all", over).mean == approx(0.25)
-    assert measures.entropy(results, "arithmetic", "glow").mean == approx(0.25)
-    assert not measures.entropy_is_divided(results)
-    assert measures.chains_scored(results, "arithmetic", "glow") is None
-    assert measures.chains_scored(results, "arithmetic", "all") == 60
-
-
-def test_entropy_that_was_not_scored(tmp_path: Path) -> None:
-    class Silent(World):
-        def entropy(self, run: object) -> None:
-            return None
-
-    world = Silent(tmp_path).write()
-    assert measures.entropy(world.results, "arithmetic", "glow") is None
-    assert measures.entropy_changes(world.results) == {}

@@ -156,7 +156,8 @@ def test_a_badge_names_the_contrast_that_it_is_of(page: str) -> None:
     badges = re.findall(r'<span class="badge ([\w-]+)">([^<]+)</span>\s*([^<]+?)\s*</p>', page)
     assert ("undecided", "undecided", "glow against positive, OOD mean") in badges
     assert (
-        "as-published", "as published", "slopes of negatives and positives, chains of equal lengths, arm all",
+        "as-published", "as published",
+        "slopes of negatives and positives in nats and in percent, chains of equal lengths, arm all",
     ) in badges  # fmt: skip
     assert {standing for _, standing, _ in badges} <= {"as published", "not as published", "undecided"}
 

@@ -423,7 +423,7 @@ def divided(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def test_entropy_of_chains_is_free_of_what_bare_answers_do(divided: World) -> None:
-    rows = frame(entropy_table(divided.results), "arm")
+    rows = frame(entropy_table(divided.results), "scope", "arm").loc["all suites"]
     # A chain has 0.3 * 55 = 16.5 nats in 30 tokens, a bare answer 5 in 5; and each an end of 0.1.
     positive, negative = rows.loc["positive"], rows.loc["negative"]
     assert positive["entropy_mean"] == approx(16.6 / 31)
@@ -435,6 +435,19 @@ def test_entropy_of_chains_is_free_of_what_bare_answers_do(divided: World) -> No
     assert negative["chains_change_mean"] == approx(0, abs=1e-9)
     assert (positive["chains"], negative["chains"]) == (2 * 3 * 10, 2 * 3 * 5)
     assert "earlier version" not in entropy_table(divided.results).caption.read
+
+
+def test_entropy_has_rows_by_scope_and_no_test_over_all_suites(many: World) -> None:
+    table = entropy_table(many.results)
+    rows = frame(table, "scope", "arm")
+    assert list(rows.index.get_level_values("scope").unique()) == ["ID", "OOD", "all suites"]
+    # 0.8 against 0.2 and 0.4 by seed, on every question: the geometric mean of 4 and 2 is sqrt(8)
+    for scope in ("ID", "OOD", "all suites"):
+        assert rows.loc[(scope, "base"), "change_mean"] == approx(100 * (8**0.5 - 1))
+    assert [rows.loc[(scope, "glow"), "chains"] for scope in ("ID", "OOD", "all suites")] == [80, 160, 240]
+    starred = {row["scope"].text for row in table.rows if row["change"].marked}
+    assert starred == {"ID", "OOD"}
+    assert rows.loc["all suites"]["change_p_holm"].isna().all()
 
 
 def test_entropy_by_position(divided: World) -> None:
@@ -482,6 +495,8 @@ def test_losses(fabricated: World) -> None:
     )
     assert (row["right_slope_mean"], row["wrong_slope_mean"]) == (approx(-0.25), approx(-0.125))
     assert (row["slope_gap_mean"], row["slope_gap_low"]) == (approx(0.125), approx(0.125))
+    assert row["right_relative_mean"] == approx(100 * (0.5**0.5 - 1))  # 1.0, 0.7 and 0.5: as test_losses
+    assert row["relative_gap_mean"] == approx(100 * ((1.25 / 1.5) ** 0.5 - 0.5**0.5))
     assert "positive" not in rows.index.get_level_values("arm")
 
 
