@@ -1,8 +1,8 @@
 """GRPO's rollouts by our own decoding loop, in place of TRL's call of `generate`.
 
 Kept for CPUs, where `generate` takes twice the time (`benchmarks/rollouts.py`): it keeps rollouts that have
-ended in its batch to the end, and copies its whole cache at every token. On a GPU these cost less than the
-waits for it in our loop. Rollouts by vLLM, and those of a model that is sharded over processes, are TRL's too.
+ended in its batch to the end, and copies its whole cache at every token. On a GPU these cost less than our
+loop's waits for it. Rollouts by vLLM, and those of a model that is sharded over processes, are TRL's too.
 """
 
 from collections.abc import Sequence
