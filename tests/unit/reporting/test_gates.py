@@ -435,7 +435,8 @@ def test_tables_of_an_earlier_version_are_refused(
     write_tables(working.results.experiment, working.root)
     tables = json.loads(working.results.tables_file.read_text())
     write_json(tmp_path / "tables" / "tables.json", [table for table in tables if table["name"] != "gates"])
-    (tmp_path / "layout").write_text((working.root / "layout").read_text())
+    for name in ("layout", "experiment.json"):
+        (tmp_path / name).write_text((working.root / name).read_text())
     given = str(working.root / "experiment.json"), "--results", str(tmp_path)
     assert cli.main(["gates", *given]) == 2
     assert "tables.json: not the tables of this version of glow; run `glow tables`" in capsys.readouterr().err
