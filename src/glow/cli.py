@@ -22,6 +22,7 @@ from glow.files import stopping
 from glow.files.frozen import frozen_file
 from glow.files.lock import held
 from glow.files.same_run import difference, run_identity
+from glow.training import launch
 from glow.training.objectives import objectives_help
 
 
@@ -38,6 +39,7 @@ class Stage:
         settings: the section of the configuration that the function takes as `settings`.
         epilog: the end of its help text.
         logged: whether its output goes to a log, in which each attempt is marked.
+        launched: whether it runs on as many devices as its settings' `hardware` says.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     settings: type[config.Section] | None = None
     epilog: str | None = None
     logged: bool = True
+    launched: bool = False
 
     def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Declare the subcommand and its options."""
@@ -67,14 +70,24 @@ class Stage:
             add_options(parser, self.settings)
         parser.set_defaults(stage=self, taken=[*self.paths, *(action.dest for action in own)])
 
-    def run(self, arguments: argparse.Namespace) -> None:
-        """Import the stage and call it with what was parsed, alone at its output."""
+    def run(self, arguments: argparse.Namespace, words: list[str]) -> int:
+        """Import the stage and call it with what was parsed, alone at its output; or start it on its devices.
+
+        Args:
+            words: what was parsed, to be given to processes that are started.
+
+        Returns:
+            The exit code.
+        """
         given = {name: getattr(arguments, name) for name in arguments.taken}
         if self.settings is not None:
             given["settings"] = section_from(arguments, self.settings)
+        if self.launched and (code := launch.launch(words, given["settings"].hardware)) is not None:
+            return code
         function = _function(self.function) if isinstance(self.function, str) else self.function
         with held(given["output"], f"glow {self.name}") if "output" in given else nullcontext():
             function(**given)
+        return 0
 
 
 def _function(name: str) -> Callable[..., None]:
@@ -288,12 +301,12 @@ STAGES = (
            "--held-out": {"type": Path, "metavar": "PATH",
                           "help": "JSONL of trajectories whose loss is measured by epoch (`glow arms`)"},
            **_TRUST},
-          config.SftSettings, objectives_help()),
+          config.SftSettings, objectives_help(), launched=True),
     Stage("grpo", "train a model by GRPO with the verifier as reward (resumable)",
           "glow.training.grpo:train",
           {"problems": "JSONL file of prompts", "model": "directory of the initialisation",
            "output": "directory of the run"},
-          _TRUST, config.GrpoSettings),
+          _TRUST, config.GrpoSettings, launched=True),
     Stage("answer", "get a model's answers to one shard of all suites, for `evaluate` to judge (resumable)",
           "glow.evaluation.answer:answer",
           {"model": "directory of the model",
@@ -339,19 +352,24 @@ STAGES = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit code (2 for a user's mistake, 75 if it stopped when asked)."""
-    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    words = _with_command(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
     command = f"glow {arguments.stage.name}"
-    if arguments.stage.logged:
+    is_launched = launch.is_launched()
+    if arguments.stage.logged and not is_launched:
         stopping.say_where(command)
     try:
         with stopping.listen():
-            arguments.stage.run(arguments)
+            code = arguments.stage.run(arguments, words)
+            if code == stopping.STOPPED and not is_launched:
+                stopping.note_kept()
+                raise stopping.Stopped("all processes saved and ended")
+            return code
     except UserError as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 2
     except stopping.Stopped as stopped:
-        return stopping.go_on_later(stopped)
-    return 0
+        return stopping.STOPPED if is_launched else stopping.go_on_later(stopped)
 
 
 def _with_command(words: list[str]) -> list[str]:

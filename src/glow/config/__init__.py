@@ -22,6 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
+from glow.config.hardware import Sharding, TrainingHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -92,9 +93,11 @@ __all__ = [
     "SelectionName",
     "Sft",
     "SftSettings",
+    "Sharding",
     "Suite",
     "SuiteFormat",
     "TooLong",
+    "TrainingHardware",
     "VerdictSettings",
     "Verification",
     "drawn_seeds",

@@ -16,8 +16,9 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
+from glow.config.hardware import TrainingHardware
 from glow.config.models import Prompt, Thought
-from glow.config.section import Section
+from glow.config.section import Neutral, Section
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
 
@@ -89,6 +90,7 @@ class SftSettings(Section):
     sft: Sft = Sft()
     verification: Verification = Verification()
     seed: int = Field(description="seed of order and dropout", ge=0)
+    hardware: Neutral[TrainingHardware] = TrainingHardware()
 
 
 class GrpoSettings(Section):
@@ -98,6 +100,7 @@ class GrpoSettings(Section):
     extraction: Extraction = Extraction()
     grpo: Grpo
     seed: int = Field(description="seed of order and rollouts", ge=0)
+    hardware: Neutral[TrainingHardware] = TrainingHardware()
 
     @property
     def verification(self) -> Verification:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from glow.config.data import Leniency, SelectionName
 from glow.config.section import Neutral, Section
@@ -46,8 +46,9 @@ class Sft(Section):
         "as many optimiser steps as `epochs` passes over all trajectories",
     )
     epochs: int = Field(20, description="passes over the arm's trajectories", gt=0)
-    batch_size: int = Field(4, description="sequences per device and step", gt=0)
-    gradient_accumulation: int = Field(1, description="batches per optimiser step", gt=0)
+    batch_size: int = Field(
+        4, description="trajectories in an optimiser step, over all devices together", gt=0
+    )
     learning_rate: float = Field(1e-5, description="peak learning rate", gt=0)
     scheduler: str = Field("cosine", description="learning-rate schedule (transformers' names)")
     warmup_ratio: float = Field(0.1, description="share of steps that warm up", ge=0, le=1)
@@ -71,6 +72,19 @@ class Sft(Section):
     epoch_max_tokens: int = Field(1024, description="longest such answer in tokens", gt=0)
     checkpoints: Neutral[int] = Field(4, description="resume points over the run (0: none)", ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_batch(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "gradient_accumulation" in given:
+            parts, size = given["gradient_accumulation"], given.get("batch_size", 4)
+            whole = isinstance(parts, int) and isinstance(size, int)
+            raise ValueError(
+                "gradient_accumulation: batch_size counts the trajectories of a whole optimiser step; write "
+                f"batch_size: {f'{parts * size} ({size} x {parts}' if whole else 'their product ('}, times the "
+                "devices, if there were several), and remove this (micro_batch in a profile saves memory)"
+            )
+        return given
+
 
 Choice = TypeVar("Choice", list[str], list[int])
 
@@ -87,9 +101,6 @@ class Grpo(Section):
     steps: int = Field(description="optimiser steps", gt=0)
     prompts: int = Field(8, description="prompts per step", gt=0)
     generations: int = Field(8, description="rollouts per prompt", ge=2)
-    gradient_accumulation: int = Field(
-        1, description="parts that a step's rollouts are split into for training", gt=0
-    )
     learning_rate: float = Field(1e-6, description="learning rate (constant after the warm-up)", gt=0)
     warmup_steps: int = Field(
         0, description="first steps, over which the learning rate rises from 0 (0: no warm-up)", ge=0
@@ -115,6 +126,16 @@ class Grpo(Section):
     gradient_checkpointing: Neutral[bool] = Field(True, description="recompute activations")
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")
     checkpoints: Neutral[int] = Field(2, description="resume points over the run (0: none)", ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_batch(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "gradient_accumulation" in given:
+            raise ValueError(
+                "gradient_accumulation: a step is prompts x generations rollouts, on however many devices; "
+                "remove this (micro_batch in a profile saves memory)"
+            )
+        return given
 
     @field_validator("initialisations", "seeds")
     @classmethod

@@ -15,6 +15,7 @@ from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
 from glow.files.stopping import Stopped, asked, note_kept
 from glow.training.checkpoints import sync_folder
+from glow.training.sharding import whole_weights
 
 
 def quieten() -> None:
@@ -98,8 +99,9 @@ def save_model(trainer: Trainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         shutil.rmtree(partial, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(partial))
+    weights = whole_weights(trainer)  # each process has its share to give
     if trainer.is_world_process_zero():
+        trainer._save(str(partial), state_dict=weights)
         # The Trainer's arguments, pickled; the manifest says the same in plain text.
         (partial / "training_args.bin").unlink()
         sync_folder(partial)  # a stage deletes its checkpoints afterwards

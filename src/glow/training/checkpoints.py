@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from glow.errors import UserError
 from glow.files.same_run import IDENTITY_FILE, Identity, difference, read_identity, write_identity
+from glow.training.sharding import own_share
 
 MARKER_FILE = "complete"
 """Empty file that is written into a checkpoint last: one without it was torn by a kill."""
@@ -231,7 +231,7 @@ def refuse_non_finite_weights(model: torch.nn.Module, step: int, directory: Path
     Raises:
         UserError: names the step, the first such tensor, and the checkpoint to resume from.
     """
-    trained = {name: values.detach() for name, values in model.named_parameters() if values.requires_grad}
+    trained = {name: own_share(values) for name, values in model.named_parameters() if values.requires_grad}
     device = PartialState().device
     finite = torch.stack([_all_finite(values).to(device) for values in trained.values()]).int()
     if torch.distributed.is_initialized():
@@ -244,9 +244,8 @@ def refuse_non_finite_weights(model: torch.nn.Module, step: int, directory: Path
         )
 
 
-def _all_finite(values: torch.Tensor) -> torch.Tensor:
-    """Whether all of this process's values are finite, as a tensor on their device."""
-    own = values.to_local() if isinstance(values, DTensor) else values
+def _all_finite(own: torch.Tensor) -> torch.Tensor:
+    """Whether all values are finite, as a tensor on their device."""
     if own.numel() == 0:
         return torch.ones((), dtype=torch.bool, device=own.device)
     return torch.stack(own.aminmax()).isfinite().all()  # both are NaN where any value is

@@ -10,7 +10,6 @@ trajectories and of evaluation samples is in `glow.models.sampling`, not here.
 import importlib.util
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -53,7 +52,9 @@ from glow.training.checkpoints import (
 )
 from glow.training.grpo_signal import no_signal
 from glow.training.head import use_chunked_head
+from glow.training.micro_batches import cut
 from glow.training.rollouts import use_own_rollouts
+from glow.training.sharding import ShardedTrainer, ready_to_load, sharding_arguments
 from glow.verifier.verify import Item, Verifier, own_cores
 
 LOG_KEYS = {
@@ -96,12 +97,13 @@ def train(
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
     dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
     checkpoints = checkpoints_in(output)
-    arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
+    arguments = _arguments(checkpoints, settings, stops, trust_remote_code)
     inputs = [problems, model, *template_files(settings.prompt)]
     # Without the number of steps: neither the rate nor its warm-up depends on it, and the prompts of a longer
     # run begin with these.
     identity = run_identity(settings.decisive(), inputs, leave_out=["grpo.steps"])
     resume_from = resume_point(checkpoints, identity, grpo.steps)
+    ready_to_load(arguments)
     # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
     policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
@@ -205,6 +207,10 @@ class CorrectnessReward:
 # --- trainer ------------------------------------------------------------------------------------
 
 
+class _Trainer(ShardedTrainer, GRPOTrainer):
+    """TRL's trainer, whose training state may be in shares."""
+
+
 def _trainer(
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -214,7 +220,7 @@ def _trainer(
 ) -> GRPOTrainer:
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
     policy.generation_config.eos_token_id = sorted(reward.stops)
-    trainer = GRPOTrainer(
+    trainer = _Trainer(
         model=policy,
         reward_funcs=reward,
         args=arguments,
@@ -233,14 +239,17 @@ def _trainer(
 
 
 def _arguments(
-    checkpoints: Path, grpo: Grpo, stops: list[int], seed: int, trust_remote_code: bool = False
+    checkpoints: Path, settings: GrpoSettings, stops: list[int], trust_remote_code: bool
 ) -> GRPOConfig:
+    grpo = settings.grpo
+    rollouts = grpo.prompts * grpo.generations
+    micro_batch, parts = cut(rollouts, settings.hardware, "grpo.prompts x grpo.generations")
     every = save_steps(grpo.steps, grpo.checkpoints)
     return GRPOConfig(
         output_dir=str(checkpoints),
         max_steps=grpo.steps,
-        per_device_train_batch_size=_batch_size(grpo),
-        gradient_accumulation_steps=grpo.gradient_accumulation,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=parts,
         num_generations=grpo.generations,
         learning_rate=grpo.learning_rate,
         lr_scheduler_type="constant_with_warmup",
@@ -250,8 +259,6 @@ def _arguments(
         max_completion_length=grpo.max_tokens,
         beta=grpo.kl,
         shuffle_dataset=False,
-        bf16=grpo.precision == "bf16",
-        gradient_checkpointing=grpo.gradient_checkpointing,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         trust_remote_code=trust_remote_code,  # vLLM and the reference of kl read the directory again
@@ -264,20 +271,9 @@ def _arguments(
         logging_steps=1,
         disable_tqdm=True,
         report_to="none",
-        seed=seed,
+        seed=settings.seed,
+        **sharding_arguments(settings.hardware, grpo),
     )
-
-
-def _batch_size(grpo: Grpo) -> int:
-    """Rollouts that one process trains on at a time."""
-    rollouts = grpo.prompts * grpo.generations
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if rollouts % (processes * grpo.gradient_accumulation):
-        raise UserError(
-            f"grpo: {rollouts} rollouts a step (prompts x generations) do not divide into {processes} "
-            f"process(es) x {grpo.gradient_accumulation} part(s); change prompts or gradient_accumulation"
-        )
-    return rollouts // (processes * grpo.gradient_accumulation)
 
 
 def _vllm(grpo: Grpo) -> bool:

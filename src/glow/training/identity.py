@@ -17,7 +17,7 @@ CHANGES_NO_NUMBER = {
     ),
     "how a step's examples are cut, and on what they run: the trainer says where that matters": (
         "per_device_train_batch_size gradient_accumulation_steps use_cpu local_rank fsdp fsdp_config "
-        "parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
+        "deepspeed parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
         "ddp_static_graph ddp_backend ddp_timeout dataloader_num_workers dataloader_pin_memory "
         "dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context"
     ),

@@ -5,7 +5,6 @@ leaves the final model, the per-sample history and the training log.
 """
 
 import math
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -29,7 +28,9 @@ from glow.models.templates import generation_prompt, template_files
 from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_if_stopped, save_model
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.epochs import EPOCHS_FILE, measured_by_epoch, read_held_out
+from glow.training.micro_batches import cut
 from glow.training.objectives import choose
+from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
 from glow.verifier.thoughts import is_open
@@ -78,12 +79,15 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     quieten()
     set_seed(settings.seed)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
+    # Before the model: under some shardings it is read in shares.
+    arguments = _arguments(checkpoints, settings, replayed)
+    ready_to_load(arguments)
     # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
     network = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
     trainer = _trainer(
         network,
         tokenizer,
-        _arguments(checkpoints, settings, replayed),
+        arguments,
         _dataset(rows, settings.prompt, tokenizer),
         _dataset(aside, settings.prompt, tokenizer) if aside else None,
     )
@@ -111,9 +115,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
 
 def _optimiser_steps(samples: int, all_samples: int, sft: Sft) -> int:
     """The run's optimiser steps: `epochs` passes over this arm, or over all trajectories."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = math.ceil((all_samples if sft.budget == "steps" else samples) / (sft.batch_size * world_size))
-    return sft.epochs * math.ceil(batches / sft.gradient_accumulation)
+    return sft.epochs * math.ceil((all_samples if sft.budget == "steps" else samples) / sft.batch_size)
 
 
 def _set_length(args: GlowConfig, steps: int, sft: Sft) -> None:
@@ -128,21 +130,20 @@ def _set_length(args: GlowConfig, steps: int, sft: Sft) -> None:
 
 def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) -> GlowConfig:
     objective, sft, seed = settings.objective, settings.sft, settings.seed
+    micro_batch, parts = cut(sft.batch_size, settings.hardware, "sft.batch_size")
     return GlowConfig(
         output_dir=str(checkpoints),
         objective=objective.objective,
         objective_settings=objective.settings,
         replayed_history=None if replayed is None else str(replayed),
         id_column="trajectory_id",
-        per_device_train_batch_size=sft.batch_size,
-        gradient_accumulation_steps=sft.gradient_accumulation,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=parts,
         learning_rate=sft.learning_rate,
         lr_scheduler_type=sft.scheduler,
         max_length=sft.max_length,
         too_long=sft.too_long,
         too_long_limit=sft.too_long_limit,
-        bf16=sft.precision == "bf16",
-        gradient_checkpointing=sft.gradient_checkpointing,
         use_cpu=not torch.cuda.is_available(),
         save_total_limit=2,
         disable_tqdm=True,
@@ -150,6 +151,7 @@ def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) 
         report_to="none",
         seed=seed,
         data_seed=seed,
+        **sharding_arguments(settings.hardware, sft),
     )
 
 

@@ -72,6 +72,7 @@ from glow.training.samples import (
     sample_ids,
     survey,
 )
+from glow.training.sharding import ShardedTrainer
 from glow.training.trainer_config import DEFAULT_ID_COLUMN, GlowConfig, as_glow_config
 from glow.training.weighting import loss_gain, sample_sums
 
@@ -85,7 +86,7 @@ class _AdaptedModel(Protocol):
     def get_base_model(self) -> PreTrainedModel: ...
 
 
-class GlowTrainer(SFTTrainer):
+class GlowTrainer(ShardedTrainer, SFTTrainer):
     """Train by GLOW, plain SFT or another objective; takes what SFTTrainer takes.
 
     Args:

@@ -1,0 +1,241 @@
+"""A training state in shares: DDP, FSDP2 and DeepSpeed's ZeRO, as transformers and accelerate offer them.
+
+What is added: FSDP2 on CPUs, where accelerate 1.15 trains under DDP without a word; checkpoints without a
+second, whole copy of the weights, from which another number of devices can go on; a whole model at the end.
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from accelerate import DistributedType, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import FullyShardedDataParallelPlugin
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
+from transformers import Trainer, TrainingArguments
+
+from glow.config import Grpo, Sft, Sharding, TrainingHardware
+from glow.errors import UserError
+from glow.training.micro_batches import processes
+
+FSDP_WEIGHTS = "pytorch_model_fsdp_0"
+"""Folder of a checkpoint under FSDP2 (accelerate's name)."""
+
+ZERO_LATEST = "latest"
+"""File of a checkpoint under ZeRO that names the folder with the shares (DeepSpeed's name)."""
+
+
+def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict[str, Any]:
+    """The training arguments for precision and sharding; models are to be loaded after these were made.
+
+    With bf16 the weights stay float32, and computations are in bfloat16 by autocast.
+
+    Raises:
+        UserError: ZeRO without DeepSpeed, offloading without shares, or shares in a single plain process.
+    """
+    kind, recompute, bf16 = hardware.sharding, settings.gradient_checkpointing, settings.precision == "bf16"
+    common = {"gradient_checkpointing": recompute, "bf16": bf16, "ddp_find_unused_parameters": False}
+    if hardware.offload and kind == "ddp":
+        raise UserError("offload: with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3")
+    if kind == "ddp":
+        return common
+    if "RANK" not in os.environ:
+        raise UserError(f"sharding {kind}: start this by torchrun, or with --devices")
+    if kind == "fsdp2":
+        os.environ["ACCELERATE_USE_FSDP"] = "true"  # transformers asks it where models are loaded
+        fsdp = {"fsdp": True, "fsdp_config": _fsdp(hardware, recompute)}
+        return common | fsdp | {"gradient_checkpointing": False}
+    _require_deepspeed(kind)
+    return common | {"deepspeed": _zero(hardware, bf16), "bf16": False}
+
+
+def _require_deepspeed(kind: Sharding) -> None:
+    if importlib.util.find_spec("deepspeed") is None:
+        raise UserError(
+            f"sharding {kind}: DeepSpeed is not installed here; make setup EXTRAS=deepspeed (pip install "
+            "'glow-sft[deepspeed]'), or use fsdp2"
+        )
+
+
+def _fsdp(hardware: TrainingHardware, gradient_checkpointing: bool) -> dict[str, Any]:
+    return {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "reshard_after_forward": True,
+        "cpu_offload": hardware.offload,
+        "activation_checkpointing": gradient_checkpointing,
+        # One process a node reads the weights; the others take their shares from the first.
+        "cpu_ram_efficient_loading": True,
+        "state_dict_type": "SHARDED_STATE_DICT",
+    }
+
+
+def _zero(hardware: TrainingHardware, bf16: bool) -> dict[str, Any]:
+    stage = 3 if hardware.sharding == "zero3" else 2
+    shares: dict[str, Any] = {"stage": stage}
+    if hardware.offload:
+        shares["offload_optimizer"] = {"device": "cpu"}
+        if stage == 3:
+            shares["offload_param"] = {"device": "cpu"}
+    return {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "zero_optimization": shares,
+        # The optimiser is the configuration's, as under every sharding.
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "torch_autocast": {"enabled": bf16, "dtype": "bfloat16"},
+        "steps_per_print": 10**9,
+    }
+
+
+def ready_to_load(arguments: TrainingArguments) -> None:
+    """Let a model be read in shares, where it will be in shares: to be called before it is loaded."""
+    if arguments.deepspeed and arguments.device.type == "cpu":  # otherwise transformers has done so
+        from deepspeed import comm
+
+        comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+
+class ShardedTrainer(Trainer):
+    """What a Trainer lacks for a state in shares; to be put before TRL's trainer in a class's bases."""
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and self.args.device.type == "cpu":
+            self._use_fsdp_on_cpus()
+
+    def _use_fsdp_on_cpus(self) -> None:
+        """Say that this run is under FSDP, which accelerate believes of accelerators only."""
+        plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+        if self.args.bf16:
+            plugin.set_mixed_precision("bf16")
+        self.accelerator.state.fsdp_plugin = plugin
+        for state in (PartialState, AcceleratorState):
+            state._shared_state["distributed_type"] = DistributedType.FSDP
+        self.is_fsdp_enabled = True
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(resume_from_checkpoint, str):
+            self._make_loadable(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _make_loadable(self, checkpoint: Path) -> None:
+        """Refuse a checkpoint of another sharding; under ZeRO, cut one of another number of devices anew."""
+        written, now = sharding_of(checkpoint), self.sharding
+        if written != now:
+            raise UserError(
+                f"{checkpoint}: written under sharding {written}, and this run is under {now}: go on with "
+                f"{written}, or delete the checkpoints to train anew"
+            )
+        if now in ("zero2", "zero3") and (before := devices_of(checkpoint)) != processes():
+            if self.is_world_process_zero():
+                print(f"{checkpoint}: of {before} devices; its shares are cut anew for {processes()}")
+                _make_universal(checkpoint)
+            self.accelerator.wait_for_everyone()
+            self.accelerator.state.deepspeed_plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
+
+    @property
+    def sharding(self) -> Sharding:
+        """What each device of this run holds."""
+        if self.is_fsdp_enabled:
+            return "fsdp2"
+        if self.is_deepspeed_enabled:
+            return "zero3" if self.accelerator.state.deepspeed_plugin.zero_stage == 3 else "zero2"
+        return "ddp"
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As Trainer's, but a checkpoint under ZeRO, which has the weights in shares, gets no whole copy."""
+        if not (_internal_call and self.is_deepspeed_enabled):
+            super().save_model(output_dir, _internal_call)
+
+
+def whole_weights(trainer: Trainer) -> dict[str, Tensor]:
+    """The weights of a trainer's model, gathered from all shares (each process must call).
+
+    Under FSDP2 and ZeRO-3 the first process alone gets them, the others an empty dictionary.
+    """
+    if trainer.is_fsdp_enabled:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights = get_model_state_dict(trainer.model, options=options)
+        tied = trainer.model.all_tied_weights_keys  # each gathered tensor is one of its own
+        return {name: values for name, values in weights.items() if name not in tied}
+    if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
+        return trainer.model_wrapped._zero3_consolidated_16bit_state_dict() or {}
+    return trainer.accelerator.unwrap_model(trainer.model).state_dict()
+
+
+def own_share(parameter: Tensor) -> Tensor:
+    """What this process holds of a parameter: its share, or all of it."""
+    if isinstance(parameter, DTensor):
+        return parameter.to_local().detach()
+    share: Tensor = getattr(parameter, "ds_tensor", parameter)  # ZeRO-3
+    return share.detach()
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+def sharding_of(checkpoint: Path) -> Sharding:
+    """The sharding under which a checkpoint was written."""
+    if (checkpoint / FSDP_WEIGHTS).is_dir():
+        return "fsdp2"
+    if (checkpoint / ZERO_LATEST).is_file():
+        return "zero3" if any(checkpoint.glob("global_step*/zero_pp_rank_*_model_states.pt")) else "zero2"
+    return "ddp"
+
+
+def devices_of(checkpoint: Path) -> int:
+    """How many processes wrote a checkpoint: each left its random state."""
+    return len(list(checkpoint.glob("rng_state*")))
+
+
+def _make_universal(checkpoint: Path) -> None:
+    """Write DeepSpeed's universal form of a checkpoint beside its shares: any number of devices reads it."""
+    from deepspeed.checkpoint.ds_to_universal import main
+
+    shares = checkpoint / (checkpoint / ZERO_LATEST).read_text().strip()
+    main(
+        SimpleNamespace(
+            input_folder=str(shares),
+            output_folder=f"{shares}_universal",
+            num_extract_workers=1,
+            num_merge_workers=1,
+            keep_temp_folder=False,
+            strict=True,
+            inject_missing_state=True,
+        )
+    )
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def bytes_held(trainer: Trainer) -> dict[str, int]:
+    """What this process holds of the training state, in bytes: weights, gradients and optimiser.
+
+    To be asked between a backward pass and the end of its step, where gradients are there.
+    """
+    parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
+    return {
+        "weights": sum(map(_bytes, map(own_share, parameters))),
+        "gradients": sum(_bytes(own_share(p.grad)) for p in parameters if p.grad is not None),
+        "optimiser": sum(map(_bytes, _optimiser_tensors(trainer.optimizer))),
+    }
+
+
+def _bytes(values: Tensor) -> int:
+    return values.numel() * values.element_size()
+
+
+def _optimiser_tensors(optimizer: Any) -> Iterator[Tensor]:
+    for state in optimizer.state.values():
+        yield from (own_share(value) for value in state.values() if torch.is_tensor(value) and value.ndim)
