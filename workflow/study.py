@@ -7,11 +7,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from glow.config import Experiment, Model, Problems, Section, Suite
-from glow.config.options import flags
+from glow.config import (
+    Experiment,
+    GrpoSettings,
+    Model,
+    Problems,
+    Section,
+    SftSettings,
+    Suite,
+    TrainingHardware,
+)
+from glow.config.options import flags, validated
+from glow.errors import UserError
 from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
+Training = TypeVar("Training", SftSettings, GrpoSettings)
 
 
 def options(*given: Section | str) -> str:
@@ -38,6 +49,25 @@ def _noted(part: Section | Path | str) -> Any:
     files = sorted(file for file in part.rglob("*") if file.is_file()) if part.is_dir() else [part]
     states = [(str(file), file.stat()) for file in files]
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+def on_hardware(run: Training, resources: Any) -> Training:
+    """A training run's settings with its hardware, from the resources of its job.
+
+    A job has `gpu` GPUs in all, on `nodes` nodes. Where it has none, `processes` says how many processes each
+    node trains with, on its CPUs. The others are named as in `TrainingHardware`; 0 stands for its default.
+
+    Raises:
+        UserError: a resource that is no such setting's value, or GPUs that do not divide among the nodes.
+    """
+    nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
+    if gpus % nodes:
+        raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
+    devices = gpus // nodes or resources.get("processes", 1)
+    given = {key: resources.get(key) for key in ("sharding", "offload", "micro_batch")}
+    chosen = {"devices": devices, "nodes": nodes} | {key: value for key, value in given.items() if value}
+    hardware = validated(TrainingHardware, chosen, "resource {}")
+    return run.model_copy(update={"hardware": hardware})
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
-import glow.training.trainer
+import glow.training.sharding
 from glow.errors import UserError
 from glow.files.stopping import asked, listen
 from glow.training.callbacks import StopWhenAsked
@@ -83,8 +83,8 @@ def kill_in_save(trainer: GlowTrainer, step: int, before: str) -> None:
     owner, name = {
         "ledger": (LossLedger, "save"),
         "random state": (trainer, "_save_rng_state"),
-        "mark": (glow.training.trainer, "mark_whole"),
-        "rotation": (glow.training.trainer, "rotate_checkpoints"),
+        "mark": (glow.training.sharding, "mark_whole"),
+        "rotation": (glow.training.sharding, "rotate_checkpoints"),
     }[before]
     part = getattr(owner, name)
 

@@ -21,6 +21,10 @@ rule grpo:
         mem_mb=study.at_scale("base", 3000, 128000),
         runtime=study.at_scale("base", 60, 2880),
         gpu=study.at_scale("base", 0, 1),
+        nodes=1,
+        sharding="ddp",
+        offload=False,
+        micro_batch=study.at_scale("base", 0, 1),
         slurm_extra=STOPS_IN_TIME,
         training=1,
     params:
@@ -34,7 +38,7 @@ rule grpo:
             *template_files(experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.grpo_run(int(wildcards.seed)), study.trust("base")
+            on_hardware(experiment.grpo_run(int(wildcards.seed)), resources), study.trust("base")
         ),
     shell:
         "glow grpo --problems {input.problems} --model {params.model:q} --output {params.directory}"

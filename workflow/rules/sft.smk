@@ -28,6 +28,10 @@ rule sft:
         mem_mb=study.at_scale("base", 3000, 128000),
         runtime=study.at_scale("base", 60, 2880),
         gpu=study.at_scale("base", 0, 1),
+        nodes=1,
+        sharding="ddp",
+        offload=False,
+        micro_batch=study.at_scale("base", 0, 1),
         slurm_extra=STOPS_IN_TIME,
         training=1,
     params:
@@ -40,7 +44,7 @@ rule sft:
             *study.objective_files(wildcards.arm),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.sft_run(wildcards.arm, int(wildcards.seed)),
+            on_hardware(experiment.sft_run(wildcards.arm, int(wildcards.seed)), resources),
             study.trust("base"),
             study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
             study.holding_out(wildcards.domain, wildcards.seed),

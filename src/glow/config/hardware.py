@@ -26,11 +26,11 @@ class TrainingHardware(Section):
         "are DeepSpeed's)",
     )
     offload: Neutral[bool] = Field(
-        False, description="keep shares of weights and optimiser in the host's memory (fsdp2, zero2, zero3)"
+        False, description="keep the shares of weights and optimiser in the host's memory"
     )
     micro_batch: Neutral[int | None] = Field(
         None,
-        description="at most so many samples, or rollouts, on a device at a time (default: its whole share of "
-        "a step)",
+        description="at most so many samples, or rollouts, on a device at a time (default: all of its share "
+        "of a step)",
         gt=0,
     )

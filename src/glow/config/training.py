@@ -80,8 +80,8 @@ class Sft(Section):
             whole = isinstance(parts, int) and isinstance(size, int)
             raise ValueError(
                 "gradient_accumulation: batch_size counts the trajectories of a whole optimiser step; write "
-                f"batch_size: {f'{parts * size} ({size} x {parts}' if whole else 'their product ('}, times the "
-                "devices, if there were several), and remove this (micro_batch in a profile saves memory)"
+                f"batch_size: {f'{parts * size} ({size} x {parts}' if whole else 'their product ('}, times "
+                "the devices, if there were several), and remove this (micro_batch in a profile saves memory)"
             )
         return given
 

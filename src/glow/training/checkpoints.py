@@ -20,7 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from glow.errors import UserError
 from glow.files.same_run import IDENTITY_FILE, Identity, difference, read_identity, write_identity
-from glow.training.sharding import own_share
+from glow.training.shares import own_share
 
 MARKER_FILE = "complete"
 """Empty file that is written into a checkpoint last: one without it was torn by a kill."""
@@ -200,6 +200,30 @@ def mark_whole(checkpoint: Path) -> None:
         _sync(checkpoint)
 
 
+def make_room(directory: Path, needed: int) -> bool:
+    """Whether the disk has room for one more checkpoint in `directory`; older ones are deleted for it.
+
+    The newest whole one stays. Where even so there is no room, that is said.
+
+    Args:
+        needed: bytes that it will take, or those of the newest if that is larger.
+    """
+    whole, _ = _checkpoints(directory)
+    if whole:
+        needed = max(needed, sum(file.stat().st_size for file in whole[-1].rglob("*") if file.is_file()))
+    place = directory if directory.exists() else directory.parent
+    while (free := shutil.disk_usage(place).free) < needed and len(whole) > 1:
+        print(f"{whole[0]}: deleted, as the disk is nearly full")
+        shutil.rmtree(whole.pop(0))
+    if free < needed:
+        kept = f"{whole[-1].name} stays the newest" if whole else "there is none so far"
+        print(
+            f"{directory}: no checkpoint now: it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            f"free; {kept}"
+        )
+    return free >= needed
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until a folder, all in it and its own name are on the disk."""
     for path in (*folder.rglob("*"), folder, folder.parent):
@@ -252,15 +276,6 @@ def _all_finite(own: torch.Tensor) -> torch.Tensor:
 
 
 # --- callbacks of stages --------------------------------------------------------------------------
-
-
-class CheckpointMarker(TrainerCallback):
-    """Marks each checkpoint of a trainer that does not do so itself."""
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        mark_whole(run_folder(args) / f"checkpoint-{state.global_step}")
 
 
 class FiniteWeights(TrainerCallback):

@@ -44,7 +44,6 @@ from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
 from glow.training.callbacks import StepProgress, StopWhenAsked, raise_if_stopped, save_model
 from glow.training.checkpoints import (
-    CheckpointMarker,
     FiniteWeights,
     NoFinalCheckpoint,
     resume_point,
@@ -92,7 +91,7 @@ def train(
     """
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
-    grpo, seed, noted = settings.grpo, settings.seed, settings.model_dump(mode="json")
+    grpo, noted = settings.grpo, settings.model_dump(mode="json")
     rows = _read_problems(problems, grpo.prompts)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
     dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
@@ -227,7 +226,7 @@ def _trainer(
         train_dataset=dataset,
         processing_class=tokenizer,
         callbacks=[
-            *(FiniteWeights(), CheckpointMarker(), NoFinalCheckpoint(), StopWhenAsked()),
+            *(FiniteWeights(), NoFinalCheckpoint(), StopWhenAsked()),
             StepProgress("GRPO", "reward"),
         ],
     )

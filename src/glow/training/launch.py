@@ -1,8 +1,8 @@
 """Start a training on the devices that it asks for: plainly on one, by torchrun on several, by srun on nodes.
 
 `glow sft --devices 4 ...` starts itself four times. A process that torchrun started, ours or the user's own,
-finds that in its environment and trains. Of a node's processes the first one's output is shown, of another one
-that failed its last lines.
+finds that in its environment and trains. Of a node's processes the first one's output is shown, and of
+another one that failed its last lines.
 """
 
 import logging
@@ -22,6 +22,7 @@ import psutil
 from glow.config import TrainingHardware
 from glow.errors import UserError
 from glow.files import stopping
+from glow.models.devices import claim
 
 _AGENT = "GLOW_LAUNCH_AT"
 """Environment variable of a node's agent: where the agents of all nodes meet (host:port)."""
@@ -38,7 +39,11 @@ def launch(words: Sequence[str], hardware: TrainingHardware) -> int | None:
     Raises:
         UserError: several nodes outside a SLURM job that has them.
     """
-    if is_worker() or (hardware.nodes == 1 and hardware.devices == 1 and hardware.sharding == "ddp"):
+    if is_worker():
+        return None
+    if hardware.nodes == 1 or _AGENT in os.environ:
+        claim(hardware.devices, "--devices")
+    if hardware.nodes == 1 and hardware.devices == 1 and hardware.sharding == "ddp":
         return None
     if hardware.nodes > 1 and _AGENT not in os.environ:
         return _on_nodes(words, hardware)
@@ -63,9 +68,10 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
     nodes = hardware.nodes
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError(
-            f"--nodes {nodes}: this is no SLURM job. In one of {nodes} nodes the same command works; elsewhere "
-            f"start torchrun on each node: torchrun --nnodes {nodes} --nproc-per-node {hardware.devices} "
-            "--rdzv-backend c10d --rdzv-endpoint FIRST-NODE:29500 -m glow.cli (and the words after `glow`)"
+            f"--nodes {nodes}: this is no SLURM job. In one of {nodes} nodes the same command works; "
+            f"elsewhere start torchrun on each node: torchrun --nnodes {nodes} "
+            f"--nproc-per-node {hardware.devices} --rdzv-backend c10d --rdzv-endpoint FIRST-NODE:29500 "
+            "-m glow.cli (and the words after `glow`)"
         )
     with socket.socket() as free:
         free.bind(("", 0))
@@ -75,7 +81,7 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
     try:
         srun = subprocess.Popen([*each, *_command(), *words], env=environment)
     except FileNotFoundError:
-        raise UserError("srun: not found, and several nodes are started by it; run this in a SLURM job") from None
+        raise UserError("srun: not found; several nodes are started by it, in a SLURM job") from None
     with _passing_on():
         return srun.wait()
 
@@ -93,7 +99,7 @@ def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
     os.environ[_LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // hardware.devices)))
     with tempfile.TemporaryDirectory(prefix="glow-launch-") as logs, _passing_on():
-        quiet = {rank: Std.ALL for rank in range(1, hardware.devices)}
+        quiet = dict.fromkeys(range(1, hardware.devices), Std.ALL)
         config = LaunchConfig(
             min_nodes=hardware.nodes,
             max_nodes=hardware.nodes,
@@ -133,7 +139,7 @@ def _show(rank: int, local_rank: int, logs: Path) -> None:
 
 @contextmanager
 def _passing_on() -> Iterator[None]:
-    """Pass a request to stop (`glow.files.stopping`) on to all processes below this one, while the block runs.
+    """Pass a request to stop (`glow.files.stopping`) on to all processes below this one, meanwhile.
 
     SLURM sends it to all of them itself; to be asked twice does no harm.
     """

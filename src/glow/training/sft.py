@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, load_from_disk
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from glow.config import DONE_TO_LONG, Prompt, Sft, SftSettings
@@ -34,6 +35,9 @@ from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
 from glow.verifier.thoughts import is_open
+
+TRAINING_DATA = "training_data"
+"""Folder of a run's data as Arrow files, tokenised ones among them, while it lasts."""
 
 LOG_LINES = 50
 """How many lines of the training log a run writes, whatever its length."""
@@ -88,7 +92,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
         network,
         tokenizer,
         arguments,
-        _dataset(rows, settings.prompt, tokenizer),
+        _mapped(_dataset(rows, settings.prompt, tokenizer), output / TRAINING_DATA),
         _dataset(aside, settings.prompt, tokenizer) if aside else None,
     )
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
@@ -110,6 +114,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
         facts = _facts(trainer, rows) | {"resumed_from": resume_from.name if resume_from else None}
         manifest.write(output, noted, [all_data, *inputs], facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
+        shutil.rmtree(output / TRAINING_DATA)
         print(f"{output}: {steps} steps on {facts['samples']} trajectories, {objective}{_said(facts)}")
 
 
@@ -202,6 +207,18 @@ def _dataset(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerB
             for row in rows
         ]
     )
+
+
+def _mapped(data: Dataset, folder: Path) -> Dataset:
+    """The data from a file, mapped into memory.
+
+    What TRL makes of them (tokens) the first process writes beside it, and the others read.
+    """
+    with PartialState().main_process_first():
+        if PartialState().is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
+            data.save_to_disk(str(folder))
+    return load_from_disk(str(folder))
 
 
 def _opening(rows: list[Judged], prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -6,7 +6,6 @@ second, whole copy of the weights, from which another number of devices can go o
 
 import importlib.util
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +13,17 @@ from typing import Any
 import torch
 from accelerate import DistributedType, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils import FullyShardedDataParallelPlugin, broadcast_object_list
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
 
 from glow.config import Grpo, Sft, Sharding, TrainingHardware
 from glow.errors import UserError
+from glow.training.checkpoints import make_room, mark_whole, refuse_non_finite_weights
 from glow.training.micro_batches import processes
+from glow.training.shares import bytes_held
 
 FSDP_WEIGHTS = "pytorch_model_fsdp_0"
 """Folder of a checkpoint under FSDP2 (accelerate's name)."""
@@ -42,7 +43,9 @@ def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict
     kind, recompute, bf16 = hardware.sharding, settings.gradient_checkpointing, settings.precision == "bf16"
     common = {"gradient_checkpointing": recompute, "bf16": bf16, "ddp_find_unused_parameters": False}
     if hardware.offload and kind == "ddp":
-        raise UserError("offload: with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3")
+        raise UserError(
+            "offload: with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3"
+        )
     if kind == "ddp":
         return common
     if "RANK" not in os.environ:
@@ -143,6 +146,15 @@ class ShardedTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             self.accelerator.state.deepspeed_plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.sharding == "zero3":
+            # From the universal form DeepSpeed 0.19 gives all groups one tensor as their number of steps, to
+            # which the optimiser then adds once for each group.
+            for state in self.model_wrapped.optimizer.optimizer.state.values():
+                if torch.is_tensor(state.get("step")):
+                    state["step"] = state["step"].clone()
+
     @property
     def sharding(self) -> Sharding:
         """What each device of this run holds."""
@@ -151,6 +163,35 @@ class ShardedTrainer(Trainer):
         if self.is_deepspeed_enabled:
             return "zero3" if self.accelerator.state.deepspeed_plugin.zero_stage == 3 else "zero2"
         return "ddp"
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """As Trainer's, marked when it is whole; only then are older ones deleted.
+
+        Nothing is written, and nothing deleted, where the weights are not finite. Where the disk has no room,
+        training goes on without.
+        """
+        every = Path(self._get_output_dir(trial))
+        refuse_non_finite_weights(self.model, self.state.global_step, every)
+        if not self._has_room(every):
+            return
+        folder = every / f"checkpoint-{self.state.global_step}"
+        self.add_to_checkpoint(folder)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        super()._save_checkpoint(model, trial)
+        self.args.save_total_limit = limit
+        mark_whole(folder)
+        if self.args.should_save:
+            rotate_checkpoints(str(every), limit, self.state.best_model_checkpoint)
+
+    def add_to_checkpoint(self, folder: Path) -> None:
+        """Write what a subclass keeps besides into a checkpoint that is being made (each process calls)."""
+
+    def _has_room(self, every: Path) -> bool:
+        """Whether the disk has room for one more checkpoint: what the first process finds."""
+        held = bytes_held(self)
+        needed = (held["weights"] + held["optimiser"]) * (1 if self.sharding == "ddp" else processes())
+        found = [not self.is_world_process_zero() or make_room(every, needed)]
+        return bool(broadcast_object_list(found)[0])
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As Trainer's, but a checkpoint under ZeRO, which has the weights in shares, gets no whole copy."""
@@ -171,14 +212,6 @@ def whole_weights(trainer: Trainer) -> dict[str, Tensor]:
     if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
         return trainer.model_wrapped._zero3_consolidated_16bit_state_dict() or {}
     return trainer.accelerator.unwrap_model(trainer.model).state_dict()
-
-
-def own_share(parameter: Tensor) -> Tensor:
-    """What this process holds of a parameter: its share, or all of it."""
-    if isinstance(parameter, DTensor):
-        return parameter.to_local().detach()
-    share: Tensor = getattr(parameter, "ds_tensor", parameter)  # ZeRO-3
-    return share.detach()
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -214,28 +247,3 @@ def _make_universal(checkpoint: Path) -> None:
             inject_missing_state=True,
         )
     )
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def bytes_held(trainer: Trainer) -> dict[str, int]:
-    """What this process holds of the training state, in bytes: weights, gradients and optimiser.
-
-    To be asked between a backward pass and the end of its step, where gradients are there.
-    """
-    parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
-    return {
-        "weights": sum(map(_bytes, map(own_share, parameters))),
-        "gradients": sum(_bytes(own_share(p.grad)) for p in parameters if p.grad is not None),
-        "optimiser": sum(map(_bytes, _optimiser_tensors(trainer.optimizer))),
-    }
-
-
-def _bytes(values: Tensor) -> int:
-    return values.numel() * values.element_size()
-
-
-def _optimiser_tensors(optimizer: Any) -> Iterator[Tensor]:
-    for state in optimizer.state.values():
-        yield from (own_share(value) for value in state.values() if torch.is_tensor(value) and value.ndim)

@@ -26,14 +26,12 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTConfig, SFTTrainer
 
 from glow.files.same_run import Identity, run_identity, write_identity
 from glow.models.foreign_code import refuse_foreign_code
 from glow.training.checkpoints import (
     find_checkpoint,
-    mark_whole,
     refuse_finished,
     refuse_non_finite_weights,
     refuse_other_run,
@@ -376,26 +374,17 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         return trained
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """TRL's checkpoint with ledger and history, marked when whole; only then are older ones deleted.
-
-        Nothing is written, and nothing deleted, where a loss or the weights are not finite.
-        """
+        """A checkpoint with ledger and history; none where a loss or the weights are not finite."""
         self.monitor.refuse_non_finite()
-        trial_folder = Path(self._get_output_dir(trial))
-        refuse_non_finite_weights(self.model, self.state.global_step, trial_folder)
+        super()._save_checkpoint(model, trial)
+
+    def add_to_checkpoint(self, folder: Path) -> None:
         self.ledger.merge()
-        folder = trial_folder / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
             write_identity(folder, self.identity())
             self.ledger.save(folder / LEDGER_FILE)
             copy_history(self._history_folder, folder / HISTORY)
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        super()._save_checkpoint(model, trial)
-        self.args.save_total_limit = limit
-        mark_whole(folder)
-        if self.args.should_save:
-            rotate_checkpoints(str(trial_folder), limit, self.state.best_model_checkpoint)
 
     def identity(self) -> Identity:
         """What a resumed run must share with the one that wrote the checkpoint.

@@ -586,11 +586,23 @@ def test_own_trajectories_stand_in_place_of_domains(tmp_path: Path) -> None:
     assert "none.jsonl': no such file" in refusal(document)
 
 
+def test_parts_of_a_step_have_left_the_configuration() -> None:
+    """A file of before says 4 x 8 of one device; what it meant is named."""
+    assert (
+        "sft: gradient_accumulation: batch_size counts the trajectories of a whole optimiser step; write "
+        "batch_size: 32 (4 x 8), times the devices"
+    ) in refusal(changed(sft__batch_size=4, sft__gradient_accumulation=8))
+    assert "grpo: gradient_accumulation: a step is prompts x generations rollouts" in refusal(
+        changed(grpo__gradient_accumulation=2)
+    )
+
+
 def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
     own = config.GrpoSettings(seed=1, grpo=config.Grpo(steps=2, max_tokens=4))
     everything = own.model_dump(mode="json")
     for key in ("checkpoints", "gradient_checkpointing"):
         del everything["grpo"][key]
+    del everything["hardware"]
     assert own.decisive() == everything
     decoded = config.Evaluation(max_tokens=4, batch_size=7)
     assert decoded.decisive() == config.Evaluation(max_tokens=4, batch_size=8).decisive()

@@ -21,9 +21,8 @@ def test_settings_in_words() -> None:
 
 
 def test_what_is_not_a_default_is_told_too() -> None:
-    grpo = Grpo(steps=2, max_tokens=8, kl=0.04, warmup_steps=3, gradient_accumulation=2, temperature=0.7)
+    grpo = Grpo(steps=2, max_tokens=8, kl=0.04, warmup_steps=3, temperature=0.7)
     said = grpo_settings(grpo)
-    assert "once, in 2 parts, for one update" in said
     assert "constant, after 3 steps of warm-up" in said
     assert "beta 0.04 (KL penalty to the start)" in said
     assert "at temperature 0.7" in said

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from glow.config import Grpo, GrpoSettings, Prompt, Verification
+from glow.config import Grpo, GrpoSettings, Prompt, TrainingHardware, Verification
 from glow.files.jsonl import write_jsonl
 from glow.training import grpo as stage
 from glow.verifier.thoughts import Thought
@@ -29,6 +29,8 @@ SETTINGS = Grpo(
     gradient_checkpointing=False,
     checkpoints=2,
 )
+
+ON_ONE_DEVICE = TrainingHardware()
 
 OPENING = """\
 {%- for message in messages -%}{{- '<|im_start|>' + message['content'] + '<|im_end|>' -}}{%- endfor -%}
@@ -63,8 +65,15 @@ def write_problems(path: Path) -> Path:
     return path
 
 
-def train(problems: Path, model: Path, output: Path, settings: Grpo = SETTINGS, **prompt: Any) -> None:
-    whole = GrpoSettings(prompt=Prompt(instruction="Go.", **prompt), grpo=settings, seed=3)
+def train(
+    problems: Path,
+    model: Path,
+    output: Path,
+    settings: Grpo = SETTINGS,
+    hardware: TrainingHardware = ON_ONE_DEVICE,
+    **prompt: Any,
+) -> None:
+    whole = GrpoSettings(prompt=Prompt(instruction="Go.", **prompt), grpo=settings, seed=3, hardware=hardware)
     stage.train(problems, model, output, whole)
 
 

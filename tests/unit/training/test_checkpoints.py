@@ -3,7 +3,9 @@
 import errno
 import math
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -16,9 +18,9 @@ from glow.files.same_run import IDENTITY_FILE
 from glow.training.callbacks import save_model
 from glow.training.checkpoints import (
     MARKER_FILE,
-    CheckpointMarker,
     FiniteWeights,
     NoFinalCheckpoint,
+    make_room,
     mark_whole,
     refuse_non_finite_weights,
     resume_point,
@@ -107,11 +109,44 @@ def test_save_steps_spread_over_the_run(total: int, checkpoints: int, points: li
     assert [step for step in range(1, total) if every is not None and step % every == 0] == points
 
 
-def test_marker_is_written_on_save(tmp_path: Path) -> None:
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
-    checkpoint = _checkpoint(tmp_path, 8, whole=False)
-    CheckpointMarker().on_save(arguments, TrainerState(global_step=8, max_steps=10), TrainerControl())
-    assert (checkpoint / MARKER_FILE).is_file()
+@pytest.mark.parametrize(
+    ("free", "left", "has_room"),
+    [
+        (100, [2, 4, 6], True),
+        (90, [4, 6], True),  # the oldest goes, and frees 20
+        (70, [6], True),
+        (50, [6], False),  # 90 with both gone: not enough, and the newest stays
+    ],
+)
+def test_room_for_a_checkpoint_is_made_of_older_ones(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    free: int,
+    left: list[int],
+    has_room: bool,
+) -> None:
+    for step in (2, 4, 6):
+        (_checkpoint(tmp_path, step, whole=True) / "weights").write_bytes(bytes(20))
+
+    def usage(_: Path) -> SimpleNamespace:
+        gone = 3 - len(list(tmp_path.glob("checkpoint-*")))
+        return SimpleNamespace(free=free + 20 * gone)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert make_room(tmp_path, needed=100) == has_room
+    assert sorted(int(path.name[11:]) for path in tmp_path.glob("checkpoint-*")) == left
+    assert ("checkpoint-6 stays the newest" in capsys.readouterr().out) == (not has_room)
+
+
+def test_a_checkpoint_takes_at_least_what_the_newest_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_checkpoint(tmp_path, 2, whole=True) / "weights").write_bytes(bytes(200))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199))
+    assert not make_room(tmp_path, needed=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500))
+    assert make_room(tmp_path, needed=1)
 
 
 def test_a_mark_is_written_when_all_that_it_marks_is_on_the_disk(
@@ -142,12 +177,17 @@ def test_the_final_model_is_on_the_disk_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Saving:
-        accelerator = PartialState()
+        accelerator = SimpleNamespace(
+            wait_for_everyone=PartialState().wait_for_everyone, unwrap_model=lambda model: model
+        )
+        is_fsdp_enabled = is_deepspeed_enabled = False
+        model = torch.nn.Linear(1, 1)
 
         def is_world_process_zero(self) -> bool:
             return True
 
-        def save_model(self, folder: str) -> None:
+        def _save(self, folder: str, state_dict: dict[str, torch.Tensor]) -> None:
+            assert list(state_dict) == ["weight", "bias"]
             Path(folder).mkdir()
             for name in ("model.safetensors", "training_args.bin"):
                 (Path(folder) / name).write_text(name)

@@ -10,7 +10,7 @@ from grpo_runs import OPENING, SETTINGS, LetterVerifier, Runs, same, train, weig
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from glow.config import Grpo, Verification
+from glow.config import Grpo, GrpoSettings, TrainingHardware, Verification
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl
 from glow.models.load import load_tokenizer, stop_ids
@@ -230,10 +230,9 @@ def test_accumulated_parts_give_the_same_step(
     problems: Path, tiny_model: Path, tmp_path: Path, letters: None
 ) -> None:
     """The same rollouts in one part or two: the gradient differs by rounding alone."""
-    one = SETTINGS.model_copy(update={"steps": 1, "checkpoints": 0})
-    two = one.model_copy(update={"gradient_accumulation": 2})
-    train(problems, tiny_model, tmp_path / "one", one)
-    train(problems, tiny_model, tmp_path / "two", two)
+    settings = SETTINGS.model_copy(update={"steps": 1, "checkpoints": 0})
+    train(problems, tiny_model, tmp_path / "one", settings)
+    train(problems, tiny_model, tmp_path / "two", settings, hardware=TrainingHardware(micro_batch=4))
     row, other = (next(read_jsonl(tmp_path / name / "log.jsonl")) for name in ("one", "two"))
     assert row["reward"] == other["reward"]
     assert row["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
@@ -241,19 +240,21 @@ def test_accumulated_parts_give_the_same_step(
 
 
 def test_trust_in_a_models_code_reaches_what_reads_the_directory_again(tmp_path: Path) -> None:
-    assert not stage._arguments(tmp_path, SETTINGS, [2], seed=0).trust_remote_code
-    assert stage._arguments(tmp_path, SETTINGS, [2], seed=0, trust_remote_code=True).trust_remote_code
+    settings = GrpoSettings(grpo=SETTINGS, seed=0)
+    assert not stage._arguments(tmp_path, settings, [2], False).trust_remote_code
+    assert stage._arguments(tmp_path, settings, [2], True).trust_remote_code
 
 
 def test_vllm_is_colocated_and_stops_where_the_verifier_expects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage.importlib.util, "find_spec", lambda name: object())
-    settings = SETTINGS.model_copy(update={"vllm": True})
-    arguments = stage._arguments(tmp_path, settings, [2, 5], seed=0)
+    own = GrpoSettings(grpo=SETTINGS, seed=0)
+    settings = own.model_copy(update={"grpo": SETTINGS.model_copy(update={"vllm": True})})
+    arguments = stage._arguments(tmp_path, settings, [2, 5], False)
     assert (arguments.use_vllm, arguments.vllm_mode) == (True, "colocate")
     assert arguments.generation_kwargs == {"stop_token_ids": [2, 5]}
-    assert stage._arguments(tmp_path, SETTINGS, [2, 5], seed=0).generation_kwargs is None
+    assert stage._arguments(tmp_path, own, [2, 5], False).generation_kwargs is None
 
 
 def test_mistakes_are_named(
@@ -265,7 +266,6 @@ def test_mistakes_are_named(
 
     refused("5 problem.*a step draws 8", SETTINGS.model_copy(update={"prompts": 8}))
     refused("no model here", model=tmp_path / "nowhere")
-    refused("8 rollouts a step.*3 part", SETTINGS.model_copy(update={"gradient_accumulation": 3}))
     monkeypatch.setattr(stage.importlib.util, "find_spec", lambda name: None)
     refused("vLLM is not installed", SETTINGS.model_copy(update={"vllm": True}))
     problems.write_text('{"question": "q", "answer": "a"}\n{"question": "q", "answer": 3}\n')

@@ -61,18 +61,16 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("budget", "samples", "all_samples", "batch_size", "accumulation", "steps"),
+    ("budget", "samples", "all_samples", "batch_size", "steps"),
     [
-        ("epochs", 10, 25, 4, 1, 9),  # 3 epochs of 3 batches
-        ("steps", 10, 25, 4, 1, 21),  # 3 epochs of 7 batches
-        ("steps", 10, 25, 4, 2, 12),  # 7 batches are 4 optimiser steps
-        ("epochs", 8, 8, 8, 1, 3),
+        ("epochs", 10, 25, 4, 9),  # 3 epochs of 3 batches
+        ("steps", 10, 25, 4, 21),  # 3 epochs of 7 batches
+        ("steps", 10, 25, 8, 12),
+        ("epochs", 8, 8, 8, 3),
     ],
 )
-def test_budget_of_steps(
-    budget: str, samples: int, all_samples: int, batch_size: int, accumulation: int, steps: int
-) -> None:
-    sft = Sft(budget=budget, epochs=3, batch_size=batch_size, gradient_accumulation=accumulation)
+def test_budget_of_steps(budget: str, samples: int, all_samples: int, batch_size: int, steps: int) -> None:
+    sft = Sft(budget=budget, epochs=3, batch_size=batch_size)
     assert _optimiser_steps(samples, all_samples, sft) == steps
 
 
