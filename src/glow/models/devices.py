@@ -1,6 +1,7 @@
 """Which GPUs of a machine a process uses: as many as it was given, and not those of another stage.
 
-Libraries take every GPU that they see: TRL's trainers end in an error of DataParallel where one process sees two.
+Libraries take every GPU that they see: TRL's trainers end in an error of DataParallel where one process sees
+two.
 """
 
 import fcntl
@@ -22,8 +23,8 @@ _claimed: list[IO[str]] = []
 def claim(number: int, option: str) -> None:
     """Let this process, and those that it starts, see `number` GPUs, before any library has looked.
 
-    GPUs that no other stage on this machine has claimed come first. A machine without GPUs is left alone, and so
-    is a process that sees just as many (a SLURM job).
+    GPUs that no other stage on this machine has claimed come first. A machine without GPUs is left alone, and
+    so is a process that sees just as many (a SLURM job).
 
     Args:
         option: what asks for so many, for the message.

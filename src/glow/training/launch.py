@@ -116,7 +116,10 @@ def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
             elastic_launch(config, command)(*first, *words)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            if failure.local_rank != 0:
+            # Of a mistake that all have found, the first process has told.
+            if failure.exitcode not in {
+                other.exitcode for other in error.failures.values() if not other.local_rank
+            }:
                 _show(rank, failure.local_rank, Path(logs))
             if failure.exitcode < 0:
                 print(f"process {rank} was ended by signal {-failure.exitcode}", file=sys.stderr)

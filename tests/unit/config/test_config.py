@@ -590,7 +590,7 @@ def test_parts_of_a_step_have_left_the_configuration() -> None:
     """A file of before says 4 x 8 of one device; what it meant is named."""
     assert (
         "sft: gradient_accumulation: batch_size counts the trajectories of a whole optimiser step; write "
-        "batch_size: 32 (4 x 8), times the devices"
+        "batch_size: 32 (4 x 8, times the devices, if there were several), and remove this"
     ) in refusal(changed(sft__batch_size=4, sft__gradient_accumulation=8))
     assert "grpo: gradient_accumulation: a step is prompts x generations rollouts" in refusal(
         changed(grpo__gradient_accumulation=2)

@@ -48,7 +48,7 @@ def test_stages_side_by_side_get_different_gpus() -> None:
     assert first.stdout is not None
     assert first.stdout.readline() == "0\n"
     claim(2, "--devices")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+    assert os.environ.pop("CUDA_VISIBLE_DEVICES") == "1,2"
     late = start(1)  # all are taken: it shares one
     assert late.communicate("")[0] == "0\n"
     first.communicate("")
