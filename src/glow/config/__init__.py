@@ -22,6 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
+from glow.config.grpo_hardware import GrpoEngineHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -32,10 +33,12 @@ from glow.config.stages import (
     GenerateSettings,
     GrpoSettings,
     ImportSettings,
+    PassRateSettings,
     SelectSettings,
     SftSettings,
     VerdictSettings,
 )
+from glow.config.tracking import Tracking
 from glow.config.training import (
     DEFAULT_ARMS,
     DEFAULT_OBJECTIVES,
@@ -73,6 +76,7 @@ __all__ = [
     "Gates",
     "GenerateSettings",
     "Grpo",
+    "GrpoEngineHardware",
     "GrpoSettings",
     "HeldOut",
     "Hub",
@@ -80,6 +84,7 @@ __all__ = [
     "Model",
     "ObjectiveChoice",
     "OwnTrajectories",
+    "PassRateSettings",
     "Phase",
     "Pretrain",
     "Problems",
@@ -95,6 +100,7 @@ __all__ = [
     "Suite",
     "SuiteFormat",
     "TooLong",
+    "Tracking",
     "VerdictSettings",
     "Verification",
     "drawn_seeds",

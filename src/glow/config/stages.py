@@ -16,8 +16,10 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
-from glow.config.models import Prompt, Thought
-from glow.config.section import Section
+from glow.config.grpo_hardware import GrpoEngineHardware
+from glow.config.models import Decoding, Prompt, Thought
+from glow.config.section import Neutral, Section
+from glow.config.tracking import Tracking
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
 
@@ -88,6 +90,7 @@ class SftSettings(Section):
     objective: ObjectiveChoice = ObjectiveChoice()
     sft: Sft = Sft()
     verification: Verification = Verification()
+    tracking: Neutral[Tracking] = Tracking()
     seed: int = Field(description="seed of order and dropout", ge=0)
 
 
@@ -97,6 +100,8 @@ class GrpoSettings(Section):
     prompt: Prompt = Prompt()
     extraction: Extraction = Extraction()
     grpo: Grpo
+    engine: Neutral[GrpoEngineHardware] = GrpoEngineHardware()
+    tracking: Neutral[Tracking] = Tracking()
     seed: int = Field(description="seed of order and rollouts", ge=0)
 
     @property
@@ -107,6 +112,16 @@ class GrpoSettings(Section):
             timeout_s=self.grpo.verdict_timeout_s,
             leniency=self.grpo.leniency,
         )
+
+
+class PassRateSettings(Section):
+    """How often the model that GRPO starts from solves each problem."""
+
+    prompt: Prompt = Prompt()
+    verification: Verification = Verification()
+    decoding: Decoding
+    rollouts: int = Field(8, description="rollouts of each problem", gt=0)
+    seed: int = Field(description="seed of the rollouts, which are not those of training", ge=0)
 
 
 class AnswerSettings(Section):

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, field_validator
 
 from glow.config.data import Leniency, SelectionName
+from glow.config.grpo import GrpoProblems, PolicyLoss, RolloutSampling
 from glow.config.section import Neutral, Section
 
 
@@ -75,7 +76,7 @@ class Sft(Section):
 Choice = TypeVar("Choice", list[str], list[int])
 
 
-class Grpo(Section):
+class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
     """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
     initialisations: list[str] | None = Field(
@@ -90,7 +91,7 @@ class Grpo(Section):
     gradient_accumulation: int = Field(
         1, description="parts that a step's rollouts are split into for training", gt=0
     )
-    learning_rate: float = Field(1e-6, description="learning rate (constant after the warm-up)", gt=0)
+    learning_rate: float = Field(1e-6, description="learning rate after the warm-up", gt=0)
     warmup_steps: int = Field(
         0, description="first steps, over which the learning rate rises from 0 (0: no warm-up)", ge=0
     )
@@ -100,7 +101,6 @@ class Grpo(Section):
         ge=0,
         lt=1,
     )
-    temperature: float = Field(1.0, description="rollout temperature", gt=0)
     max_tokens: int = Field(description="longest rollout in tokens", gt=0)
     kl: float = Field(0.0, description="weight of the KL penalty to the initialisation", ge=0)
     leniency: Leniency = Field(
