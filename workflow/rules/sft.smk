@@ -40,7 +40,7 @@ rule sft:
             *study.objective_files(wildcards.arm),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.sft_run(wildcards.arm, int(wildcards.seed)),
+            study.sft_run(wildcards.domain, wildcards.arm, wildcards.seed, resources),
             study.trust("base"),
             study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
             study.holding_out(wildcards.domain, wildcards.seed),

@@ -7,7 +7,7 @@ The Snakefile writes a stage's settings with `flags`; the command line declares 
 import argparse
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -146,6 +146,22 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
         option = _further_option(section)
         given |= (_pair(word, option) for word in getattr(arguments, option[2:].replace("-", "_")))
     return validated(section, given, "--{}", dashes=True)
+
+
+def section_from_resources(resources: Mapping[str, Any], section: type[SectionType]) -> SectionType:
+    """Build `section` from a rule's resources of the same names; what they lack has its default.
+
+    A resource is one word or number: several values are joined by `+` (`report_to=tensorboard+wandb`).
+
+    Raises:
+        UserError: a value of the wrong type or out of bounds, named by its resource.
+    """
+    given: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        if (value := resources.get(key)) is not None:
+            is_list = get_origin(_scalar(field.annotation)) is list
+            given[key] = str(value).split("+") if is_list else value
+    return validated(section, given, "resource {}")
 
 
 def _pair(word: str, option: str) -> tuple[str, Any]:

@@ -116,6 +116,16 @@ class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")
     checkpoints: Neutral[int] = Field(2, description="resume points over the run (0: none)", ge=0)
 
+    @property
+    def fewest_problems(self) -> int:
+        """How many problems a run needs at least."""
+        return self.prompts + self.eval_problems
+
+    @property
+    def said_of_evaluation(self) -> str:
+        """The problems set aside, in words; empty for none."""
+        return f", beside the {self.eval_problems} set aside (eval_problems)" if self.eval_problems else ""
+
     @field_validator("initialisations", "seeds")
     @classmethod
     def _distinct(cls, chosen: Choice | None) -> Choice | None:

@@ -3,7 +3,7 @@
 The objective and the optimiser are TRL's (`glow.training.grpo_config`; by default DAPO's token-level loss,
 advantages scaled by each prompt's standard deviation, one update per rollout).
 Added here: which problems (`grpo_problems`) and their order, the rollouts (`rollouts`), the reward, one log
-row a step, evaluation (`grpo_evaluation`), resuming, and a word where nothing could be learnt (`grpo_signal`).
+row a step, evaluation (`grpo_evaluation`), resuming, a word where nothing could be learnt (`grpo_signal`).
 The generation of trajectories and of evaluation samples is in `glow.models.sampling`, not here.
 """
 
@@ -67,6 +67,7 @@ from glow.training.grpo_evaluation import (
 from glow.training.grpo_problems import choose_problems
 from glow.training.grpo_signal import no_signal
 from glow.training.head import use_chunked_head
+from glow.training.report_to import refuse_missing_trackers, reported
 from glow.training.rollouts import use_own_rollouts
 from glow.verifier.verify import Item, Verifier, own_cores
 
@@ -117,6 +118,7 @@ def train(
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, seed, noted = settings.grpo, settings.seed, settings.model_dump(mode="json")
+    refuse_missing_trackers(settings.tracking)
     _refuse_unmatched_pass_rates(grpo, pass_rates)
     chosen = choose_problems(problems, grpo, seed, pass_rates)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
@@ -136,7 +138,8 @@ def train(
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward)
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with reported(trainer, settings.tracking, output, identity):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():

@@ -93,5 +93,6 @@ def refuse_unfit_engine(
     if longest + grpo.max_tokens > engine.vllm_max_model_length:
         raise UserError(
             f"vllm_max_model_length: {engine.vllm_max_model_length} tokens, and the longest prompt has "
-            f"{longest} before a rollout of up to {grpo.max_tokens}; set it to {longest + grpo.max_tokens} or more"
+            f"{longest} before a rollout of up to {grpo.max_tokens}; set it to "
+            f"{longest + grpo.max_tokens} or more"
         )

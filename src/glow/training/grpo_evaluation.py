@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from glow.files.jsonl import Record
 from glow.training.held_out import evaluating
@@ -51,6 +51,7 @@ class EvaluatedGrpoTrainer(GRPOTrainer):
         assert isinstance(dataset, Dataset)
         rows, device = self._own_rows(dataset), self.accelerator.device
         totals = torch.zeros(4, dtype=torch.float64, device=device)
+        assert isinstance(self.model, torch.nn.Module)
         with evaluating(self.model), _random_numbers_of_its_own(self.args.seed, device):
             for start in range(0, len(rows), self._evaluated_together):
                 totals += self._evaluated(rows[start : start + self._evaluated_together])
@@ -76,7 +77,8 @@ class EvaluatedGrpoTrainer(GRPOTrainer):
     @property
     def _evaluated_together(self) -> int:
         """As many rollouts as this process makes in a step of training."""
-        assert self.args.steps_per_generation is not None  # set by GRPOConfig
+        assert isinstance(self.args, GRPOConfig)
+        assert self.args.steps_per_generation is not None  # set by GRPOConfig itself
         return self.args.per_device_train_batch_size * self.args.steps_per_generation
 
     def _evaluated(self, rows: Sequence[Mapping[str, Any]]) -> torch.Tensor:

@@ -8,22 +8,12 @@ rollouts are all right or all wrong), done once, offline: by the pass rates of t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from glow.config import Grpo
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
-from glow.files.records import Asked, read_records
-
-
-class PassRate(TypedDict):
-    """How often a model solves a problem: `correct` of `rollouts`, and how many of these were cut off."""
-
-    question: str
-    rollouts: int
-    correct: int
-    truncated: int
-    pass_rate: float
+from glow.files.records import Asked, PassRate, read_records
 
 
 @dataclass(frozen=True)

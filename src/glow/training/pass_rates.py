@@ -17,7 +17,7 @@ from glow.files.hashing import digest
 from glow.files.jsonl import write_jsonl
 from glow.files.kept_rows import KeptRows
 from glow.files.manifest import Manifest
-from glow.files.records import Asked, read_records
+from glow.files.records import Asked, PassRate, read_records
 from glow.files.resume_points import partial_rows
 from glow.files.same_run import run_identity
 from glow.files.stopping import at_once
@@ -26,7 +26,6 @@ from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
 from glow.models.sampling import Completion, Request, TokenMeter
 from glow.models.templates import template_files
-from glow.training.grpo_problems import PassRate
 from glow.verifier.verify import Item, Verifier, own_cores
 
 

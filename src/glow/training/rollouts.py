@@ -102,7 +102,8 @@ class Rollouts:
         }
 
     def _keys(self, prompts: list[list[Message]], trainer: GRPOTrainer) -> list[Key]:
-        """What the randomness of each rollout comes from: step and place; in evaluations, its prompt alone."""
+        """What the randomness of each rollout comes from: step and place; in evaluations, its prompt."""
+        assert trainer.model is not None
         if not trainer.model.training:
             return [(self._seed, f"GRPO evaluation {json.dumps(messages)}", 0) for messages in prompts]
         first = len(prompts) * trainer.accelerator.process_index

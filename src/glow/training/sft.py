@@ -30,6 +30,7 @@ from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.epochs import EPOCHS_FILE, measured_by_epoch, read_held_out
 from glow.training.objectives import choose
+from glow.training.report_to import refuse_missing_trackers, reported
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
 from glow.verifier.thoughts import is_open
@@ -70,6 +71,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
     refuse_unmatched_history(objective, replayed)
+    refuse_missing_trackers(settings.tracking)
     manifest = Manifest("sft")
     require_model(model)
     rows = _read(data)
@@ -93,9 +95,12 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     of_run = {"objective": objective.identity, "steps": steps}
     noted = settings.model_dump(mode="json") | of_run
     inputs = [data, model, *template_files(settings.prompt), *filter(None, (replayed, held_out))]
-    stage = run_identity(settings.decisive() | of_run, inputs)
-    resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
-    with measured_by_epoch(trainer, aside, settings, tokenizer, stop_ids(tokenizer, model)):
+    identity = run_identity(settings.decisive() | of_run, inputs) | trainer.identity()
+    resume_from = resume_point(checkpoints, identity, steps)
+    with (
+        measured_by_epoch(trainer, aside, settings, tokenizer, stop_ids(tokenizer, model)),
+        reported(trainer, settings.tracking, output, identity),
+    ):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     save_model(trainer, output / "model")
