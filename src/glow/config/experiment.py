@@ -180,12 +180,13 @@ class Experiment(Section):
                 raise ValueError(
                     f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
                 )
-            if self.grpo is not None and self.grpo_problems(domain) < self.grpo.fewest_problems:
-                raise ValueError(
-                    f"grpo: domain {domain!r} keeps {self.grpo_problems(domain)} problems for GRPO, and a "
-                    f"step draws {self.grpo.prompts} different ones{self.grpo.said_of_evaluation}; raise its "
-                    "`grpo` number of problems"
-                )
+            if self.grpo is not None and self.grpo.eval_problems:
+                kept, needed = self.grpo_problems(domain), self.grpo.eval_problems + self.grpo.prompts
+                if kept < needed:
+                    raise ValueError(
+                        f"grpo.eval_problems: with those of a step, {needed} problems are needed, and domain "
+                        f"{domain!r} keeps {kept} for GRPO; lower it, or raise its `grpo` number of problems"
+                    )
         return self
 
     @model_validator(mode="after")

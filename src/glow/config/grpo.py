@@ -82,7 +82,6 @@ class PolicyLoss(Section):
 class RolloutSampling(Section):
     """Which tokens a rollout is drawn from."""
 
-    temperature: float = Field(1.0, description="rollout temperature", gt=0)
     top_p: float = Field(1.0, description="nucleus mass", gt=0, le=1)
     top_k: int = Field(0, description="how many of the likeliest tokens are drawn from (0: all)", ge=0)
     min_p: float = Field(

@@ -76,8 +76,8 @@ class Sft(Section):
 Choice = TypeVar("Choice", list[str], list[int])
 
 
-class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
-    """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
+class _GrpoRun(Section):
+    """Which runs of GRPO there are, and how long and how large each is."""
 
     initialisations: list[str] | None = Field(
         None, exclude=True, description="what it starts from: arms, and base (default: base and every arm)"
@@ -101,6 +101,7 @@ class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
         ge=0,
         lt=1,
     )
+    temperature: float = Field(1.0, description="rollout temperature", gt=0)
     max_tokens: int = Field(description="longest rollout in tokens", gt=0)
     kl: float = Field(0.0, description="weight of the KL penalty to the initialisation", ge=0)
     leniency: Leniency = Field(
@@ -116,16 +117,6 @@ class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
     vllm: bool = Field(False, description="roll out with vLLM (colocated) in place of transformers")
     checkpoints: Neutral[int] = Field(2, description="resume points over the run (0: none)", ge=0)
 
-    @property
-    def fewest_problems(self) -> int:
-        """How many problems a run needs at least."""
-        return self.prompts + self.eval_problems
-
-    @property
-    def said_of_evaluation(self) -> str:
-        """The problems set aside, in words; empty for none."""
-        return f", beside the {self.eval_problems} set aside (eval_problems)" if self.eval_problems else ""
-
     @field_validator("initialisations", "seeds")
     @classmethod
     def _distinct(cls, chosen: Choice | None) -> Choice | None:
@@ -134,6 +125,10 @@ class Grpo(GrpoProblems, RolloutSampling, PolicyLoss):
         if chosen is not None and len(set(chosen)) != len(chosen):
             raise ValueError("one is named twice; remove it")
         return chosen
+
+
+class Grpo(GrpoProblems, RolloutSampling, PolicyLoss, _GrpoRun):
+    """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
 
 DEFAULT_OBJECTIVES = {

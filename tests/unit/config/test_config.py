@@ -591,6 +591,8 @@ def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
     everything = own.model_dump(mode="json")
     for key in ("checkpoints", "gradient_checkpointing"):
         del everything["grpo"][key]
+    for key in ("engine", "tracking"):
+        del everything[key]
     assert own.decisive() == everything
     decoded = config.Evaluation(max_tokens=4, batch_size=7)
     assert decoded.decisive() == config.Evaluation(max_tokens=4, batch_size=8).decisive()
