@@ -108,10 +108,12 @@ EVERY_GRPO = {
 }
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
-# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network.
+# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network. Trackio (`report_to`) keeps its
+# files where this says, unless the environment says otherwise.
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
-    "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1; "
+    "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
+    f'TRACKIO_DIR="${{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}"; '
 )
 
 

@@ -23,7 +23,9 @@ class Tracking(Section):
     project: str | None = Field(None, description="project in wandb and trackio (default: glow)")
     run_name: str | None = Field(None, description="name of the run there (default: that of the output)")
     tracking_dir: Path | None = Field(
-        None, description="folder of their files (default: `tracking` in the output)"
+        None,
+        description="folder of the files of tensorboard and wandb (default: `tracking` in the output); "
+        "trackio's is TRACKIO_DIR, an environment variable",
     )
 
     @field_validator("report_to")

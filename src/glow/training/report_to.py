@@ -1,12 +1,15 @@
 """Training logged where people look: TensorBoard, Weights & Biases (wandb), Trackio.
 
-What is logged is what a trainer logs: every metric of its steps, and GRPO's evaluations. The files of all
-three stay below one folder. A run that goes on after a kill goes on in them too, as it is named by its
-identity (`glow.files.same_run`); a run with other settings is another one there. Process 0 alone logs. It
-changes no number: what a stage writes is the same with and without.
+What is logged is what a trainer logs: every metric of its steps, and GRPO's evaluations. The files of
+TensorBoard and wandb stay below one folder. Trackio reads the folder of its own from TRACKIO_DIR when it is
+imported, which TRL does first of all: the workflow's rules set it.
+
+A run that goes on after a kill goes on there too, as it is named by its identity (`glow.files.same_run`); a
+run with other settings is another one. TensorBoard then shows each step once; wandb and Trackio keep both rows
+of the steps between the last checkpoint and the kill. Process 0 alone logs. It changes no number: what a stage
+writes is the same with and without.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -54,7 +57,6 @@ def reported(trainer: Trainer, tracking: Tracking, output: Path, identity: Ident
     if "tensorboard" in tracking.trackers:
         trainer.add_callback(_TensorBoard(folder / "tensorboard" / name / run))
     if "trackio" in tracking.trackers:
-        os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))  # read when it is imported
         trainer.args.project, trainer.args.run_name = project, f"{name} {run}"
         trainer.add_callback(TrackioCallback())
     with _wandb_run(tracking, folder, project=project, name=name, id=run):
