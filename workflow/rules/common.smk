@@ -113,7 +113,7 @@ EVERY_GRPO = {
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
     "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
-    f'TRACKIO_DIR="${{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}"; '
+    f'TRACKIO_DIR="${{{{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}}}"; '
 )
 
 

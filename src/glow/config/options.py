@@ -151,7 +151,8 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
 def section_from_resources(resources: Mapping[str, Any], section: type[SectionType]) -> SectionType:
     """Build `section` from a rule's resources of the same names; what they lack has its default.
 
-    A resource is one word or number: several values are joined by `+` (`report_to=tensorboard+wandb`).
+    A resource is one word or whole number. So several values are joined by `+`
+    (`report_to=tensorboard+wandb`), and a share is given in per cent.
 
     Raises:
         UserError: a value of the wrong type or out of bounds, named by its resource.
@@ -159,9 +160,24 @@ def section_from_resources(resources: Mapping[str, Any], section: type[SectionTy
     given: dict[str, Any] = {}
     for key, field in section.model_fields.items():
         if (value := resources.get(key)) is not None:
-            is_list = get_origin(_scalar(field.annotation)) is list
-            given[key] = str(value).split("+") if is_list else value
+            kind = _scalar(field.annotation)
+            if get_origin(kind) is list:
+                value = str(value).split("+")
+            elif kind is float:
+                value = _share(key, value)
+            given[key] = value
     return validated(section, given, "resource {}")
+
+
+def _share(resource: str, value: Any) -> float:
+    """A share that is given in per cent. Snakemake rounds numbers, so that 0.45 comes as 0 and 0.9 as 1."""
+    try:
+        percent = int(value)
+    except ValueError:
+        percent = 0
+    if percent <= 1:
+        raise UserError(f"resource {resource}: give per cent, as a whole number: 45 for a share of 0.45")
+    return percent / 100
 
 
 def _pair(word: str, option: str) -> tuple[str, Any]:

@@ -4,10 +4,10 @@ What is logged is what a trainer logs: every metric of its steps, and GRPO's eva
 TensorBoard and wandb stay below one folder. Trackio reads the folder of its own from TRACKIO_DIR when it is
 imported, which TRL does first of all: the workflow's rules set it.
 
-A run that goes on after a kill goes on there too, as it is named by its identity (`glow.files.same_run`); a
-run with other settings is another one. TensorBoard then shows each step once; wandb and Trackio keep both rows
-of the steps between the last checkpoint and the kill. Process 0 alone logs. It changes no number: what a stage
-writes is the same with and without.
+A run that goes on after a kill goes on there too, as it is named by its identity (`glow.files.same_run`);
+a run with other settings is another one. TensorBoard then shows each step once; wandb and Trackio keep both
+rows of the steps between the last checkpoint and the kill. Process 0 alone logs. It changes no number: what
+a stage writes is the same with and without.
 """
 
 from collections.abc import Iterator
