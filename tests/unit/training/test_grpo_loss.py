@@ -13,10 +13,11 @@ from datasets import Dataset
 from grpo_runs import SETTINGS, LetterVerifier
 from transformers import PreTrainedModel
 
-from glow.config import Grpo, GrpoEngineHardware, Verification
-from glow.models.load import load_network, load_tokenizer, stop_ids
+from glow.config import Grpo, GrpoEngineHardware, GrpoSettings, Verification
+from glow.errors import UserError
+from glow.models.load import load_network, load_tokenizer, prompt_ids, stop_ids
 from glow.training import grpo as stage
-from glow.training.grpo_config import trl_settings
+from glow.training.grpo_config import not_identifying, refuse_unfit_engine, trl_settings
 
 REWARDS = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0]
 """Of four rollouts for each of two prompts."""
@@ -253,3 +254,63 @@ def test_prompts_last_for_all_iterations_on_their_rollouts() -> None:
     once = SETTINGS.model_copy(update={"steps": 3, "prompts": 2})
     assert stage.prompt_order(5, grpo, seed=0) == stage.prompt_order(5, once, seed=0)
     assert len(list(pairwise(stage.prompt_order(5, grpo, seed=0)))) == 5
+
+
+# --- vLLM beside training -------------------------------------------------------------------------
+
+HARDWARE = GrpoEngineHardware(
+    vllm_gpu_memory_utilization=0.45,
+    vllm_enable_sleep_mode=True,
+    vllm_max_model_length=64,
+    vllm_tensor_parallel_size=2,
+)
+
+
+def test_vllms_share_of_the_devices_reaches_trl_and_is_no_part_of_a_run(tmp_path: Path) -> None:
+    found = stage._arguments(tmp_path, SETTINGS, [2], seed=0, engine=HARDWARE)
+    assert {name: getattr(found, name) for name in HARDWARE.model_fields_set} == HARDWARE.model_dump(
+        include=HARDWARE.model_fields_set
+    )
+    assert found.vllm_mode == "colocate"
+    run = GrpoSettings(grpo=SETTINGS, engine=HARDWARE, seed=0)
+    assert run.decisive() == GrpoSettings(grpo=SETTINGS, seed=0).decisive()
+
+
+def test_vllm_that_would_cut_rollouts_or_does_not_divide_is_refused(tiny_model: Path) -> None:
+    tokenizer, grpo = load_tokenizer(tiny_model), SETTINGS.model_copy(update={"vllm": True})
+    prompts: list[Any] = [[{"role": "user", "content": "one " * length}] for length in (2, 60, 3)]
+    longest = len(prompt_ids(tokenizer, prompts[1]))
+    assert longest > 52
+
+    def refuse(hardware: GrpoEngineHardware, processes: int = 2, asked: Grpo = grpo) -> None:
+        refuse_unfit_engine(asked, hardware, prompts, tokenizer, processes)
+
+    with pytest.raises(UserError, match=f"64 tokens.* has {longest} .* set it to {longest + 12} or more"):
+        refuse(HARDWARE)
+    refuse(HARDWARE.model_copy(update={"vllm_max_model_length": longest + 12}))
+    with pytest.raises(UserError, match="vllm_tensor_parallel_size: 2 does not divide the 3 process"):
+        refuse(HARDWARE, processes=3)
+    refuse(HARDWARE, processes=3, asked=SETTINGS)  # no vLLM, nothing to fit
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_type": "bnpo"}, "one device's micro-batch"),
+        ({"loss_type": "cispo"}, "set it .ScaleRL: 5.0"),
+        ({"loss_type": "luspo"}, "importance_sampling_level: sequence"),
+        ({"loss_type": "vespo", "importance_sampling_level": "sequence"}, "importance_sampling_level: token"),
+        ({"eval_steps": 2}, "eval_steps 2 and eval_problems 0 go together"),
+        ({"eval_problems": 2}, "eval_steps 0 and eval_problems 2 go together"),
+        ({"min_pass_rate": 0.5, "max_pass_rate": 0.4}, "min_pass_rate 0.5 is above max_pass_rate 0.4"),
+        ({"scheduler": "constant"}, "constant_with_warmup"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Grpo(steps=2, max_tokens=8, **settings)
+
+
+def test_a_run_is_as_long_as_its_schedule_where_that_falls(tmp_path: Path) -> None:
+    for scheduler, left_out in (("inverse_sqrt", ["grpo.steps"]), ("cosine", []), ("linear", [])):
+        assert not_identifying(SETTINGS.model_copy(update={"scheduler": scheduler})) == left_out
