@@ -32,7 +32,8 @@ def grpo_settings(grpo: Grpo) -> str:
     return (
         f"{grpo.steps} steps of {grpo.prompts} prompts x {grpo.generations} rollouts, at temperature "
         f"{grpo.temperature:g}{_truncation(grpo)} and of up to {grpo.max_tokens} tokens. Each step's "
-        f"rollouts are passed over {passes}. Learning rate {rate}, {_SCHEDULES[grpo.scheduler]}{warmup}; Adam's beta2 "
+        f"rollouts are passed over {passes}. Learning rate {rate}, {_SCHEDULES[grpo.scheduler]}{warmup}; "
+        "Adam's beta2 "
         f"{grpo.adam_beta2:g}; beta {kl}. The reward is 1 for a right rollout and 0 for any other. Loss "
         f"{grpo.loss_type}{_masked(grpo)}, advantages {_SCALES[grpo.scale_rewards]}, {_clipping(grpo)}, and "
         f"gradients clipped at a norm of {TRL_DEFAULTS['max_grad_norm']:g}.{_chosen(grpo)}"
