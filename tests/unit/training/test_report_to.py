@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from grpo_runs import SETTINGS, Runs, is_the_whole
 
-from glow.config import Grpo, GrpoSettings, Prompt, Tracking
+from glow.config import Grpo, GrpoSettings, Prompt, Sft, SftSettings, Tracking
 from glow.errors import UserError
-from glow.files.jsonl import read_jsonl
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.training import grpo as stage
 from glow.training import report_to
+from glow.training.sft import fine_tune
 
 EVALUATED = SETTINGS.model_copy(update={"eval_steps": 2, "eval_problems": 2})
 
@@ -83,6 +84,29 @@ def test_a_resumed_run_goes_on_in_its_own_curve_and_other_settings_are_another_r
     assert [step for step, _ in scalars(folder)["eval/reward"]] == [0, 2, 4, 6]
     runs.train(output, EVALUATED.model_copy(update={"learning_rate": 1e-4}))
     assert len(list(folder.parent.iterdir())) == 2
+
+
+@pytest.mark.extra("tensorboard")
+def test_sft_reports_its_log_and_ends_in_the_same_bits(tiny_model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "arm.jsonl"
+    rows = ({"trajectory_id": f"t-{n}", "question": f"{n} + 1 ?", "response": f"{n + 1}"} for n in range(8))
+    write_jsonl(data, ({**row, "verdict": "correct"} for row in rows))
+    sft = Sft(
+        epochs=2,
+        batch_size=4,
+        learning_rate=1e-3,
+        precision="fp32",
+        gradient_checkpointing=False,
+        checkpoints=0,
+    )
+    tracking = Tracking(report_to=["tensorboard"], run_name="sft/own", tracking_dir=tmp_path / "logs")
+    for name, where in (("plain", Tracking()), ("tracked", tracking)):
+        settings = SftSettings(sft=sft, tracking=where, seed=0)
+        fine_tune(data, data, tiny_model, tmp_path / name, settings)
+    assert is_the_whole(tmp_path / "tracked", tmp_path / "plain")
+    (folder,) = (tmp_path / "logs" / "tensorboard" / "sft" / "own").iterdir()
+    log = list(read_jsonl(tmp_path / "plain" / "log.jsonl"))
+    assert scalars(folder)["train/loss"] == [(row["step"], pytest.approx(row["loss"])) for row in log]
 
 
 @pytest.mark.extra("tensorboard")
