@@ -1,8 +1,8 @@
-"""Which tokens may be drawn: top-k, nucleus (top-p) and min-p, for every decoding loop of our own.
+"""Which tokens may be drawn: min-p, top-k and nucleus (top-p), for every decoding loop of our own.
 
-The order is that of transformers' `generate`: the k likeliest tokens, then the nucleus of what is left, then
-those that are likely enough beside the likeliest. (vLLM takes min-p first, which makes the nucleus smaller
-where both are used.)
+The order is vLLM's, so that settings mean the same in both engines: those that are likely enough beside the
+likeliest, the k likeliest of them, then the nucleus of what is left. (`generate` of transformers takes min-p
+last, which leaves more where both are used.)
 """
 
 import torch
@@ -23,16 +23,16 @@ def filtered(probabilities: torch.Tensor, top_k: int, top_p: float, min_p: float
     Returns:
         (rows, vocabulary); the likeliest token is always left.
     """
-    mass: torch.Tensor | float = 1.0
-    if 0 < top_k < probabilities.shape[-1]:
-        least = probabilities.topk(top_k, -1).values[:, -1:]
-        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
-        mass = probabilities.sum(-1, keepdim=True)
-    if top_p < 1:
-        probabilities = probabilities.masked_fill(_outside_nucleus(probabilities, top_p * mass), 0.0)
     if min_p > 0:
         likely = min_p * probabilities.amax(-1, keepdim=True)
         probabilities = probabilities.masked_fill(probabilities < likely, 0.0)
+    if 0 < top_k < probabilities.shape[-1]:
+        least = probabilities.topk(top_k, -1).values[:, -1:]
+        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
+    if top_p < 1:
+        # What was left out above had mass: the nucleus is one of the rest.
+        mass = top_p * probabilities.sum(-1, keepdim=True) if min_p > 0 or top_k > 0 else top_p
+        probabilities = probabilities.masked_fill(_outside_nucleus(probabilities, mass), 0.0)
     return probabilities
 
 
