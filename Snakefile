@@ -59,6 +59,7 @@ rule all:
         expand(rules.arms.output, **EVERY_RUN),
         expand(rules.select.output, **EVERY_RUN, selection=experiment.further_selections),
         expand(rules.sft.output, **EVERY_RUN, arm=experiment.arms),
+        expand(rules.pass_rates.output if study.asks_pass_rates else [], **EVERY_GRPO),
         expand(rules.grpo.output, **EVERY_GRPO),
         evaluations(),
         rules.tables.output,

@@ -19,6 +19,7 @@ EXTRAS = {
     "gym": ("reasoning_gym",),
     "ifeval": ("langdetect", "immutabledict", "nltk"),
     "deepspeed": ("deepspeed",),
+    "tensorboard": ("tensorboard",),
 }
 """The extras of pyproject.toml that a test may need, by `@pytest.mark.extra(name)`, and their packages."""
 

@@ -3,26 +3,27 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from glow.config import (
     Experiment,
+    GrpoEngineHardware,
     GrpoSettings,
     Model,
     Problems,
     Section,
     SftSettings,
     Suite,
+    Tracking,
     TrainingHardware,
 )
-from glow.config.options import flags, validated
+from glow.config.options import flags, section_from_resources
 from glow.errors import UserError
 from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
-Training = TypeVar("Training", SftSettings, GrpoSettings)
 
 
 def options(*given: Section | str) -> str:
@@ -51,8 +52,8 @@ def _noted(part: Section | Path | str) -> Any:
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
 
-def on_hardware(run: Training, resources: Any) -> Training:
-    """A training run's settings with its hardware, from the resources of its job.
+def training_hardware(resources: Mapping[str, Any]) -> TrainingHardware:
+    """What a training runs on, from the resources of its job.
 
     A job has `gpu` GPUs in all, on `nodes` nodes. Where it has none, `processes` says how many processes each
     node trains with, on its CPUs. The others are named as in `TrainingHardware`; 0 stands for its default.
@@ -64,10 +65,8 @@ def on_hardware(run: Training, resources: Any) -> Training:
     if gpus % nodes:
         raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
     devices = gpus // nodes or resources.get("processes", 1)
-    given = {key: resources.get(key) for key in ("sharding", "offload", "micro_batch")}
-    chosen = {"devices": devices, "nodes": nodes} | {key: value for key, value in given.items() if value}
-    hardware = validated(TrainingHardware, chosen, "resource {}")
-    return run.model_copy(update={"hardware": hardware})
+    given = {key: resources.get(key) or None for key in ("sharding", "offload", "micro_batch")}
+    return section_from_resources({"devices": devices, "nodes": nodes} | given, TrainingHardware)
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -186,6 +185,49 @@ class Study:
     def replaying(self, domain: str, arm: str, seed: str) -> str:
         """The option for that history, where there is one."""
         return " ".join(f"--replayed {file}" for file in self.replayed(domain, arm, seed))
+
+    def sft_run(self, domain: str, arm: str, seed: str, resources: Mapping[str, Any]) -> SftSettings:
+        """Settings of one run of SFT, with what the rule's resources say of the machine."""
+        tracking = self._tracking(resources, "sft", domain, arm, f"seed-{seed}")
+        neutral = {"tracking": tracking, "hardware": training_hardware(resources)}
+        return self.experiment.sft_run(arm, int(seed)).model_copy(update=neutral)
+
+    def grpo_run(self, domain: str, init: str, seed: str, resources: Mapping[str, Any]) -> GrpoSettings:
+        """Settings of one run of GRPO, with what the rule's resources say of the machine."""
+        neutral = {
+            "engine": section_from_resources(resources, GrpoEngineHardware),
+            "hardware": training_hardware(resources),
+            "tracking": self._tracking(resources, "grpo", domain, init, f"seed-{seed}"),
+        }
+        return self.experiment.grpo_run(int(seed)).model_copy(update=neutral)
+
+    def _tracking(self, resources: Mapping[str, Any], *run: str) -> Tracking:
+        """Where a run is logged to besides its own files: the resource `report_to`."""
+        found = section_from_resources(resources, Tracking)
+        if not found.trackers:
+            return found
+        named = {"project": self.experiment.name, "run_name": "/".join(run), "tracking_dir": Path(self.logs)}
+        return found.model_copy(update=named)
+
+    @property
+    def asks_pass_rates(self) -> bool:
+        """Whether GRPO's problems are chosen by how often its starting model solves them."""
+        return self.experiment.grpo is not None and self.experiment.grpo.pass_rate_rollouts > 0
+
+    def pass_rates(self, domain: str, init: str, seed: str) -> list[str]:
+        """How often the model that GRPO starts from solves each problem, where that is asked."""
+        folder = f"{self.results}/pass_rates/{domain}/{init}"
+        return [f"{folder}/seed-{seed}.jsonl"] if self.asks_pass_rates else []
+
+    def choosing(self, domain: str, init: str, seed: str) -> str:
+        """The option for these, where there are any."""
+        return " ".join(f"--pass-rates {file}" for file in self.pass_rates(domain, init, seed))
+
+    def grpo_evaluations(self, domain: str, init: str, seed: str) -> list[str]:
+        """GRPO's evaluations while it trains, where there are any."""
+        grpo = self.experiment.grpo
+        asked = grpo is not None and grpo.eval_steps
+        return [f"{self.results}/grpo/{domain}/{init}/seed-{seed}/evaluations.jsonl"] if asked else []
 
     def initialisation(self, domain: str, name: str, seed: str) -> str:
         """The model that GRPO starts from."""

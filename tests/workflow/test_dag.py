@@ -237,6 +237,45 @@ def test_grpo_starts_from_the_models_and_with_the_seeds_that_are_named(tmp_path:
     }
 
 
+def test_grpo_chooses_problems_by_pass_rates_of_the_model_that_it_starts_from(tmp_path: Path) -> None:
+    overlay = tmp_path / "filtered.yaml"
+    grpo = "initialisations: [glow, base], pass_rate_rollouts: 3, eval_steps: 2, eval_problems: 4, top_k: 5"
+    overlay.write_text(f"grpo: {{{grpo}}}\n")
+    jobs = [job for job in planned(tmp_path, (TINY, overlay)) if job.rule in ("pass_rates", "grpo")]
+    assert Counter(job.rule for job in jobs) == {"pass_rates": 2, "grpo": 2}
+    measured = {parsed(job).output: parsed(job) for job in jobs if job.rule == "pass_rates"}
+    trained = [parsed(job) for job in jobs if job.rule == "grpo"]
+    assert {run.pass_rates for run in trained} == measured.keys()
+    for run in trained:
+        asked = measured[run.pass_rates]
+        assert (asked.model, asked.problems, asked.rollouts) == (run.model, run.problems, "3")
+        shared = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "leniency", "seed")
+        assert [getattr(asked, key) for key in shared] == [getattr(run, key) for key in shared]
+        assert asked.timeout_s == run.verdict_timeout_s
+
+
+def test_resources_of_a_machine_reach_the_commands_of_training(tmp_path: Path) -> None:
+    words = "sft:report_to=tensorboard+wandb grpo:report_to=trackio grpo:vllm_gpu_memory_utilization=45"
+    given = (*words.split(), "grpo:vllm_enable_sleep_mode=true", "grpo:vllm_max_model_length=512")
+    jobs = planned(tmp_path, TINY, "--set-resources", *given)
+    for job in jobs:
+        if job.rule not in ("sft", "grpo"):
+            continue
+        run = parsed(job)
+        _, rule, domain, name, seed = run.output.parts[-5:]
+        assert (run.project, run.run_name) == ("tiny", f"{rule}/{domain}/{name}/{seed}")
+        assert run.tracking_dir == "results/tiny/logs"
+        if rule == "sft":
+            assert run.report_to == ["tensorboard", "wandb"]
+            continue
+        assert run.report_to == ["trackio"]
+        assert (run.vllm_gpu_memory_utilization, run.vllm_enable_sleep_mode) == ("0.45", True)
+        assert run.vllm_max_model_length == "512"
+    refused = snakemake(tmp_path, TINY, "-n", "--cores", "1", "--set-resources", "grpo:vllm_mode=server")
+    assert refused.returncode != 0
+    assert "resource vllm_mode: server is not supported" in refused.stdout
+
+
 def test_tables_and_figures_are_those_of_the_experiment(tmp_path: Path) -> None:
     experiment = read(TINY)
     shown = snakemake(tmp_path, TINY, "--summary").stdout

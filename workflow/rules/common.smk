@@ -25,7 +25,7 @@ from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: it serves the rules alone.
-from study import Study, depends_on, on_hardware, one_of, options, read_from
+from study import Study, depends_on, one_of, options, read_from
 
 
 @contextmanager
@@ -108,10 +108,12 @@ EVERY_GRPO = {
 }
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
-# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network.
+# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network. Trackio (`report_to`) keeps its
+# files where this says, unless the environment says otherwise.
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
-    "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1; "
+    "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
+    f'TRACKIO_DIR="${{{{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}}}"; '
 )
 
 

@@ -1,4 +1,43 @@
-"""GRPO from the base and from the arms' models, all or those that are named, rewarded by the verifier."""
+"""GRPO from the base and from the arms' models, all or those that are named, rewarded by the verifier.
+
+Where problems are chosen by difficulty, each starting model is asked before how often it solves them.
+"""
+
+
+rule pass_rates:
+    input:
+        problems=f"{RESULTS}/problems/{{domain}}/grpo.jsonl",
+        model=lambda wildcards: study.made(
+            study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
+        ),
+        checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
+    output:
+        f"{RESULTS}/pass_rates/{{domain}}/{{init}}/seed-{{seed}}.jsonl",
+    log:
+        f"{LOGS}/pass_rates/{{domain}}/{{init}}/seed-{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pass_rates/{{domain}}/{{init}}/seed-{{seed}}.tsv"
+    threads: study.at_scale("base", 1, 8)
+    resources:
+        mem_mb=study.at_scale("base", 3000, 64000),
+        runtime=study.at_scale("base", 60, 1440),
+        gpu=study.at_scale("base", 0, 1),
+        slurm_extra=STOPS_IN_TIME,
+    params:
+        model=lambda wildcards, resources: study.initialisation(
+            wildcards.domain, wildcards.init, wildcards.seed
+        ),
+        settings=lambda wildcards: depends_on(
+            experiment.pass_rate_run(int(wildcards.seed)),
+            *study.given(study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)),
+            *template_files(experiment.prompt),
+        ),
+        flags=lambda wildcards, resources: options(
+            experiment.pass_rate_run(int(wildcards.seed)), study.trust("base")
+        ),
+    shell:
+        "glow pass-rates --problems {input.problems} --model {params.model:q} --output {output}"
+        " {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule grpo:
@@ -7,10 +46,12 @@ rule grpo:
         model=lambda wildcards: study.made(
             study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
         ),
+        pass_rates=study.pass_rates("{domain}", "{init}", "{seed}"),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),
         log=f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/log.jsonl",
+        evaluations=study.grpo_evaluations("{domain}", "{init}", "{seed}"),
         manifest=f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/manifest.json",
     log:
         f"{LOGS}/grpo/{{domain}}/{{init}}/seed-{{seed}}.log",
@@ -38,7 +79,9 @@ rule grpo:
             *template_files(experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(experiment.grpo_run(int(wildcards.seed)), resources), study.trust("base")
+            study.grpo_run(wildcards.domain, wildcards.init, wildcards.seed, resources),
+            study.trust("base"),
+            study.choosing(wildcards.domain, wildcards.init, wildcards.seed),
         ),
     shell:
         "glow grpo --problems {input.problems} --model {params.model:q} --output {params.directory}"

@@ -44,7 +44,7 @@ rule sft:
             *study.objective_files(wildcards.arm),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(experiment.sft_run(wildcards.arm, int(wildcards.seed)), resources),
+            study.sft_run(wildcards.domain, wildcards.arm, wildcards.seed, resources),
             study.trust("base"),
             study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
             study.holding_out(wildcards.domain, wildcards.seed),

@@ -22,6 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
+from glow.config.grpo_hardware import GrpoEngineHardware
 from glow.config.hardware import Sharding, TrainingHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
@@ -33,10 +34,12 @@ from glow.config.stages import (
     GenerateSettings,
     GrpoSettings,
     ImportSettings,
+    PassRateSettings,
     SelectSettings,
     SftSettings,
     VerdictSettings,
 )
+from glow.config.tracking import Tracking
 from glow.config.training import (
     DEFAULT_ARMS,
     DEFAULT_OBJECTIVES,
@@ -74,6 +77,7 @@ __all__ = [
     "Gates",
     "GenerateSettings",
     "Grpo",
+    "GrpoEngineHardware",
     "GrpoSettings",
     "HeldOut",
     "Hub",
@@ -81,6 +85,7 @@ __all__ = [
     "Model",
     "ObjectiveChoice",
     "OwnTrajectories",
+    "PassRateSettings",
     "Phase",
     "Pretrain",
     "Problems",
@@ -97,6 +102,7 @@ __all__ = [
     "Suite",
     "SuiteFormat",
     "TooLong",
+    "Tracking",
     "TrainingHardware",
     "VerdictSettings",
     "Verification",

@@ -28,7 +28,7 @@ from glow.config.data import (
     with_one_group,
 )
 from glow.config.evaluation import Evaluation, Suite
-from glow.config.models import Model, Prompt
+from glow.config.models import Decoding, Model, Prompt
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, existing, existing_folder, unknown
 from glow.config.stages import (
@@ -38,6 +38,7 @@ from glow.config.stages import (
     GenerateSettings,
     GrpoSettings,
     ImportSettings,
+    PassRateSettings,
     SelectSettings,
     SftSettings,
     VerdictSettings,
@@ -179,6 +180,13 @@ class Experiment(Section):
                 raise ValueError(
                     f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
                 )
+            if self.grpo is not None and self.grpo.eval_problems:
+                kept, needed = self.grpo_problems(domain), self.grpo.eval_problems + self.grpo.prompts
+                if kept < needed:
+                    raise ValueError(
+                        f"grpo.eval_problems: with those of a step, {needed} problems are needed, and domain "
+                        f"{domain!r} keeps {kept} for GRPO; lower it, or raise its `grpo` number of problems"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -348,6 +356,22 @@ class Experiment(Section):
         """Settings of one run of GRPO, which the experiment must have."""
         assert self.grpo is not None
         return GrpoSettings(prompt=self.prompt, extraction=self.found_by, grpo=self.grpo, seed=seed)
+
+    def pass_rate_run(self, seed: int) -> PassRateSettings:
+        """Settings of measuring how often GRPO's starting model solves each problem, where that is asked."""
+        run = self.grpo_run(seed)
+        decoding = {key: getattr(run.grpo, key) for key in ("temperature", "top_p", "top_k", "min_p")}
+        return PassRateSettings(
+            prompt=self.prompt,
+            verification=run.verification,
+            decoding=Decoding(
+                engine="vllm" if run.grpo.vllm else "transformers",
+                max_tokens=run.grpo.max_tokens,
+                **decoding,
+            ),
+            rollouts=run.grpo.pass_rate_rollouts,
+            seed=seed,
+        )
 
     def answering_run(self, seed: int) -> AnswerSettings:
         """Settings of asking a model the suites' questions."""

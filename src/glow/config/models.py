@@ -184,6 +184,13 @@ class Decoding(Section):
     engine: EngineName = Field("transformers", description="what runs the model")
     temperature: float = Field(1.0, description="softmax temperature (0: greedy)", ge=0)
     top_p: float = Field(1.0, description="nucleus mass", gt=0, le=1)
+    top_k: int = Field(0, description="how many of the likeliest tokens are drawn from (0: all)", ge=0)
+    min_p: float = Field(
+        0.0,
+        description="smallest probability of a token, as a share of the likeliest one's (0: any)",
+        ge=0,
+        le=1,
+    )
     max_tokens: int = Field(description="longest response in tokens", gt=0)
     batch_size: Neutral[int] = Field(
         256, description="sequences decoded together (transformers engine)", gt=0

@@ -7,7 +7,7 @@ The Snakefile writes a stage's settings with `flags`; the command line declares 
 import argparse
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -146,6 +146,38 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
         option = _further_option(section)
         given |= (_pair(word, option) for word in getattr(arguments, option[2:].replace("-", "_")))
     return validated(section, given, "--{}", dashes=True)
+
+
+def section_from_resources(resources: Mapping[str, Any], section: type[SectionType]) -> SectionType:
+    """Build `section` from a rule's resources of the same names; what they lack has its default.
+
+    A resource is one word or whole number. So several values are joined by `+`
+    (`report_to=tensorboard+wandb`), and a share is given in per cent.
+
+    Raises:
+        UserError: a value of the wrong type or out of bounds, named by its resource.
+    """
+    given: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        if (value := resources.get(key)) is not None:
+            kind = _scalar(field.annotation)
+            if get_origin(kind) is list:
+                value = str(value).split("+")
+            elif kind is float:
+                value = _share(key, value)
+            given[key] = value
+    return validated(section, given, "resource {}")
+
+
+def _share(resource: str, value: Any) -> float:
+    """A share that is given in per cent. Snakemake rounds numbers, so that 0.45 comes as 0 and 0.9 as 1."""
+    try:
+        percent = int(value)
+    except ValueError:
+        percent = 0
+    if percent <= 1:
+        raise UserError(f"resource {resource}: give per cent, as a whole number: 45 for a share of 0.45")
+    return percent / 100
 
 
 def _pair(word: str, option: str) -> tuple[str, Any]:

@@ -16,9 +16,11 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
+from glow.config.grpo_hardware import GrpoEngineHardware
 from glow.config.hardware import TrainingHardware
-from glow.config.models import Prompt, Thought
+from glow.config.models import Decoding, Prompt, Thought
 from glow.config.section import Neutral, Section
+from glow.config.tracking import Tracking
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
 
@@ -89,6 +91,7 @@ class SftSettings(Section):
     objective: ObjectiveChoice = ObjectiveChoice()
     sft: Sft = Sft()
     verification: Verification = Verification()
+    tracking: Neutral[Tracking] = Tracking()
     seed: int = Field(description="seed of order and dropout", ge=0)
     hardware: Neutral[TrainingHardware] = TrainingHardware()
 
@@ -99,6 +102,8 @@ class GrpoSettings(Section):
     prompt: Prompt = Prompt()
     extraction: Extraction = Extraction()
     grpo: Grpo
+    engine: Neutral[GrpoEngineHardware] = GrpoEngineHardware()
+    tracking: Neutral[Tracking] = Tracking()
     seed: int = Field(description="seed of order and rollouts", ge=0)
     hardware: Neutral[TrainingHardware] = TrainingHardware()
 
@@ -110,6 +115,16 @@ class GrpoSettings(Section):
             timeout_s=self.grpo.verdict_timeout_s,
             leniency=self.grpo.leniency,
         )
+
+
+class PassRateSettings(Section):
+    """How often the model that GRPO starts from solves each problem."""
+
+    prompt: Prompt = Prompt()
+    verification: Verification = Verification()
+    decoding: Decoding
+    rollouts: int = Field(8, description="rollouts of each problem", gt=0)
+    seed: int = Field(description="seed of the rollouts, which are not those of training", ge=0)
 
 
 class AnswerSettings(Section):

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from glow.config.data import Leniency, SelectionName
+from glow.config.grpo import GrpoProblems, PolicyLoss, RolloutSampling
 from glow.config.section import Neutral, Section
 
 
@@ -89,8 +90,8 @@ class Sft(Section):
 Choice = TypeVar("Choice", list[str], list[int])
 
 
-class Grpo(Section):
-    """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
+class _GrpoRun(Section):
+    """Which runs of GRPO there are, and how long and how large each is."""
 
     initialisations: list[str] | None = Field(
         None, exclude=True, description="what it starts from: arms, and base (default: base and every arm)"
@@ -101,7 +102,7 @@ class Grpo(Section):
     steps: int = Field(description="optimiser steps", gt=0)
     prompts: int = Field(8, description="prompts per step", gt=0)
     generations: int = Field(8, description="rollouts per prompt", ge=2)
-    learning_rate: float = Field(1e-6, description="learning rate (constant after the warm-up)", gt=0)
+    learning_rate: float = Field(1e-6, description="learning rate after the warm-up", gt=0)
     warmup_steps: int = Field(
         0, description="first steps, over which the learning rate rises from 0 (0: no warm-up)", ge=0
     )
@@ -145,6 +146,10 @@ class Grpo(Section):
         if chosen is not None and len(set(chosen)) != len(chosen):
             raise ValueError("one is named twice; remove it")
         return chosen
+
+
+class Grpo(GrpoProblems, RolloutSampling, PolicyLoss, _GrpoRun):
+    """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
 
 DEFAULT_OBJECTIVES = {

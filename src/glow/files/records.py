@@ -85,6 +85,16 @@ class Problem(Asked):
     scorer_data: NotRequired[dict[str, Any]]
 
 
+class PassRate(TypedDict):
+    """How often a model solves a problem: `correct` of `rollouts`, and how many of these were cut off."""
+
+    question: str
+    rollouts: int
+    correct: int
+    truncated: int
+    pass_rate: float
+
+
 class Trajectory(Asked):
     """A response to a problem, sampled or imported; counts and finish reason are null where unknown.
 
@@ -191,7 +201,7 @@ class ArchivedRow(ScoredRow):
 
 # --- reading ------------------------------------------------------------------------------------
 
-RowKind = TypeVar("RowKind", Asked, Problem, Trajectory, Judged, Sample, ScoredRow, ArchivedRow)
+RowKind = TypeVar("RowKind", Asked, Problem, PassRate, Trajectory, Judged, Sample, ScoredRow, ArchivedRow)
 
 _MEND = {
     "Asked": "fix or remove the row: each needs a question and an answer",

@@ -73,7 +73,14 @@ class NetworkSampler(Sampler):
         cache = _roomy_cache(self.model.config)
         for step in range(most):
             logits = self._next_logits(ids, mask[:, : longest + step], positions, cache)
-            tokens = choose_tokens(logits, self._temperature, self._top_p, noise[rows, step])
+            tokens = choose_tokens(
+                logits,
+                self._temperature,
+                self._top_p,
+                noise[rows, step],
+                top_k=self._top_k,
+                min_p=self._min_p,
+            )
             sampled[rows, step] = tokens
             stopped = torch.isin(tokens, self._stops)
             over = (stopped | (budget[rows] == step + 1)) & ~done

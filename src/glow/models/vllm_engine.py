@@ -75,6 +75,8 @@ class VllmEngine(Sampler):
         return self._vllm.SamplingParams(
             temperature=self._temperature,
             top_p=self._top_p,
+            top_k=self._top_k,
+            min_p=self._min_p,
             max_tokens=min(self._max_tokens, self._context - prompt_tokens),
             seed=int.from_bytes(key_hash(key)[:8], "little") >> 1,
             stop_token_ids=self._stops,

@@ -1,10 +1,10 @@
 """The GRPO stage: one initialisation trained by TRL's GRPOTrainer, rewarded by the verifier.
 
-The objective and the optimiser are TRL's (1.16 defaults: DAPO's token-level loss, advantages scaled by each
-prompt's standard deviation, one update per rollout), at a learning rate that is constant after its warm-up.
-Added here: the order of the prompts, the rollouts (`glow.training.rollouts`), the reward, one log row a step,
-resuming, and a word where nothing could be learnt (`glow.training.grpo_signal`). The generation of
-trajectories and of evaluation samples is in `glow.models.sampling`, not here.
+The objective and the optimiser are TRL's (`glow.training.grpo_config`; by default DAPO's token-level loss,
+advantages scaled by each prompt's standard deviation, one update per rollout).
+Added here: which problems (`grpo_problems`) and their order, the rollouts (`rollouts`), the reward, one log
+row a step, evaluation (`grpo_evaluation`), resuming, a word where nothing could be learnt (`grpo_signal`).
+The generation of trajectories and of evaluation samples is in `glow.models.sampling`, not here.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ from glow.data.problem_rows import gold_facts, gold_of
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
 from glow.files.manifest import Manifest
-from glow.files.records import Asked, read_records
+from glow.files.records import Asked
 from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
 from glow.models.load import (
@@ -42,18 +42,33 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
-from glow.training.callbacks import StepProgress, StopWhenAsked, raise_if_stopped, save_model
+from glow.training.callbacks import StepProgress, raise_if_stopped, save_model
 from glow.training.checkpoints import (
     FiniteWeights,
     NoFinalCheckpoint,
     resume_point,
     save_steps,
 )
+from glow.training.grpo_config import (
+    StopAfterRollouts,
+    after_whole_rounds,
+    not_identifying,
+    refuse_unfit_engine,
+    trl_settings,
+)
+from glow.training.grpo_evaluation import (
+    EVALUATIONS_FILE,
+    EvaluateAtTheEnd,
+    EvaluatedGrpoTrainer,
+    evaluation_rows,
+)
+from glow.training.grpo_problems import choose_problems
 from glow.training.grpo_signal import no_signal
 from glow.training.head import use_chunked_head
 from glow.training.micro_batches import cut
+from glow.training.report_to import refuse_missing_trackers, reported
 from glow.training.rollouts import use_own_rollouts
-from glow.training.sharding import ShardedTrainer, ready_to_load, sharding_arguments
+from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.verifier.verify import Item, Verifier, own_cores
 
 LOG_KEYS = {
@@ -73,9 +88,18 @@ they teach nothing."""
 
 
 def train(
-    problems: Path, model: Path, output: Path, settings: GrpoSettings, *, trust_remote_code: bool = False
+    problems: Path,
+    model: Path,
+    output: Path,
+    settings: GrpoSettings,
+    *,
+    pass_rates: Path | None = None,
+    trust_remote_code: bool = False,
 ) -> None:
     """Train `model` on the prompts of `problems`; write model/ and log.jsonl to `output`.
+
+    With problems set aside for evaluation also evaluations.jsonl (`glow.training.grpo_evaluation`), which
+    changes no other file but by the problems that are no longer trained on.
 
     A killed run resumes from its last checkpoint and, with the transformers rollouts, ends in the same
     weights and log to the last bit (for a given number of threads). vLLM keeps a random state of its
@@ -83,6 +107,8 @@ def train(
 
     Args:
         problems: JSON Lines of problems; a step draws `settings.grpo.prompts` different ones.
+        pass_rates: JSON Lines of how often `model` solves each (`glow pass-rates`), where problems are left
+            out by it (`settings.grpo.pass_rate_rollouts`).
         trust_remote_code: whether code in the model's directory may run.
 
     Raises:
@@ -92,30 +118,38 @@ def train(
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, noted = settings.grpo, settings.model_dump(mode="json")
-    rows = _read_problems(problems, grpo.prompts)
+    refuse_missing_trackers(settings.tracking)
+    _refuse_unmatched_pass_rates(grpo, pass_rates)
+    chosen = choose_problems(problems, grpo, settings.seed, pass_rates)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
-    dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
+    dataset, stops = _dataset(chosen.trained_on, settings, tokenizer), stop_ids(tokenizer, model)
+    order = prompt_order(len(dataset), grpo, settings.seed)
+    aside = _dataset(chosen.set_aside, settings, tokenizer) if chosen.set_aside else None
     checkpoints = checkpoints_in(output)
     arguments = _arguments(checkpoints, settings, stops, trust_remote_code)
-    inputs = [problems, model, *template_files(settings.prompt)]
-    # Without the number of steps: neither the rate nor its warm-up depends on it, and the prompts of a longer
-    # run begin with these.
-    identity = run_identity(settings.decisive(), inputs, leave_out=["grpo.steps"])
+    refuse_unfit_engine(grpo, settings.engine, dataset["prompt"], tokenizer, arguments.world_size)
+    inputs = [problems, model, *template_files(settings.prompt), *([pass_rates] if pass_rates else [])]
+    # Mostly without the number of steps: the prompts of a longer run begin with these.
+    identity = run_identity(settings.decisive(), inputs, leave_out=not_identifying(grpo))
     resume_from = resume_point(checkpoints, identity, grpo.steps)
+    arguments.eval_on_start = aside is not None and resume_from is None
     ready_to_load(arguments)
     # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
     policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
-        trainer = _trainer(policy, tokenizer, arguments, dataset, reward)
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward)
+        with reported(trainer, settings.tracking, output, identity):
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     save_model(trainer, output / "model")
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
         write_jsonl(output / "log.jsonl", log)
+        if aside is not None:
+            write_jsonl(output / EVALUATIONS_FILE, evaluation_rows(trainer.state.log_history))
         missing, resumed = no_signal(log), resume_from and resume_from.name
-        facts = {"problems": len(rows), "resumed_from": resumed, "no_signal": missing}
+        facts = chosen.facts | {"resumed_from": resumed, "no_signal": missing}
         manifest.write(output, noted, inputs, facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
         for words in missing:
@@ -126,33 +160,34 @@ def train(
 # --- prompts ------------------------------------------------------------------------------------
 
 
-def _read_problems(path: Path, needed: int) -> list[Asked]:
-    rows = [row for _, row in read_records(path, Asked, ("question", "answer", "answer_type", "choices"))]
-    if len(rows) < needed:
+def _refuse_unmatched_pass_rates(grpo: Grpo, pass_rates: Path | None) -> None:
+    if bool(grpo.pass_rate_rollouts) != (pass_rates is not None):
         raise UserError(
-            f"{path}: {len(rows)} problem(s), but a step draws {needed} different ones; "
-            "add problems or lower grpo.prompts (--prompts)"
+            "grpo.pass_rate_rollouts (--pass-rate-rollouts) and --pass-rates go together: give the file that "
+            "`glow pass-rates` makes with this model, or 0 and none"
         )
-    return rows
 
 
 def prompt_order(problems: int, grpo: Grpo, seed: int) -> list[int]:
-    """The problem of every prompt of the run, `grpo.prompts` a step: a function of the seed.
+    """The problem of every prompt of the run, `grpo.prompts` for each rollout step: a function of the seed.
+
+    A rollout step is an optimiser step, or `grpo.num_iterations` of them.
 
     Each pass over the problems is shuffled anew; what no longer fills a step is left out of the pass,
     so that a step's problems differ. TRL's own sampler is not used: resumed after its first pass, it
     would begin with the first pass's order again.
     """
     steps_per_pass = problems // grpo.prompts
+    steps = math.ceil(grpo.steps / grpo.num_iterations)
     order: list[int] = []
-    for number in range(math.ceil(grpo.steps / steps_per_pass)):
+    for number in range(math.ceil(steps / steps_per_pass)):
         shuffled = np.random.default_rng([seed, number]).permutation(problems)
         order += shuffled[: steps_per_pass * grpo.prompts].tolist()
-    return order[: grpo.steps * grpo.prompts]
+    return order[: steps * grpo.prompts]
 
 
 def _dataset(rows: Sequence[Asked], settings: GrpoSettings, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """One row a prompt of the run, in order: the conversation, and the rest for the reward.
+    """One row a problem: the conversation, and the rest for the reward.
 
     Raises:
         UserError: the chat template refuses the conversation.
@@ -163,8 +198,7 @@ def _dataset(rows: Sequence[Asked], settings: GrpoSettings, tokenizer: PreTraine
     # As JSON: a column has one type, and only some golds have a type or choices.
     golds = [json.dumps({"answer": row["answer"]} | gold_facts(row)) for row in rows]
     columns: dict[str, list[Any]] = {"prompt": prompts, "gold": golds, "thought_open": opened}
-    order = prompt_order(len(rows), settings.grpo, settings.seed)
-    return Dataset.from_dict({name: [values[index] for index in order] for name, values in columns.items()})
+    return Dataset.from_dict(columns)
 
 
 # --- reward -------------------------------------------------------------------------------------
@@ -206,27 +240,28 @@ class CorrectnessReward:
 # --- trainer ------------------------------------------------------------------------------------
 
 
-class _Trainer(ShardedTrainer, GRPOTrainer):
-    """TRL's trainer, whose training state may be in shares."""
-
-
 def _trainer(
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     arguments: GRPOConfig,
-    dataset: Dataset,
+    datasets: tuple[Dataset, Dataset | None],
     reward: CorrectnessReward,
 ) -> GRPOTrainer:
+    """The trainer of one run: `datasets` has the prompts in their order, and the problems set aside."""
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
     policy.generation_config.eos_token_id = sorted(reward.stops)
-    trainer = _Trainer(
+    trained_on, aside = datasets
+    trainer = EvaluatedGrpoTrainer(
         model=policy,
         reward_funcs=reward,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=trained_on,
+        eval_dataset=aside,
         processing_class=tokenizer,
         callbacks=[
-            *(FiniteWeights(), NoFinalCheckpoint(), StopWhenAsked()),
+            *(FiniteWeights(), NoFinalCheckpoint()),
+            StopAfterRollouts(arguments.num_iterations),
+            *([EvaluateAtTheEnd()] if aside is not None else []),
             StepProgress("GRPO", "reward"),
         ],
     )
@@ -251,10 +286,8 @@ def _arguments(
         gradient_accumulation_steps=parts,
         num_generations=grpo.generations,
         learning_rate=grpo.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
         warmup_steps=grpo.warmup_steps,
         adam_beta2=grpo.adam_beta2,
-        temperature=grpo.temperature,
         max_completion_length=grpo.max_tokens,
         beta=grpo.kl,
         shuffle_dataset=False,
@@ -262,16 +295,16 @@ def _arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         trust_remote_code=trust_remote_code,  # vLLM and the reference of kl read the directory again
         use_vllm=_vllm(grpo),
-        vllm_mode="colocate",
         generation_kwargs={"stop_token_ids": stops} if grpo.vllm else None,
         save_strategy="no" if every is None else "steps",
-        save_steps=every or grpo.steps,
+        save_steps=after_whole_rounds(every or grpo.steps, grpo),
         save_total_limit=2,
         logging_steps=1,
         disable_tqdm=True,
         report_to="none",
         seed=settings.seed,
         **sharding_arguments(settings.hardware, grpo),
+        **trl_settings(grpo, settings.engine),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import starmap
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,6 +32,8 @@ _SCORED_TOKENS = 2**12
 """Tokens, padding included, that are scored side by side: with more, a small network on a CPU is slower."""
 _ANSWER_TOKENS = 2**14
 """Tokens of the longest answers that are written side by side."""
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 OnDone = Callable[[int], object]
 """Called with how many more trajectories or answers are done."""
@@ -180,7 +183,7 @@ def first_questions(rows: Sequence[Judged], count: int) -> list[Judged]:
 
 
 @contextmanager
-def evaluating(network: PreTrainedModel) -> Iterator[PreTrainedModel]:
+def evaluating(network: Network) -> Iterator[Network]:
     """The network without dropout; afterwards it trains again, if it did before."""
     was_training = network.training
     try:

@@ -5,6 +5,7 @@ ended in its batch to the end, and copies its whole cache at every token. On a G
 loop's waits for it. Rollouts by vLLM, and those of a model that is sharded over processes, are TRL's too.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from glow.config import Decoding
 from glow.errors import UserError
 from glow.models.load import context_size, prompt_ids
 from glow.models.prompts import Message
+from glow.models.sampling import Key
 from glow.models.transformers_engine import NetworkSampler
 from glow.verifier.thoughts import Thought
 
@@ -38,7 +40,13 @@ def use_own_rollouts(
     assert args.max_completion_length is not None  # TRL's own default is a number
     if args.use_vllm or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return
-    decoding = Decoding(temperature=args.temperature, top_p=args.top_p, max_tokens=args.max_completion_length)
+    decoding = Decoding(
+        temperature=args.temperature,
+        top_p=args.top_p,
+        top_k=args.top_k,
+        min_p=args.min_p or 0.0,
+        max_tokens=args.max_completion_length,
+    )
     trainer.rollout_func = Rollouts(tokenizer, stops, decoding, thought, args.seed)
 
 
@@ -77,9 +85,7 @@ class Rollouts:
         Raises:
             UserError: a prompt leaves no room in the model's context, or its chat template refuses it.
         """
-        first = len(prompts) * trainer.accelerator.process_index
-        step = f"GRPO step {trainer.state.global_step}"
-        keys = [(self._seed, step, first + place) for place in range(len(prompts))]
+        keys = self._keys(prompts, trainer)
         recomputing = trainer.args.gradient_checkpointing_kwargs
         assert not isinstance(recomputing, str)  # the trainer has parsed it
         unwrapped = unwrap_model_for_generation(
@@ -94,6 +100,15 @@ class Rollouts:
             "completion_ids": [completions[place] for place in range(len(prompts))],
             "logprobs": None,  # The step is on policy: TRL takes the probabilities of its own forward pass.
         }
+
+    def _keys(self, prompts: list[list[Message]], trainer: GRPOTrainer) -> list[Key]:
+        """What the randomness of each rollout comes from: step and place; in evaluations, its prompt."""
+        assert trainer.model is not None
+        if not trainer.model.training:
+            return [(self._seed, f"GRPO evaluation {json.dumps(messages)}", 0) for messages in prompts]
+        first = len(prompts) * trainer.accelerator.process_index
+        step = f"GRPO step {trainer.state.global_step}"
+        return [(self._seed, step, first + place) for place in range(len(prompts))]
 
     def _token_ids(self, prompts: list[list[Message]], context: int) -> list[list[int]]:
         """Token ids of each prompt, which a step's rollouts share; fewer than `context`."""

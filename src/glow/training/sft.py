@@ -31,6 +31,7 @@ from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_step
 from glow.training.epochs import EPOCHS_FILE, measured_by_epoch, read_held_out
 from glow.training.micro_batches import cut
 from glow.training.objectives import choose
+from glow.training.report_to import refuse_missing_trackers, reported
 from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
@@ -75,6 +76,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
     refuse_unmatched_history(objective, replayed)
+    refuse_missing_trackers(settings.tracking)
     manifest = Manifest("sft")
     require_model(model)
     rows = _read(data)
@@ -101,9 +103,12 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     of_run = {"objective": objective.identity, "steps": steps}
     noted = settings.model_dump(mode="json") | of_run
     inputs = [data, model, *template_files(settings.prompt), *filter(None, (replayed, held_out))]
-    stage = run_identity(settings.decisive() | of_run, inputs)
-    resume_from = resume_point(checkpoints, stage | trainer.identity(), steps)
-    with measured_by_epoch(trainer, aside, settings, tokenizer, stop_ids(tokenizer, model)):
+    identity = run_identity(settings.decisive() | of_run, inputs) | trainer.identity()
+    resume_from = resume_point(checkpoints, identity, steps)
+    with (
+        measured_by_epoch(trainer, aside, settings, tokenizer, stop_ids(tokenizer, model)),
+        reported(trainer, settings.tracking, output, identity),
+    ):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     save_model(trainer, output / "model")

@@ -602,7 +602,8 @@ def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
     everything = own.model_dump(mode="json")
     for key in ("checkpoints", "gradient_checkpointing"):
         del everything["grpo"][key]
-    del everything["hardware"]
+    for key in ("engine", "tracking", "hardware"):
+        del everything[key]
     assert own.decisive() == everything
     decoded = config.Evaluation(max_tokens=4, batch_size=7)
     assert decoded.decisive() == config.Evaluation(max_tokens=4, batch_size=8).decisive()

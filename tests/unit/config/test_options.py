@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glow import config
-from glow.config.options import add_options, flags, section_from
+from glow.config.options import add_options, flags, section_from, section_from_resources
 from glow.errors import UserError
 
 
@@ -37,6 +37,8 @@ SECTIONS: list[config.Section] = [
     ),
     config.Problems(families=["reversal"], train=5),
     config.Fields(label="is_right"),
+    config.GrpoEngineHardware(vllm_enable_sleep_mode=True, vllm_max_model_length=9),
+    config.Tracking(report_to=["tensorboard", "wandb"], project="a b", run_name="sft/x"),
     config.Sampling(max_tokens=10, samples=2, temperature=0.0),
     config.Verification(extraction="lenient", timeout_s=0.5, leniency="refuse"),
     config.Extraction(extraction="pattern", extraction_pattern=r"(?m)^>> '\$?(\d{1,3}) \"%s%\" *$"),
@@ -110,3 +112,31 @@ def test_further_settings_are_json_or_text() -> None:
     }  # fmt: skip
     with pytest.raises(UserError, match="--objective-settings: 'alpha' is not KEY=VALUE"):
         parsed(config.ObjectiveChoice, ["--objective-settings", "alpha"])
+
+
+def test_resources_of_a_rule_become_a_section_and_others_are_left_alone() -> None:
+    """As Snakemake hands them on: words and whole numbers, other resources beside them."""
+    resources = {"mem_mb": 3000, "vllm_enable_sleep_mode": "true", "vllm_gpu_memory_utilization": 45}
+    found = section_from_resources(resources | {"vllm_max_model_length": 512}, config.GrpoEngineHardware)
+    assert found == config.GrpoEngineHardware(
+        vllm_enable_sleep_mode=True, vllm_gpu_memory_utilization=0.45, vllm_max_model_length=512
+    )
+    assert section_from_resources({}, config.GrpoEngineHardware) == config.GrpoEngineHardware()
+    tracked = section_from_resources({"report_to": "tensorboard+wandb"}, config.Tracking)
+    assert tracked.report_to == ["tensorboard", "wandb"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"vllm_gpu_memory_utilization": 0}, "resource vllm_gpu_memory_utilization: give per cent"),
+        ({"vllm_gpu_memory_utilization": 1}, "45 for a share of 0.45"),
+        ({"vllm_gpu_memory_utilization": "half"}, "give per cent"),
+        ({"vllm_gpu_memory_utilization": 100}, "resource vllm_gpu_memory_utilization: .* less than 1"),
+        ({"vllm_mode": "server"}, "resource vllm_mode: server is not supported"),
+        ({"vllm_tensor_parallel_size": 0}, "resource vllm_tensor_parallel_size: .* greater than 0"),
+    ],
+)
+def test_a_bad_resource_is_named(resources: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        section_from_resources(resources, config.GrpoEngineHardware)

@@ -41,12 +41,14 @@ def trainer_of(policy: PreTrainedModel, step: int = 0, process: int = 0) -> Any:
     accelerator = SimpleNamespace(process_index=process, unwrap_model=lambda model: model, state=state)
     args = SimpleNamespace(gradient_checkpointing_kwargs=None)
     steps = SimpleNamespace(global_step=step)
-    return SimpleNamespace(model_wrapped=policy, accelerator=accelerator, args=args, state=steps)
+    return SimpleNamespace(
+        model=policy, model_wrapped=policy, accelerator=accelerator, args=args, state=steps
+    )
 
 
 @pytest.fixture
 def policy(tiny_model: Path) -> PreTrainedModel:
-    return load_network(tiny_model, torch.float32)
+    return load_network(tiny_model, torch.float32).train()
 
 
 def test_rollouts_are_what_the_engine_samples_with_the_stop_token_that_ended_each(
@@ -87,7 +89,6 @@ def test_processes_share_a_step_as_one_would_make_it(tiny_model: Path, policy: P
 def test_no_gradient_and_no_inference_tensor_is_left_in_the_policy(
     tiny_model: Path, policy: PreTrainedModel
 ) -> None:
-    policy.train()
     rollouts(tiny_model)(PROMPTS, trainer_of(policy))
     assert policy.training
     assert not any(tensor.is_inference() for tensor in [*policy.parameters(), *policy.buffers()])
