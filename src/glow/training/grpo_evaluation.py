@@ -35,7 +35,8 @@ EVALUATION_KEYS = {
 class EvaluatedGrpoTrainer(ShardedTrainer, GRPOTrainer):
     """TRL's trainer, its state in shares where asked, with an `evaluate` as this module says.
 
-    Its one reward function is `CorrectnessReward`."""
+    Its one reward function is `CorrectnessReward`.
+    """
 
     def evaluate(
         self,

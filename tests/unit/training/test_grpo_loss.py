@@ -46,7 +46,7 @@ def trainer_of(model: Path, folder: Path, grpo: Grpo) -> Any:
     policy = load_network(model, torch.float32)
     prompts = [[{"role": "user", "content": text}] for text in ("What is 1 + 1?", "And 20 + 22 then?")]
     rows = {"prompt": prompts, "gold": [json.dumps({"answer": "2"})] * 2, "thought_open": [False] * 2}
-    arguments = stage._arguments(folder, grpo, stops, seed=0)
+    arguments = stage._arguments(folder, GrpoSettings(grpo=grpo, seed=0), stops, False)
     trainer: Any = stage._trainer(
         policy,
         tokenizer,
@@ -226,11 +226,13 @@ def test_the_rest_reaches_trl_by_its_name(tmp_path: Path) -> None:
         "eval_steps": 4,
         "eval_problems": 2,
     }
-    found = stage._arguments(tmp_path, SETTINGS.model_copy(update=named), [2], seed=0)
+    found = stage._arguments(
+        tmp_path, GrpoSettings(grpo=SETTINGS.model_copy(update=named), seed=0), [2], False
+    )
     assert found.lr_scheduler_type == "cosine"
     assert (found.top_p, found.top_k, found.min_p, found.num_iterations) == (0.9, 7, 0.05, 3)
     assert (found.eval_strategy, found.eval_steps, found.num_generations_eval) == ("steps", 4, 1)
-    plain = stage._arguments(tmp_path, SETTINGS, [2], seed=0)
+    plain = stage._arguments(tmp_path, GrpoSettings(grpo=SETTINGS, seed=0), [2], False)
     assert (plain.min_p, plain.eval_strategy) == (None, "no")
 
 
@@ -246,7 +248,9 @@ def test_what_is_not_set_is_what_trl_has_by_default() -> None:
 
 def test_resume_points_stand_where_new_rollouts_are_made(tmp_path: Path) -> None:
     grpo = SETTINGS.model_copy(update={"steps": 20, "checkpoints": 5, "num_iterations": 3})
-    assert stage._arguments(tmp_path, grpo, [2], seed=0).save_steps == 6  # 4, for six parts of 20
+    assert (
+        stage._arguments(tmp_path, GrpoSettings(grpo=grpo, seed=0), [2], False).save_steps == 6
+    )  # 4, for six parts of 20
 
 
 def test_prompts_last_for_all_iterations_on_their_rollouts() -> None:
@@ -267,7 +271,7 @@ HARDWARE = GrpoEngineHardware(
 
 
 def test_vllms_share_of_the_devices_reaches_trl_and_is_no_part_of_a_run(tmp_path: Path) -> None:
-    found = stage._arguments(tmp_path, SETTINGS, [2], seed=0, engine=HARDWARE)
+    found = stage._arguments(tmp_path, GrpoSettings(grpo=SETTINGS, seed=0, engine=HARDWARE), [2], False)
     assert {name: getattr(found, name) for name in HARDWARE.model_fields_set} == HARDWARE.model_dump(
         include=HARDWARE.model_fields_set
     )
