@@ -46,9 +46,11 @@ from glow.config.training import (
     Sft,
     TooLong,
 )
+from glow.config.weights import ALL_LINEAR, Lora, SavedDtype, Weights
 from glow.config.worlds import drawn_seeds
 
 __all__ = [
+    "ALL_LINEAR",
     "BOTH_SIGNS",
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
@@ -77,6 +79,7 @@ __all__ = [
     "HeldOut",
     "Hub",
     "ImportSettings",
+    "Lora",
     "Model",
     "ObjectiveChoice",
     "OwnTrajectories",
@@ -85,6 +88,7 @@ __all__ = [
     "Problems",
     "Prompt",
     "Sampling",
+    "SavedDtype",
     "Scratch",
     "Section",
     "SelectSettings",
@@ -97,6 +101,7 @@ __all__ = [
     "TooLong",
     "VerdictSettings",
     "Verification",
+    "Weights",
     "drawn_seeds",
     "extended",
     "load",

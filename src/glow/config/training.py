@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from glow.config.data import Leniency, SelectionName
 from glow.config.section import Neutral, Section
+from glow.config.weights import Weights
 
 
 class ObjectiveChoice(Section):
@@ -37,7 +38,7 @@ DONE_TO_LONG = {"drop": "left out", "cut": "cut"}
 """The same in words, once it is done."""
 
 
-class Sft(Section):
+class Sft(Weights):
     """Supervised fine-tuning, by TRL's SFTTrainer."""
 
     budget: Literal["steps", "epochs"] = Field(
@@ -75,7 +76,7 @@ class Sft(Section):
 Choice = TypeVar("Choice", list[str], list[int])
 
 
-class Grpo(Section):
+class Grpo(Weights):
     """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
     initialisations: list[str] | None = Field(

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
@@ -33,9 +34,9 @@ from glow.files.manifest import Manifest
 from glow.files.records import Asked, read_records
 from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
+from glow.models.adapters import adapter_base, with_base
 from glow.models.load import (
     hidden_tokens,
-    load_network,
     load_tokenizer,
     prompt_ids,
     response_text,
@@ -43,7 +44,9 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
+from glow.training.adapters import load_to_train, refuse_missing_packages, underlying
 from glow.training.callbacks import StepProgress, StopWhenAsked, raise_if_stopped, save_model
+from glow.training.card import grpo_card
 from glow.training.checkpoints import (
     CheckpointMarker,
     FiniteWeights,
@@ -54,6 +57,7 @@ from glow.training.checkpoints import (
 from glow.training.grpo_signal import no_signal
 from glow.training.head import use_chunked_head
 from glow.training.rollouts import use_own_rollouts
+from glow.training.saving import saved_form
 from glow.verifier.verify import Item, Verifier, own_cores
 
 LOG_KEYS = {
@@ -92,24 +96,26 @@ def train(
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, seed, noted = settings.grpo, settings.seed, settings.model_dump(mode="json")
+    refuse_missing_packages(grpo)
+    _refuse_no_reference(model, grpo)
     rows = _read_problems(problems, grpo.prompts)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
     dataset, stops = _dataset(rows, settings, tokenizer), stop_ids(tokenizer, model)
     checkpoints = checkpoints_in(output)
     arguments = _arguments(checkpoints, grpo, stops, seed, trust_remote_code)
-    inputs = [problems, model, *template_files(settings.prompt)]
+    inputs = [problems, *with_base(model), *template_files(settings.prompt)]
     # Without the number of steps: neither the rate nor its warm-up depends on it, and the prompts of a longer
     # run begin with these.
     identity = run_identity(settings.decisive(), inputs, leave_out=["grpo.steps"])
     resume_from = resume_point(checkpoints, identity, grpo.steps)
-    # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
-    policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
+    policy, adapters = load_to_train(model, grpo, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
-        trainer = _trainer(policy, tokenizer, arguments, dataset, reward)
+        trainer = _trainer(policy, tokenizer, arguments, dataset, reward, adapters)
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
-    save_model(trainer, output / "model")
+    form = saved_form(model, grpo, trust_remote_code=trust_remote_code)
+    save_model(trainer, output / "model", form, grpo_card(problems, len(rows), model, grpo))
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
         write_jsonl(output / "log.jsonl", log)
@@ -206,16 +212,19 @@ class CorrectnessReward:
 
 
 def _trainer(
-    policy: PreTrainedModel,
+    policy: Any,
     tokenizer: PreTrainedTokenizerBase,
     arguments: GRPOConfig,
     dataset: Dataset,
     reward: CorrectnessReward,
+    adapters: LoraConfig | None = None,
 ) -> GRPOTrainer:
+    network = underlying(policy)
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
-    policy.generation_config.eos_token_id = sorted(reward.stops)
+    network.generation_config.eos_token_id = sorted(reward.stops)
     trainer = GRPOTrainer(
         model=policy,
+        peft_config=adapters,
         reward_funcs=reward,
         args=arguments,
         train_dataset=dataset,
@@ -227,7 +236,7 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.accelerator.device.type == "cpu":  # on a GPU, TRL's are as fast or faster
-        use_chunked_head(policy, trainer.temperature)
+        use_chunked_head(network, trainer.temperature)
         use_own_rollouts(trainer, tokenizer, sorted(reward.stops), reward.verifier.thought)
     return trainer
 
@@ -242,6 +251,7 @@ def _arguments(
         per_device_train_batch_size=_batch_size(grpo),
         gradient_accumulation_steps=grpo.gradient_accumulation,
         num_generations=grpo.generations,
+        optim=grpo.optimizer,
         learning_rate=grpo.learning_rate,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=grpo.warmup_steps,
@@ -278,6 +288,19 @@ def _batch_size(grpo: Grpo) -> int:
             f"process(es) x {grpo.gradient_accumulation} part(s); change prompts or gradient_accumulation"
         )
     return rollouts // (processes * grpo.gradient_accumulation)
+
+
+def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
+    """Refuse what would have another model as the reference of the KL penalty than the initialisation.
+
+    TRL reads it anew from a directory, and an adapter that was added to its base, for all weights to train,
+    has none of its own.
+    """
+    if grpo.kl > 0 and grpo.lora is None and adapter_base(model) is not None:
+        raise UserError(
+            f"grpo.kl: the initialisation {model} is an adapter: set grpo.lora to train it on, or merge it "
+            "(sft.lora.merge: true, glow merge-adapter) to train all weights"
+        )
 
 
 def _vllm(grpo: Grpo) -> bool:
