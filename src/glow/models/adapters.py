@@ -111,8 +111,9 @@ def merged(network: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PreTr
             layer.merge()
             base.to(dtype)
     whole: Any = adapted.unload()
-    network_in_dtype: PreTrainedModel = whole.to(dtype)
-    return network_in_dtype
+    whole.requires_grad_(True)  # PEFT has frozen the base
+    found: PreTrainedModel = whole.to(dtype)
+    return found
 
 
 def attached(network: PreTrainedModel, adapter: Path, *, trains: bool, dropout: float | None = None) -> Any:

@@ -6,12 +6,21 @@ weights train.
 """
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from torch import Tensor
+from transformers import (
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from glow.config import ALL_LINEAR, Grpo, Lora, Sft
 from glow.errors import UserError
@@ -71,6 +80,53 @@ def load_to_train(
     adapted = attached(network, model, trains=True, dropout=lora.dropout)
     _refuse_other_adapter(adapted, model, lora)
     return adapted, None
+
+
+def float32_adapters(network: Any) -> dict[str, Tensor]:
+    """The adapters that a network has already, for `restore_float32`; empty without any."""
+    if not isinstance(network, PeftModel):
+        return {}
+    return {name: weight.detach().clone() for name, weight in _trained(network)}
+
+
+def restore_float32(network: Any, given: dict[str, Tensor]) -> None:
+    """Let adapters over 4-bit weights train in float32 again, after a trainer was made.
+
+    TRL 1.16 puts them into bfloat16, in which small updates are lost, and PEFT puts them back into float32
+    when a run resumes: it would not be the same run.
+
+    Args:
+        network: that of the trainer.
+        given: the adapters as they were.
+    """
+    if getattr(network, "is_loaded_in_4bit", False):
+        for name, weight in _trained(network):
+            weight.data = given.get(name, weight.data).to(weight.device, torch.float32)
+
+
+def _trained(network: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, weight) for name, weight in network.named_parameters() if weight.requires_grad)
+
+
+class ResumedAdapter(TrainerCallback):
+    """Loads the adapter that trains from a checkpoint where a reference is kept beside it.
+
+    Of such a checkpoint transformers 5.17 loads the reference alone, so that a resumed run would begin with
+    the adapter that it was given, and with the optimiser's state of another.
+
+    Args:
+        checkpoint: what the run resumes from.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        network = kwargs["model"]
+        if isinstance(network, PeftModel) and len(network.peft_config) > 1:
+            network.load_adapter(str(self.checkpoint), "default", is_trainable=True)
 
 
 def underlying(network: Any) -> PreTrainedModel:

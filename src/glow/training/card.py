@@ -130,13 +130,16 @@ def grpo_card(problems: Path, count: int, model: Path, settings: Grpo) -> Card:
 
 
 def trainer_card(
-    trainer: Any, name: str | None, datasets: str | None = None, tags: str | Iterable[str] | None = None
+    trainer: Any,
+    model_name: str | None = None,
+    dataset_name: str | None = None,
+    tags: str | Iterable[str] | None = None,
 ) -> ModelCard:
     """The card of a `GlowTrainer` that is used as a library.
 
     Args:
-        name: of the model; None for that of its folder.
-        datasets: the name of a data set on the hub.
+        model_name: None for that of its folder.
+        dataset_name: of a data set on the hub.
         tags: beside those of every card.
     """
     started = getattr(trainer.model.config, "_name_or_path", "")
@@ -146,7 +149,7 @@ def trainer_card(
     facts = {
         "Objective": str(objective),
         "Samples": str(len(trainer.sample_ids)),
-        "From": f"data set {datasets}" if datasets else "data of its own",
+        "From": f"data set {dataset_name}" if dataset_name else "data of its own",
         "Base model": Path(started).name if is_local else started,
         "Optimiser steps": str(trainer.state.global_step),
         "Learning rate": f"{trainer.args.learning_rate:g}, {_text(trainer.args.lr_scheduler_type)}",
@@ -154,12 +157,12 @@ def trainer_card(
     }
     given = [tags] if isinstance(tags, str) else list(tags or ())
     return Card(
-        name or Path(trainer.args.output_dir).name,
+        model_name or Path(trainer.args.output_dir).name,
         f"fine-tuned by {objective}",
         facts,
         None if is_local else started,
         [*given, "sft", *(["lora"] if adapters else [])],
-        [datasets] if datasets else [],
+        [dataset_name] if dataset_name else [],
         bool(adapters),
     ).written()
 

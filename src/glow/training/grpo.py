@@ -44,7 +44,14 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
-from glow.training.adapters import load_to_train, refuse_missing_packages, underlying
+from glow.training.adapters import (
+    ResumedAdapter,
+    float32_adapters,
+    load_to_train,
+    refuse_missing_packages,
+    restore_float32,
+    underlying,
+)
 from glow.training.callbacks import StepProgress, StopWhenAsked, raise_if_stopped, save_model
 from glow.training.card import grpo_card
 from glow.training.checkpoints import (
@@ -112,6 +119,8 @@ def train(
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, dataset, reward, adapters)
+        if resume_from is not None:
+            trainer.add_callback(ResumedAdapter(resume_from))
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
     form = saved_form(model, grpo, trust_remote_code=trust_remote_code)
@@ -219,7 +228,7 @@ def _trainer(
     reward: CorrectnessReward,
     adapters: LoraConfig | None = None,
 ) -> GRPOTrainer:
-    network = underlying(policy)
+    network, given = underlying(policy), float32_adapters(policy)
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
     network.generation_config.eos_token_id = sorted(reward.stops)
     trainer = GRPOTrainer(
@@ -234,6 +243,7 @@ def _trainer(
             StepProgress("GRPO", "reward"),
         ],
     )
+    restore_float32(trainer.model, given)
     trainer.remove_callback(PrinterCallback)
     if trainer.accelerator.device.type == "cpu":  # on a GPU, TRL's are as fast or faster
         use_chunked_head(network, trainer.temperature)

@@ -28,7 +28,12 @@ from glow.models.adapters import with_base
 from glow.models.load import load_tokenizer, prompt_ids, require_model, stop_ids
 from glow.models.prompts import prompt_messages
 from glow.models.templates import generation_prompt, template_files
-from glow.training.adapters import load_to_train, refuse_missing_packages
+from glow.training.adapters import (
+    float32_adapters,
+    load_to_train,
+    refuse_missing_packages,
+    restore_float32,
+)
 from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_if_stopped, save_model
 from glow.training.card import sft_card
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
@@ -170,6 +175,7 @@ def _trainer(
     held_out: Dataset | None,
     adapters: LoraConfig | None = None,
 ) -> GlowTrainer:
+    given = float32_adapters(network)
     trainer = GlowTrainer(
         model=network,
         peft_config=adapters,
@@ -179,6 +185,7 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[NoFinalCheckpoint(), StopWhenAsked(), StepProgress("SFT", "sample_loss")],
     )
+    restore_float32(trainer.model, given)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
