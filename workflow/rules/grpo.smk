@@ -7,6 +7,9 @@ rule grpo:
         model=lambda wildcards: study.made(
             study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
         ),
+        below=lambda wildcards: study.below(
+            study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
+        ),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),

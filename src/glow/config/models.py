@@ -133,9 +133,9 @@ class Model(Section):
         files = ("config.json", "adapter_config.json")
         if self.path is not None and not any((self.path / file).is_file() for file in files):
             raise ValueError(
-                f"{str(self.path)!r} is not a model: neither a directory with a config.json or, for an adapter, an "
-                f"adapter_config.json (looked for in {Path.cwd()}), nor 'scratch', nor a hub id with a pinned "
-                "commit (org/name@<40 hex digits>)"
+                f"{str(self.path)!r} is not a model: neither a directory with a config.json, or an adapter's "
+                f"with an adapter_config.json (looked for in {Path.cwd()}), nor 'scratch', nor a hub id with a "
+                "pinned commit (org/name@<40 hex digits>)"
             )
         return self
 

@@ -71,3 +71,34 @@ class Weights(Section):
                 "(lora: {})"
             )
         return self
+
+    @property
+    def saves_adapters(self) -> bool:
+        """Whether what is saved are adapters, which need the model below them."""
+        return self.lora is not None and not self.lora.merge
+
+
+def refuse_unmatched_adapters(before: Weights, after: Weights, kl: float) -> None:
+    """Refuse GRPO that cannot go on from the adapters of SFT, before anything is trained.
+
+    Args:
+        before: settings of SFT.
+        after: settings of GRPO from its models.
+        kl: weight of the penalty to what GRPO starts from.
+
+    Raises:
+        ValueError: says which setting to change.
+    """
+    if before.lora is None or before.lora.merge:
+        return
+    if after.lora is None and kl > 0:
+        raise ValueError(
+            "grpo.kl: GRPO starts from adapters; set grpo.lora to train them on, or sft.lora.merge: true to "
+            "train all weights"
+        )
+    for key in ("rank", "alpha", "target_modules") if after.lora is not None else ():
+        if getattr(before.lora, key) != getattr(after.lora, key):
+            raise ValueError(
+                f"grpo.lora.{key}: GRPO trains the adapters of sft on, so it must be that of sft.lora; or set "
+                "sft.lora.merge: true, for new adapters"
+            )

@@ -24,6 +24,8 @@ PACKAGES = (
     "transformers",
     "trl",
     "accelerate",
+    "peft",
+    "bitsandbytes",
     "datasets",
     "lm-eval",
     "math-verify",

@@ -191,7 +191,7 @@ def _stage_card(
         rows={**facts, **further},
         base=origin and origin[0],
         tags=[stage, *(["lora"] if settings.lora is not None else [])],
-        is_adapter=settings.lora is not None and not settings.lora.merge,
+        is_adapter=settings.saves_adapters,
     )
 
 
