@@ -53,8 +53,8 @@ long: $(READY)  ## run the miniature at length in three redrawn worlds, or what 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
 	$(BIN)/pytest
 
-test-extras:  ## the tests that need the extras gym and ifeval, which `make test` skips without them
-	$(MAKE) setup EXTRAS=gym,ifeval
+test-extras:  ## the tests that need the extras bitsandbytes, gym and ifeval, which `make test` skips without them
+	$(MAKE) setup EXTRAS=bitsandbytes,gym,ifeval
 	$(BIN)/pytest -m extra
 
 test-slurm: $(READY)  ## the workflow on a real SLURM: Debian's, unpacked into .slurm and started on this machine alone

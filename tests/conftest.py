@@ -15,7 +15,11 @@ hypothesis.settings.register_profile("glow", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("glow")
 
 
-EXTRAS = {"gym": ("reasoning_gym",), "ifeval": ("langdetect", "immutabledict", "nltk")}
+EXTRAS = {
+    "bitsandbytes": ("bitsandbytes",),
+    "gym": ("reasoning_gym",),
+    "ifeval": ("langdetect", "immutabledict", "nltk"),
+}
 """The extras of pyproject.toml that a test may need, by `@pytest.mark.extra(name)`, and their packages."""
 
 

@@ -134,8 +134,8 @@ class Model(Section):
         if self.path is not None and not any((self.path / file).is_file() for file in files):
             raise ValueError(
                 f"{str(self.path)!r} is not a model: neither a directory with a config.json, or an adapter's "
-                f"with an adapter_config.json (looked for in {Path.cwd()}), nor 'scratch', nor a hub id with a "
-                "pinned commit (org/name@<40 hex digits>)"
+                f"with an adapter_config.json (looked for in {Path.cwd()}), nor 'scratch', nor a hub id with "
+                "a pinned commit (org/name@<40 hex digits>)"
             )
         return self
 

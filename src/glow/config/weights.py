@@ -99,6 +99,6 @@ def refuse_unmatched_adapters(before: Weights, after: Weights, kl: float) -> Non
     for key in ("rank", "alpha", "target_modules") if after.lora is not None else ():
         if getattr(before.lora, key) != getattr(after.lora, key):
             raise ValueError(
-                f"grpo.lora.{key}: GRPO trains the adapters of sft on, so it must be that of sft.lora; or set "
-                "sft.lora.merge: true, for new adapters"
+                f"grpo.lora.{key}: GRPO trains the adapters of sft on, so it must be that of sft.lora; or "
+                "set sft.lora.merge: true, for new adapters"
             )
