@@ -71,5 +71,5 @@ def test_adapters_are_evaluated_as_merged_models_and_trained_on_by_grpo(tmp_path
     # The base is an input of what reads its adapters: it is made again where it was removed.
     shutil.rmtree(alone / "models/base")
     shutil.rmtree(alone / "evaluation/sft")
-    jobs = planned(tmp_path, tmp_path / "lora.yaml", f"results/lora/{WANTED[0]}")
+    jobs = planned(tmp_path, tmp_path / "lora.yaml", "--nolock", f"results/lora/{WANTED[0]}")
     assert "scratch" in {job.rule for job in jobs}
