@@ -53,8 +53,8 @@ long: $(READY)  ## run the miniature at length in three redrawn worlds, or what 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
 	$(BIN)/pytest
 
-test-extras:  ## the tests that need the extras gym, ifeval and tensorboard, which `make test` skips without them
-	$(MAKE) setup EXTRAS=gym,ifeval,tensorboard
+test-extras:  ## the tests that need extras, which `make test` skips without them
+	$(MAKE) setup EXTRAS=bitsandbytes,deepspeed,gym,ifeval,tensorboard
 	$(BIN)/pytest -m extra
 
 test-slurm: $(READY)  ## the workflow on a real SLURM: Debian's, unpacked into .slurm and started on this machine alone

@@ -16,9 +16,10 @@ hypothesis.settings.load_profile("glow")
 
 
 EXTRAS = {
+    "bitsandbytes": ("bitsandbytes",),
+    "deepspeed": ("deepspeed",),
     "gym": ("reasoning_gym",),
     "ifeval": ("langdetect", "immutabledict", "nltk"),
-    "deepspeed": ("deepspeed",),
     "tensorboard": ("tensorboard",),
 }
 """The extras of pyproject.toml that a test may need, by `@pytest.mark.extra(name)`, and their packages."""

@@ -108,6 +108,19 @@ class Study:
         """The model, if it is made here: then it is an input."""
         return [model] if model.startswith(f"{self.results}/") else []
 
+    def below(self, model: str) -> list[str]:
+        """What the adapters of a trained model (its directory) are on, if that is made here.
+
+        GRPO trains the adapters of an arm on, so that they stay on the base.
+        """
+        sft, grpo = self.experiment.sft, self.experiment.grpo
+        stage, *named = model.removeprefix(f"{self.results}/").split("/")
+        if stage == "grpo" and grpo is not None and grpo.saves_adapters:
+            start = self.initialisation(named[0], named[1], named[2].removeprefix("seed-"))
+            return self.below(start) or self.made(start)
+        has_adapters = stage == "sft" and sft.saves_adapters
+        return self.made(self.model_path("base")) if has_adapters else []
+
     def trunk(self, role: str) -> list[str]:
         """The model that pretraining of `role` goes on from, if there is one."""
         pretrain = self.models[role].pretrain

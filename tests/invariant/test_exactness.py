@@ -78,6 +78,7 @@ def test_whole_batches_agree_with_the_formula(tiny_model: Path, whole_batches: R
             id="padding-free 2x4",
         ),
         pytest.param({"padding_free": True, "pad_to_multiple_of": 64}, id="padding-free, padded to 64"),
+        pytest.param({"padding_free": True, "max_length": 64}, id="padding-free, of a longest length"),
         pytest.param({"gradient_checkpointing": True}, id="gradient checkpointing"),
     ],
 )

@@ -363,6 +363,20 @@ def test_a_cut_that_leaves_no_response_is_refused(tiny_model: Path, dataset: Dat
         make_trainer(tiny_model, dataset, tmp_path, max_length=3, too_long="cut")
 
 
+def test_padding_free_rows_have_no_sample_above_the_longest_length(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """TRL refuses max_length there; the settings have it again when the trainer is made."""
+    lengths = [len(ids) for ids in make_trainer(tiny_model, dataset, tmp_path).train_dataset["input_ids"]]
+    longest = sorted(lengths)[-2]
+    settings = {"padding_free": True, "max_length": longest, "too_long_limit": 0.5}
+    trainer = make_trainer(tiny_model, dataset, tmp_path, **settings)
+    kept = [len(ids) for ids in trainer.train_dataset["input_ids"]]
+    assert sorted(kept) == sorted(length for length in lengths if length <= longest)
+    assert len(trainer.too_long) == len(lengths) - len(kept)
+    assert trainer.args.max_length == longest
+
+
 def test_duplicate_and_missing_ids_are_refused(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two training samples share the id 't-0'"):
         make_trainer(tiny_model, dataset.select([0, 1, 0]), tmp_path)

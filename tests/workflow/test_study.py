@@ -55,6 +55,25 @@ def test_grpo_has_models_of_its_own_seeds() -> None:
     assert seeds == {"base": [0, 1], "sft/logic/glow": [0, 1], "grpo/logic/glow": [1]}
 
 
+def test_what_adapters_are_on_is_an_input_of_what_reads_them() -> None:
+    document = yaml.safe_load(TINY.read_text())
+    base = "results/tiny/models/base"
+    trained = [f"results/tiny/{name}/seed-0/model" for name in ("sft/logic/glow", "grpo/logic/glow")]
+    from_base = "results/tiny/grpo/logic/base/seed-0/model"
+
+    def below(sft: dict[str, object] | None, grpo: dict[str, object] | None) -> list[list[str]]:
+        sections = {name: document[name] | {"lora": lora} for name, lora in (("sft", sft), ("grpo", grpo))}
+        found = Study(load(document | sections, "lora.yaml"))
+        return [found.below(model) for model in (base, *trained, from_base)]
+
+    assert below(None, None) == [[], [], [], []]
+    assert below({}, {}) == [[], [base], [base], [base]]
+    assert below({}, None) == [[], [base], [], []]
+    assert below(None, {}) == [[], [], [trained[0]], [base]]
+    assert below({"merge": True}, {"merge": True}) == [[], [], [], []]
+    assert below({"merge": True}, {}) == [[], [], [trained[0]], [base]]
+
+
 def test_a_hub_model_is_large_and_made_here(tmp_path: Path) -> None:
     document = yaml.safe_load(TINY.read_text())
     document["student"] = {"hub": "Qwen/Qwen2.5-7B", "revision": "0" * 40}

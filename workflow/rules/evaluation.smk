@@ -7,6 +7,7 @@ Both rules keep the answers in the folder `answers`, which is not declared: they
 rule answer:
     input:
         model=lambda wildcards: study.made(study.trained_model(wildcards.model, wildcards.seed)),
+        below=lambda wildcards: study.below(study.trained_model(wildcards.model, wildcards.seed)),
         suites=study.suite_files(),
     output:
         # What says that a shard is answered is gone when all is judged: another number of shards makes
@@ -44,6 +45,7 @@ rule answer:
 rule evaluate:
     input:
         model=lambda wildcards: study.made(study.trained_model(wildcards.model, wildcards.seed)),
+        below=lambda wildcards: study.below(study.trained_model(wildcards.model, wildcards.seed)),
         suites=study.suite_files(),
         answers=lambda wildcards: study.answers(wildcards.model, wildcards.seed),
     output:

@@ -47,6 +47,9 @@ rule grpo:
             study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
         ),
         pass_rates=study.pass_rates("{domain}", "{init}", "{seed}"),
+        below=lambda wildcards: study.below(
+            study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
+        ),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         model=directory(f"{RESULTS}/grpo/{{domain}}/{{init}}/seed-{{seed}}/model"),

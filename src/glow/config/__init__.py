@@ -50,9 +50,11 @@ from glow.config.training import (
     Sft,
     TooLong,
 )
+from glow.config.weights import ALL_LINEAR, Lora, SavedDtype, Weights
 from glow.config.worlds import drawn_seeds
 
 __all__ = [
+    "ALL_LINEAR",
     "BOTH_SIGNS",
     "DEFAULT_ARMS",
     "DEFAULT_OBJECTIVES",
@@ -82,6 +84,7 @@ __all__ = [
     "HeldOut",
     "Hub",
     "ImportSettings",
+    "Lora",
     "Model",
     "ObjectiveChoice",
     "OwnTrajectories",
@@ -91,6 +94,7 @@ __all__ = [
     "Problems",
     "Prompt",
     "Sampling",
+    "SavedDtype",
     "Scratch",
     "Section",
     "SelectSettings",
@@ -106,6 +110,7 @@ __all__ = [
     "TrainingHardware",
     "VerdictSettings",
     "Verification",
+    "Weights",
     "drawn_seeds",
     "extended",
     "load",

@@ -44,6 +44,7 @@ from glow.config.stages import (
     VerdictSettings,
 )
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
+from glow.config.weights import refuse_unmatched_adapters
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
 
@@ -208,6 +209,12 @@ class Experiment(Section):
             if tested in seen:
                 raise ValueError(f"{key}: the same two arms are compared above already; remove it")
             seen.add(tested)
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Self:
+        if self.grpo is not None and any(name != "base" for name in self.initialisations):
+            refuse_unmatched_adapters(self.sft, self.grpo, self.grpo.kl)
         return self
 
     @model_validator(mode="after")

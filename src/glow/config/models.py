@@ -130,10 +130,12 @@ class Model(Section):
     def _one_source(self) -> Self:
         if len(self.model_fields_set) != 1:
             raise ValueError("give exactly one of pretrain, scratch, hub (with revision), path")
-        if self.path is not None and not (self.path / "config.json").is_file():
+        files = ("config.json", "adapter_config.json")
+        if self.path is not None and not any((self.path / file).is_file() for file in files):
             raise ValueError(
-                f"{str(self.path)!r} is not a model: neither a directory with a config.json (looked for in "
-                f"{Path.cwd()}), nor 'scratch', nor a hub id with a pinned commit (org/name@<40 hex digits>)"
+                f"{str(self.path)!r} is not a model: neither a directory with a config.json, or an adapter's "
+                f"with an adapter_config.json (looked for in {Path.cwd()}), nor 'scratch', nor a hub id with "
+                "a pinned commit (org/name@<40 hex digits>)"
             )
         return self
 

@@ -32,7 +32,8 @@ def _words(section: Section) -> Iterator[str]:
     further = section.model_extra or {}
     for key, value in section.model_dump(mode="json", exclude=set(further)).items():
         option = _option(key)
-        if isinstance(inner := getattr(section, key), Section):
+        inner = getattr(section, key)
+        if isinstance(inner, Section) and _section_class(type(section).model_fields[key].annotation):
             yield from _words(inner)
         elif isinstance(value, bool):
             yield option if value else "--no-" + option[2:]
@@ -74,7 +75,7 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
             options["action"] = argparse.BooleanOptionalAction
         elif get_origin(kind) in (list, tuple):
             options["nargs"] = 2 if get_origin(kind) is tuple else "+"
-        elif get_origin(kind) is dict:
+        elif _is_pairs(kind):
             options |= {"nargs": "+", "metavar": "KEY=VALUE", "default": []}
         group.add_argument(_option(key), **options)
     if _takes_further(section):
@@ -118,6 +119,11 @@ def _section_class(annotation: Any) -> type[Section] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
+def _is_pairs(kind: Any) -> bool:
+    """Whether a setting is written as KEY=VALUE words: a dictionary, or a section that may be left out."""
+    return get_origin(kind) is dict or _section_class(kind) is not None
+
+
 def _scalar(annotation: Any) -> Any:
     """The annotation without its `| None`."""
     arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
@@ -136,7 +142,7 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
             continue
         if inner := _section_class(field.annotation):
             given[key] = section_from(arguments, inner)
-        elif get_origin(_scalar(field.annotation)) is dict:
+        elif _is_pairs(_scalar(field.annotation)):
             if words := getattr(arguments, key):  # none given: the default, which may hold some
                 given[key] = dict(_pair(word, _option(key)) for word in words)
         elif (value := getattr(arguments, key)) is not None:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from glow.config.data import Leniency, SelectionName
 from glow.config.grpo import GrpoProblems, PolicyLoss, RolloutSampling
 from glow.config.section import Neutral, Section
+from glow.config.weights import Weights
 
 
 class ObjectiveChoice(Section):
@@ -38,7 +39,7 @@ DONE_TO_LONG = {"drop": "left out", "cut": "cut"}
 """The same in words, once it is done."""
 
 
-class Sft(Section):
+class Sft(Weights):
     """Supervised fine-tuning, by TRL's SFTTrainer."""
 
     budget: Literal["steps", "epochs"] = Field(
@@ -148,7 +149,7 @@ class _GrpoRun(Section):
         return chosen
 
 
-class Grpo(GrpoProblems, RolloutSampling, PolicyLoss, _GrpoRun):
+class Grpo(GrpoProblems, RolloutSampling, PolicyLoss, _GrpoRun, Weights):
     """GRPO, by TRL's GRPOTrainer, rewarded by the verifier."""
 
 

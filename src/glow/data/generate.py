@@ -20,6 +20,7 @@ from glow.files.records import Problem, Trajectory, trajectory_id
 from glow.files.resume_points import partial_rows
 from glow.files.same_run import Identity, run_identity
 from glow.files.stopping import at_once
+from glow.models.adapters import with_base
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
@@ -59,7 +60,7 @@ def generate(  # noqa: PLR0913 (a stage's paths and options)
     wanted = [(problem, index) for problem in mine for index in range(settings.sampling.samples)]
     noted = settings.model_dump() | {"shard": shard, "shards": shards}
     # A response does not depend on how many others are asked for.
-    inputs = [problems, model, *template_files(settings.prompt)]
+    inputs = [problems, *with_base(model), *template_files(settings.prompt)]
     identity = run_identity(settings.decisive(), inputs, leave_out=["sampling.samples"])
     with closing(_partial(output, identity)) as partial:
         run = _sample_missing(wanted, partial, model, settings, trust_remote_code)

@@ -28,6 +28,7 @@ from glow.evaluation.entropy import score_entropies, spread
 from glow.files.jsonl import Record, write_json, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Attempt, Problem, Sample
+from glow.models.adapters import with_base
 from glow.models.sampling import Completion
 from glow.models.templates import template_files
 from glow.suites.task_hooks import judge_boxed
@@ -71,7 +72,7 @@ def evaluate(
         kept.finish([problem for problem, _ in asked.wanted[name]])
     tokens = sum(row.get("response_tokens") or 0 for row in rows)
     facts = {"samples": len(rows), "tokens": tokens, "reused": asked.reused}
-    inputs = [model, *suites, *template_files(settings.prompt)]
+    inputs = [*with_base(model), *suites, *template_files(settings.prompt)]
     device = asked.lm.tested.device
     manifest.write(output, settings.model_dump(mode="json"), inputs, facts, device=device)
     shown = ", ".join(f"{name} {score['accuracy']:.1%}" for name, score in scores["suites"].items())

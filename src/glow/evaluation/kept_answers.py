@@ -21,6 +21,7 @@ from glow.data.problem_rows import suite_name
 from glow.files.hashing import hash_path
 from glow.files.kept_rows import KeptRows, SampleKey, read_kept, write_kept
 from glow.files.same_run import Identity, run_identity
+from glow.models.adapters import with_base
 from glow.models.sampling import Completion
 from glow.models.scoring import Score
 from glow.models.templates import template_files
@@ -116,7 +117,9 @@ def answering_identity(model: Path, settings: AnswerSettings) -> Identity:
         "evaluation": settings.evaluation.decisive(),
         "seed": settings.seed,
     }
-    return run_identity(decisive, [model, *template_files(settings.prompt)], leave_out=_CHANGES_NO_ANSWER)
+    return run_identity(
+        decisive, [*with_base(model), *template_files(settings.prompt)], leave_out=_CHANGES_NO_ANSWER
+    )
 
 
 def kept_answers(

@@ -27,12 +27,14 @@ def keyed_order(items: Iterable[Item], name: Callable[[Item], str], *salt: str |
 
 
 def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a directory's file names and contents (manifests left out)."""
+    """SHA-256 of a file, or of a directory's file names and contents (manifests and model cards left out)."""
     if path.is_dir():
         files = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and file.name != "manifest.json" and not file.name.startswith(".")
+            if file.is_file()
+            and file.name not in ("manifest.json", "README.md")
+            and not file.name.startswith(".")
         )
         return digest([(str(file.relative_to(path)), hash_path(file)) for file in files])
     return file_hash(path)

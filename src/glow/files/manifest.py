@@ -24,6 +24,8 @@ PACKAGES = (
     "transformers",
     "trl",
     "accelerate",
+    "peft",
+    "bitsandbytes",
     "datasets",
     "lm-eval",
     "math-verify",
@@ -70,7 +72,7 @@ class Manifest:
                 "settings_sha256": digest(settings),
                 "inputs": {str(path): hash_path(path) for path in inputs},
                 "facts": facts or {},
-                "git_commit": _git_commit(),
+                "git_commit": git_commit(),
                 "packages": _versions(),
                 "python": platform.python_version(),
                 "device": device,
@@ -96,7 +98,7 @@ def _used() -> dict[str, float]:
     }
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of the checkout that this package runs from; None outside one."""
     result = subprocess.run(
         ["git", "rev-parse", "HEAD"],

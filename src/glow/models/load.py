@@ -4,6 +4,7 @@ Nothing here uses a network, no pickle is read, and no code of a model runs unle
 """
 
 import json
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from transformers.utils import logging as transformers_logging
 
 from glow.config import Prompt
 from glow.errors import UserError, abbreviated
+from glow.models.adapters import adapter_base, merged, with_base
+from glow.models.attention import refuse_missing_attention
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
 from glow.models.templates import render, use_template
@@ -42,55 +45,82 @@ def load_model(
     return loaded.to("cuda" if cuda else "cpu").eval(), tokenizer
 
 
-def load_network(model: Path, dtype: torch.dtype, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal language model of a directory, on the CPU.
+def load_network(
+    model: Path,
+    dtype: torch.dtype,
+    *,
+    trust_remote_code: bool = False,
+    attention: str | None = None,
+    quantization: Any = None,
+) -> PreTrainedModel:
+    """The causal language model of a directory, on the CPU; an adapter is added to its base.
 
     Args:
         trust_remote_code: whether code in the directory may run.
+        attention: one of `glow.models.attention.ATTENTIONS`; None for what the model comes with.
+        quantization: transformers' configuration of it, for weights that stay as they are; such a network is
+            where it is to run.
 
     Raises:
-        UserError: the directory has no such model, no weights in safetensors, or needs code that may not run.
+        UserError: the directory has no such model, no weights in safetensors, or needs code that may not run;
+            an adapter's base is not there; or attention that cannot run here.
     """
+    if attention is not None:
+        refuse_missing_attention(attention)
+    parts = with_base(model)
+    for part in parts:
+        refuse_foreign_code(part, trust_remote_code)
+    further: dict[str, Any] = {"attn_implementation": attention} if attention is not None else {}
+    if quantization is not None:
+        further |= {"quantization_config": quantization, "device_map": {"": _own_device()}}
+    if len(parts) == 2:  # an adapter
+        base = _whole_network(parts[1], "auto", trust_remote_code=trust_remote_code, **further)
+        return merged(base, model, dtype)
+    return _whole_network(model, dtype, trust_remote_code=trust_remote_code, **further)
+
+
+def _whole_network(model: Path, dtype: torch.dtype | str, **further: Any) -> PreTrainedModel:
     require_safetensors(model)
-    refuse_foreign_code(model, trust_remote_code)
     transformers_logging.disable_progress_bar()
     try:
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
+            model, dtype=dtype, local_files_only=True, use_safetensors=True, **further
         )
     except Exception as error:  # transformers checks little of what it reads: any error comes of odd files
         raise _no_model(model, error) from error
     return network
 
 
+def _own_device() -> str:
+    """This process's device: the GPU of its place on the machine, or the CPU."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
 def require_model(model: Path) -> None:
-    """Refuse a path that is not a model directory, before any work starts.
+    """Refuse a path that is neither a model directory nor an adapter's, before any work starts.
 
     Raises:
-        UserError: there is no config.json.
+        UserError: there is no config.json; or an adapter's base is not there.
     """
-    if not (model / "config.json").is_file():
+    if adapter_base(model) is None and not (model / "config.json").is_file():
         raise UserError(
             f"{model}: no model here (no config.json); give a directory of a Hugging Face checkpoint"
         )
 
 
 def require_safetensors(model: Path) -> None:
-    """Refuse a path that is not a model directory, or whose weights are pickled.
+    """Refuse a path that is not a model directory, or whose weights, or an adapter's base's, are pickled.
 
     Raises:
-        UserError: there is no config.json, or no file of safetensors.
+        UserError: there is no config.json, or no file of safetensors; or an adapter's base is not there.
     """
     require_model(model)
-    if not list(model.glob("*.safetensors")):
-        raise UserError(
-            f"{model}: no safetensors weights (pickled weights are not read); convert them, or give "
-            "another model"
-        )
+    for part in with_base(model):
+        if not list(part.glob("*.safetensors")):
+            raise UserError(
+                f"{part}: no safetensors weights (pickled weights are not read); convert them, or give "
+                "another model"
+            )
 
 
 def load_tokenizer(
@@ -109,7 +139,9 @@ def load_tokenizer(
     refuse_foreign_code(model, trust_remote_code)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            model, local_files_only=True, trust_remote_code=trust_remote_code
+            _folder_of(model, "tokenizer_config.json"),
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
         )
     except Exception as error:  # as above; and the package tokenizers raises nothing but plain Exceptions
         raise _no_model(model, error) from error
@@ -122,6 +154,11 @@ def load_tokenizer(
     except UserError as error:
         raise UserError(f"{model}: {error}") from None
     return tokenizer
+
+
+def _folder_of(model: Path, file: str) -> Path:
+    """The model's directory, or that of an adapter's base if the adapter itself has no such file."""
+    return next((part for part in with_base(model) if (part / file).is_file()), model)
 
 
 def _no_model(model: Path, error: Exception) -> UserError:
@@ -189,7 +226,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: Path) -> list[int]:
         UserError: generation_config.json is no JSON object, or its eos_token_id is no token.
     """
     stops = {tokenizer.eos_token_id, _after_turn(tokenizer)}
-    settings = model / "generation_config.json"
+    settings = _folder_of(model, "generation_config.json") / "generation_config.json"
     if settings.is_file():
         stops.update(_named_stops(settings))
     return sorted(stop for stop in stops if stop is not None)

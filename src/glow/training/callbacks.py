@@ -14,7 +14,9 @@ from transformers.utils import logging as transformers_logging
 from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
 from glow.files.stopping import Stopped, asked, note_kept
+from glow.training.card import CARD, Card
 from glow.training.checkpoints import sync_folder
+from glow.training.saving import SavedForm, write_model
 from glow.training.sharding import whole_weights
 
 
@@ -93,16 +95,17 @@ def raise_if_stopped(trainer: Trainer) -> None:
         raise Stopped(f"saved after step {step} of {steps}, in {trainer.args.output_dir}")
 
 
-def save_model(trainer: Trainer, output: Path) -> None:
-    """Write the model and its tokenizer beside `output`, then move them into place."""
+def save_model(trainer: Trainer, output: Path, form: SavedForm, card: Card) -> None:
+    """Write the model, its tokenizer and its card beside `output`, then move them into place."""
     partial = partial_folder(output)
     if trainer.is_world_process_zero():
         shutil.rmtree(partial, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     weights = whole_weights(trainer)  # each process has its share to give
     if trainer.is_world_process_zero():
-        trainer._save(str(partial), state_dict=weights)
-        # The Trainer's arguments, pickled; the manifest says the same in plain text.
-        (partial / "training_args.bin").unlink()
+        partial.mkdir(parents=True)
+        write_model(trainer, partial, output, form, weights)
+        card.written().save(partial / CARD)
         sync_folder(partial)  # a stage deletes its checkpoints afterwards
         put_in_place(partial, output)
+    trainer.accelerator.wait_for_everyone()

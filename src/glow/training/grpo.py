@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
@@ -32,9 +33,9 @@ from glow.files.manifest import Manifest
 from glow.files.records import Asked
 from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
+from glow.models.adapters import adapter_base, with_base
 from glow.models.load import (
     hidden_tokens,
-    load_network,
     load_tokenizer,
     prompt_ids,
     response_text,
@@ -42,7 +43,16 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
+from glow.training.adapters import (
+    ResumedAdapter,
+    float32_adapters,
+    load_to_train,
+    refuse_missing_packages,
+    restore_float32,
+    underlying,
+)
 from glow.training.callbacks import StepProgress, raise_if_stopped, save_model
+from glow.training.card import grpo_card
 from glow.training.checkpoints import (
     FiniteWeights,
     NoFinalCheckpoint,
@@ -68,6 +78,7 @@ from glow.training.head import use_chunked_head
 from glow.training.micro_batches import cut
 from glow.training.report_to import refuse_missing_trackers, reported
 from glow.training.rollouts import use_own_rollouts
+from glow.training.saving import saved_form
 from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.verifier.verify import Item, Verifier, own_cores
 
@@ -118,7 +129,9 @@ def train(
     manifest, started = Manifest("grpo"), time.monotonic()
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, noted = settings.grpo, settings.model_dump(mode="json")
+    refuse_missing_packages(grpo)
     refuse_missing_trackers(settings.tracking)
+    _refuse_no_reference(model, grpo)
     _refuse_unmatched_pass_rates(grpo, pass_rates)
     chosen = choose_problems(problems, grpo, settings.seed, pass_rates)
     tokenizer = load_tokenizer(model, settings.prompt, trust_remote_code=trust_remote_code)
@@ -128,21 +141,24 @@ def train(
     checkpoints = checkpoints_in(output)
     arguments = _arguments(checkpoints, settings, stops, trust_remote_code)
     refuse_unfit_engine(grpo, settings.engine, dataset["prompt"], tokenizer, arguments.world_size)
-    inputs = [problems, model, *template_files(settings.prompt), *([pass_rates] if pass_rates else [])]
+    given = [problems, *with_base(model), *template_files(settings.prompt)]
+    inputs = [*given, *([pass_rates] if pass_rates else [])]
     # Mostly without the number of steps: the prompts of a longer run begin with these.
     identity = run_identity(settings.decisive(), inputs, leave_out=not_identifying(grpo))
     resume_from = resume_point(checkpoints, identity, grpo.steps)
     arguments.eval_on_start = aside is not None and resume_from is None
     ready_to_load(arguments)
-    # float32 weights also for bf16: the optimiser's copy must keep small updates (autocast does the rest).
-    policy = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
+    policy, adapters = load_to_train(model, grpo, trust_remote_code=trust_remote_code)
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
-        trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward)
+        trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward, adapters)
+        if resume_from is not None:
+            trainer.add_callback(ResumedAdapter(resume_from))
         with reported(trainer, settings.tracking, output, identity):
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
-    save_model(trainer, output / "model")
+    form = saved_form(model, grpo, trust_remote_code=trust_remote_code)
+    save_model(trainer, output / "model", form, grpo_card(problems, len(chosen.trained_on), model, grpo))
     if trainer.is_world_process_zero():
         log = [_log_row(line) for line in trainer.state.log_history if "reward" in line]
         write_jsonl(output / "log.jsonl", log)
@@ -241,18 +257,21 @@ class CorrectnessReward:
 
 
 def _trainer(
-    policy: PreTrainedModel,
+    policy: Any,
     tokenizer: PreTrainedTokenizerBase,
     arguments: GRPOConfig,
     datasets: tuple[Dataset, Dataset | None],
     reward: CorrectnessReward,
+    adapters: LoraConfig | None = None,
 ) -> GRPOTrainer:
     """The trainer of one run: `datasets` has the prompts in their order, and the problems set aside."""
+    network, given = underlying(policy), float32_adapters(policy)
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.
-    policy.generation_config.eos_token_id = sorted(reward.stops)
+    network.generation_config.eos_token_id = sorted(reward.stops)
     trained_on, aside = datasets
     trainer = EvaluatedGrpoTrainer(
         model=policy,
+        peft_config=adapters,
         reward_funcs=reward,
         args=arguments,
         train_dataset=trained_on,
@@ -265,9 +284,10 @@ def _trainer(
             StepProgress("GRPO", "reward"),
         ],
     )
+    restore_float32(trainer.model, given)
     trainer.remove_callback(PrinterCallback)
     if trainer.accelerator.device.type == "cpu":  # on a GPU, TRL's are as fast or faster
-        use_chunked_head(policy, trainer.temperature)
+        use_chunked_head(network, trainer.temperature)
         use_own_rollouts(trainer, tokenizer, sorted(reward.stops), reward.verifier.thought)
     return trainer
 
@@ -285,6 +305,7 @@ def _arguments(
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=parts,
         num_generations=grpo.generations,
+        optim=grpo.optimizer,
         learning_rate=grpo.learning_rate,
         warmup_steps=grpo.warmup_steps,
         adam_beta2=grpo.adam_beta2,
@@ -306,6 +327,19 @@ def _arguments(
         **sharding_arguments(settings.hardware, grpo),
         **trl_settings(grpo, settings.engine),
     )
+
+
+def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
+    """Refuse what would have another model as the reference of the KL penalty than the initialisation.
+
+    TRL reads it anew from a directory, and an adapter that was added to its base, for all weights to train,
+    has none of its own.
+    """
+    if grpo.kl > 0 and grpo.lora is None and adapter_base(model) is not None:
+        raise UserError(
+            f"grpo.kl: the initialisation {model} is an adapter: set grpo.lora to train it on, or merge it "
+            "(sft.lora.merge: true, glow merge-adapter) to train all weights"
+        )
 
 
 def _vllm(grpo: Grpo) -> bool:

@@ -4,12 +4,14 @@ A response that is cut has neither its answer nor its end, and trains as if it w
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 from datasets import Dataset
+from trl import SFTConfig
 
 from glow.config import DONE_TO_LONG, Sft, TooLong
 from glow.errors import UserError
@@ -110,3 +112,15 @@ def lengths(dataset: Dataset) -> np.ndarray:
 
 def _cut(example: dict[str, list[int]], kept: slice) -> dict[str, list[int]]:
     return {name: example[name][kept] for name in ("input_ids", "labels")}
+
+
+@contextmanager
+def left_to_us(args: SFTConfig) -> Iterator[None]:
+    """Hide max_length from TRL, which beside padding_free does not enforce it, and so refuses it."""
+    tokens = args.max_length
+    if args.padding_free and not args.packing:
+        args.max_length = None
+    try:
+        yield
+    finally:
+        args.max_length = tokens

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset, load_from_disk
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from glow.config import DONE_TO_LONG, Prompt, Sft, SftSettings
 from glow.errors import UserError
@@ -23,15 +24,24 @@ from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
 from glow.files.resume_points import checkpoints_in
 from glow.files.same_run import run_identity
-from glow.models.load import load_network, load_tokenizer, prompt_ids, require_model, stop_ids
+from glow.models.adapters import with_base
+from glow.models.load import load_tokenizer, prompt_ids, require_model, stop_ids
 from glow.models.prompts import prompt_messages
 from glow.models.templates import generation_prompt, template_files
+from glow.training.adapters import (
+    float32_adapters,
+    load_to_train,
+    refuse_missing_packages,
+    restore_float32,
+)
 from glow.training.callbacks import StepProgress, StopWhenAsked, quieten, raise_if_stopped, save_model
+from glow.training.card import sft_card
 from glow.training.checkpoints import NoFinalCheckpoint, resume_point, save_steps
 from glow.training.epochs import EPOCHS_FILE, measured_by_epoch, read_held_out
 from glow.training.micro_batches import cut
 from glow.training.objectives import choose
 from glow.training.report_to import refuse_missing_trackers, reported
+from glow.training.saving import saved_form
 from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
@@ -76,6 +86,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     """
     objective = choose(settings.objective.objective, settings.objective.settings)
     refuse_unmatched_history(objective, replayed)
+    refuse_missing_packages(settings.sft)
     refuse_missing_trackers(settings.tracking)
     manifest = Manifest("sft")
     require_model(model)
@@ -88,21 +99,21 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     # Before the model: under some shardings it is read in shares.
     arguments = _arguments(checkpoints, settings, replayed)
     ready_to_load(arguments)
-    # float32 weights also for bf16, which is autocast: the optimiser must not lose small updates.
-    network = load_network(model, torch.float32, trust_remote_code=trust_remote_code)
+    network, adapters = load_to_train(model, settings.sft, trust_remote_code=trust_remote_code)
     trainer = _trainer(
         network,
         tokenizer,
         arguments,
         _mapped(_dataset(rows, settings.prompt, tokenizer), output / TRAINING_DATA),
         _dataset(aside, settings.prompt, tokenizer) if aside else None,
+        adapters,
     )
     steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
     _set_length(trainer.args, steps, settings.sft)
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
     of_run = {"objective": objective.identity, "steps": steps}
     noted = settings.model_dump(mode="json") | of_run
-    inputs = [data, model, *template_files(settings.prompt), *filter(None, (replayed, held_out))]
+    inputs = [data, *with_base(model), *template_files(settings.prompt), *filter(None, (replayed, held_out))]
     identity = run_identity(settings.decisive() | of_run, inputs) | trainer.identity()
     resume_from = resume_point(checkpoints, identity, steps)
     with (
@@ -111,7 +122,9 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     ):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     raise_if_stopped(trainer)
-    save_model(trainer, output / "model")
+    form = saved_form(model, settings.sft, trust_remote_code=trust_remote_code)
+    card = sft_card(rows, data, model, settings, steps, len(trainer.sample_ids))
+    save_model(trainer, output / "model", form, card)
     if trainer.is_world_process_zero():
         _save_history(trainer, rows, output)
         if aside:
@@ -149,6 +162,7 @@ def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) 
         id_column="trajectory_id",
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=parts,
+        optim=sft.optimizer,
         learning_rate=sft.learning_rate,
         lr_scheduler_type=sft.scheduler,
         max_length=sft.max_length,
@@ -166,20 +180,24 @@ def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) 
 
 
 def _trainer(
-    network: PreTrainedModel,
+    network: Any,
     tokenizer: PreTrainedTokenizerBase,
     arguments: GlowConfig,
     trained_on: Dataset,
     held_out: Dataset | None,
+    adapters: LoraConfig | None = None,
 ) -> GlowTrainer:
+    given = float32_adapters(network)
     trainer = GlowTrainer(
         model=network,
+        peft_config=adapters,
         args=arguments,
         train_dataset=trained_on,
         eval_dataset=held_out,
         processing_class=tokenizer,
         callbacks=[NoFinalCheckpoint(), StopWhenAsked(), StepProgress("SFT", "sample_loss")],
     )
+    restore_float32(trainer.model, given)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -199,19 +199,21 @@ class ShardedTrainer(Trainer):
             super().save_model(output_dir, _internal_call)
 
 
-def whole_weights(trainer: Trainer) -> dict[str, Tensor]:
+def whole_weights(trainer: Trainer) -> dict[str, Tensor] | None:
     """The weights of a trainer's model, gathered from all shares (each process must call).
 
-    Under FSDP2 and ZeRO-3 the first process alone gets them, the others an empty dictionary.
+    Returns:
+        In the first process all weights by name, in others nothing; None where each process has them whole.
     """
     if trainer.is_fsdp_enabled:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         weights = get_model_state_dict(trainer.model, options=options)
-        tied = trainer.model.all_tied_weights_keys  # each gathered tensor is one of its own
+        # Gathered, each of several tied names has a tensor of its own.
+        tied = getattr(trainer.model, "all_tied_weights_keys", {})
         return {name: values for name, values in weights.items() if name not in tied}
     if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
         return trainer.model_wrapped._zero3_consolidated_16bit_state_dict() or {}
-    return trainer.accelerator.unwrap_model(trainer.model).state_dict()
+    return None
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ from trl import SFTConfig, SFTTrainer
 
 from glow.files.same_run import Identity, run_identity, write_identity
 from glow.models.foreign_code import refuse_foreign_code
+from glow.training.adapters import underlying
+from glow.training.card import CARD, trainer_card
 from glow.training.checkpoints import (
     find_checkpoint,
     refuse_finished,
@@ -43,7 +45,7 @@ from glow.training.history import HISTORY, copy_history, read_history, write_pag
 from glow.training.identity import given_settings, identifying
 from glow.training.labels import label_check, refuse_altered
 from glow.training.ledger import FORM, NO_SAMPLE, LossLedger
-from glow.training.lengths import LengthLimit
+from glow.training.lengths import LengthLimit, left_to_us
 from glow.training.monitor import Monitor, Results, epoch_summary
 from glow.training.objectives import ChosenObjective
 from glow.training.preflight import (
@@ -75,13 +77,6 @@ from glow.training.trainer_config import DEFAULT_ID_COLUMN, GlowConfig, as_glow_
 from glow.training.weighting import loss_gain, sample_sums
 
 LEDGER_FILE = "ledger.safetensors"
-
-
-@runtime_checkable
-class _AdaptedModel(Protocol):
-    """What is used of PEFT's wrapper around a model; PEFT itself need not be installed."""
-
-    def get_base_model(self) -> PreTrainedModel: ...
 
 
 class GlowTrainer(ShardedTrainer, SFTTrainer):
@@ -131,19 +126,19 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             refuse_foreign_code(Path(model), args.trust_remote_code)
         self.sample_ids = sample_ids(train_dataset, args.id_column, DEFAULT_ID_COLUMN)
         self.too_long: list[str | int] = []
-        self._data_digest = ""
-        super().__init__(
-            model,
-            args,
-            train_dataset=train_dataset.add_column(ROW, range(len(train_dataset))),
-            processing_class=processing_class,
-            **kwargs,
-        )
+        self._limit, self._data_digest = args.length_limit, ""
+        with left_to_us(args):
+            super().__init__(
+                model,
+                args,
+                train_dataset=train_dataset.add_column(ROW, range(len(train_dataset))),
+                processing_class=processing_class,
+                **kwargs,
+            )
         self.replay = chosen_replay(self.args, self.sample_ids, self.accelerator.device)
         self._given = given_settings(self)
         if self.accelerator.device.type == "cpu":
-            base = self.model.get_base_model() if isinstance(self.model, _AdaptedModel) else self.model
-            use_chunked_head(base)
+            use_chunked_head(underlying(self.model))
         refuse_sequence_parallelism(self.accelerator.parallelism_config)
         refuse_no_steps(self.args, len(self.train_dataset))
         # Trainer then leaves the division by accumulation steps to compute_loss, for any model.
@@ -173,7 +168,7 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         """TRL's preparation; the training set, which alone has rows, is checked, and packed last, with its
         rows."""
         assert isinstance(args, GlowConfig)  # as_glow_config
-        uncut, limit = copy.copy(args), args.length_limit
+        uncut, limit = copy.copy(args), self._limit
         uncut.max_length = None
         rest = (formatting_func, dataset_name)
         if ROW not in (dataset.column_names or ()):  # a stream does not know its columns
@@ -385,6 +380,11 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             write_identity(folder, self.identity())
             self.ledger.save(folder / LEDGER_FILE)
             copy_history(self._history_folder, folder / HISTORY)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write the run's card to output_dir; arguments as TRL's (`glow.training.card.trainer_card`)."""
+        if self.is_world_process_zero():
+            trainer_card(self, *args, **kwargs).save(run_folder(self.args) / CARD)
 
     def identity(self) -> Identity:
         """What a resumed run must share with the one that wrote the checkpoint.

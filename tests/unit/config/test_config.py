@@ -180,6 +180,17 @@ def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
         ({"grpo__initialisations": []}, "some.yaml: grpo.initialisations: an empty list; remove it for all"),
         ({"grpo__seeds": []}, "some.yaml: grpo.seeds: an empty list; remove it for all, or set `grpo: null`"),
         ({"grpo__seeds": [1, 2]}, "some.yaml: grpo.seeds: 2 is not one of `seeds` (0, 1); add it there or r"),
+        (
+            {"sft__quantization": "nf4"},
+            "some.yaml: sft: quantization nf4 trains adapters over weights that it holds: set lora too",
+        ),
+        ({"sft__lora": {"target_modules": "linear"}}, "sft.lora.target_modules: give all-linear, or a list"),
+        ({"sft__lora": {"target_modules": []}}, "sft.lora.target_modules: an empty list; give all-linear"),
+        (
+            {"sft__lora": {"rank": 4}, "grpo__lora": {}},
+            "some.yaml: grpo.lora.rank: GRPO trains the adapters of sft on, so it must be that of sft.lora",
+        ),
+        ({"sft__lora": {}, "grpo__kl": 0.1}, "some.yaml: grpo.kl: GRPO starts from adapters; set grpo.lora"),
         ({"grpo__seeds": [1, 1]}, "some.yaml: grpo.seeds: one is named twice"),
         ({"grpo__warmup_steps": 0.5}, "some.yaml: grpo.warmup_steps: input should be a valid integer"),
         ({"grpo__adam_beta2": 1}, "some.yaml: grpo.adam_beta2: input should be less than 1, found 1"),
@@ -604,7 +615,29 @@ def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
         del everything["grpo"][key]
     for key in ("engine", "tracking", "hardware"):
         del everything[key]
+    for key in ("lora", "quantization", "optimizer", "saved_dtype"):  # later ones, at their defaults
+        del everything["grpo"][key]
     assert own.decisive() == everything
     decoded = config.Evaluation(max_tokens=4, batch_size=7)
     assert decoded.decisive() == config.Evaluation(max_tokens=4, batch_size=8).decisive()
     assert "batch_size" in config.Sft().decisive()
+
+
+def test_a_later_setting_is_decisive_unless_it_has_its_default() -> None:
+    lora = config.Sft(lora={"rank": 4}, optimizer="adafactor").decisive()
+    assert lora.keys() - config.Sft().decisive().keys() == {"lora", "optimizer"}
+    assert lora["lora"]["rank"] == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sft__lora": {"rank": 4, "merge": True}, "grpo__lora": {}, "grpo__kl": 0.1},
+        {"sft__lora": {"rank": 4}, "grpo__lora": {"rank": 4, "dropout": 0.1}, "grpo__kl": 0.1},
+        {"sft__lora": {"rank": 4}, "grpo__lora": {}, "grpo__initialisations": ["base"]},
+        {"sft__lora": {}, "grpo__kl": 0.0},
+        {"grpo__lora": {}, "grpo__kl": 0.1},
+    ],
+)
+def test_adapters_of_grpo_that_can_be(changes: dict[str, Any]) -> None:
+    load(changed(**changes), "some.yaml")

@@ -47,6 +47,11 @@ SECTIONS: list[config.Section] = [
     config.ObjectiveChoice(objective="my objectives.py:hard", mode="1", rate=None, names=["a b", '"']),
     config.ObjectiveChoice(),
     config.SftSettings(objective=config.ObjectiveChoice(objective="glow", alpha=2.0), seed=3),
+    config.Sft(lora={}, quantization="nf4"),
+    config.Sft(
+        lora={"rank": 4, "target_modules": ["q_proj", "v proj"], "merge": True}, saved_dtype="bfloat16"
+    ),
+    config.Grpo(steps=3, max_tokens=9, lora={"alpha": 1.5}, optimizer="adamw_8bit"),
     config.Selection(size=12),
     config.Selection(),
     config.Sft(budget="steps", gradient_checkpointing=False, precision="fp32"),
@@ -81,6 +86,12 @@ def test_the_flags_of_a_section_by_hand() -> None:
     )
 
 
+def test_a_section_that_may_be_left_out_is_written_in_pairs() -> None:
+    assert parsed(config.Sft, ["--lora", "rank=3"]).lora == config.Lora(rank=3)
+    assert parsed(config.Sft, []).lora is None
+    assert "--lora rank=4 " in flags(config.Sft(lora={"rank": 4}))
+
+
 def test_a_suites_domain_and_group_are_no_options() -> None:
     written = flags(config.Suite(families=["reversal"], domain="lists", group="other"))
     assert "domain" not in written
@@ -97,6 +108,8 @@ def test_defaults_are_those_of_the_section() -> None:
         (["--kl=-1"], "--kl: Input should be greater than or equal to 0"),
         (["--learning-rate=much"], "--learning-rate: Input should be a valid number"),
         (["--generations=1"], "--generations: Input should be greater than or equal to 2"),
+        (["--lora", "rank=0"], "--lora-rank: Input should be greater than 0"),
+        (["--lora", "ranks=4"], "--lora-ranks: Extra inputs are not permitted"),
     ],
 )
 def test_a_bad_value_names_its_option(words: list[str], message: str) -> None:

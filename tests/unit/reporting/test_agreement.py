@@ -75,6 +75,17 @@ def test_a_setting_that_changes_no_number_may_be_another(world: World, manifest:
     refuse_other_settings(world.results)
 
 
+def test_a_later_setting_is_compared_unless_it_has_its_default(world: World) -> None:
+    """Older manifests have none of it; those of this version have its default."""
+    manifest = world.root / "sft" / RUN
+    settings = json.loads(manifest.read_text())["settings"]["sft"]
+    for value in (None, *([settings.pop("lora")] if "lora" in settings else [])):
+        alter(manifest, "sft.lora", value)
+        refuse_other_settings(world.results)
+    alter(manifest, "sft.lora", {"rank": 4})
+    assert "\n  sft.lora.rank was 4, is unset: " in refusal(world.results)
+
+
 def test_settings_that_are_no_longer_known_are_not_compared(world: World) -> None:
     for key in ("patience", "evaluation.beams", "verification.fence"):
         alter(world.root / "evaluation" / "sft" / RUN, key, 3)
