@@ -22,6 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
+from glow.config.hardware import EngineHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -64,6 +65,7 @@ __all__ = [
     "Contrast",
     "Decoding",
     "Domain",
+    "EngineHardware",
     "Evaluation",
     "EvaluationSettings",
     "Experiment",

@@ -18,21 +18,32 @@ Neutral = Annotated[Value, _Neutral()]
 """A setting that changes how a result is made, and no number in it: to change it makes nothing again."""
 
 
+class _Added:
+    """The mark of `Added`."""
+
+
+Added = Annotated[Value, _Added()]
+"""A setting that came later: at its default, results are what they were without it, and stay as they are."""
+
+
 class Section(BaseModel):
     """A group of settings; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
-    def neutral(cls, key: str) -> bool:
-        """Whether a setting changes no number."""
-        return any(isinstance(mark, _Neutral) for mark in cls.model_fields[key].metadata)
+    def neutral(cls, key: str, value: Any) -> bool:
+        """Whether a setting changes no number: it never does, or it came later and has its default value."""
+        field = cls.model_fields[key]
+        is_default = value == field.get_default(call_default_factory=True)
+        marks = (_Neutral, _Added) if is_default else (_Neutral,)
+        return any(isinstance(mark, marks) for mark in field.metadata)
 
     def decisive(self) -> dict[str, Any]:
         """The settings on which numbers depend, as JSON: all but the neutral ones."""
         decisive: dict[str, Any] = self.model_dump(mode="json")
         for key in type(self).model_fields:
-            if self.neutral(key):
+            if key in decisive and self.neutral(key, decisive[key]):
                 del decisive[key]
             elif key in decisive and isinstance(inner := getattr(self, key), Section):
                 decisive[key] = inner.decisive()

@@ -16,8 +16,9 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
+from glow.config.hardware import EngineHardware
 from glow.config.models import Prompt, Thought
-from glow.config.section import Section
+from glow.config.section import Neutral, Section
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
 
@@ -26,6 +27,7 @@ class GenerateSettings(Section):
 
     prompt: Prompt = Prompt()
     sampling: Sampling
+    hardware: Neutral[EngineHardware] = EngineHardware()
 
 
 class ImportSettings(Section):
@@ -114,6 +116,7 @@ class AnswerSettings(Section):
 
     prompt: Prompt = Prompt()
     evaluation: Evaluation
+    hardware: Neutral[EngineHardware] = EngineHardware()
     seed: int = Field(description="seed of the sampled responses", ge=0)
 
 

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from glow.config import Prompt
 from glow.errors import UserError, abbreviated
+from glow.models.adapters import adapter_base
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
 from glow.models.templates import render, use_template
@@ -68,12 +69,12 @@ def load_network(model: Path, dtype: torch.dtype, *, trust_remote_code: bool = F
 
 
 def require_model(model: Path) -> None:
-    """Refuse a path that is not a model directory, before any work starts.
+    """Refuse a path that is neither a model directory nor an adapter's, before any work starts.
 
     Raises:
-        UserError: there is no config.json.
+        UserError: there is no config.json; or an adapter's base is not there.
     """
-    if not (model / "config.json").is_file():
+    if adapter_base(model) is None and not (model / "config.json").is_file():
         raise UserError(
             f"{model}: no model here (no config.json); give a directory of a Hugging Face checkpoint"
         )

@@ -87,8 +87,12 @@ def _noted(manifest: Path, section: Section) -> dict[str, Any]:
 def _known(settings: Mapping[str, Any], section: Section) -> dict[str, Any]:
     if section.model_extra is not None:  # an objective, all of whose settings count
         return dict(settings)
-    decisive = section.decisive()
-    known = {key: value for key, value in settings.items() if key in decisive}
+    fields = type(section).model_fields
+    known = {
+        key: value
+        for key, value in settings.items()
+        if key in fields and not fields[key].exclude and not section.neutral(key, value)
+    }
     for key, value in known.items():
         if isinstance(inner := getattr(section, key), Section) and isinstance(value, dict):
             known[key] = _known(value, inner)

@@ -79,7 +79,7 @@ def design(experiment: Experiment) -> Identity:
 def _settings(value: Any) -> Any:
     """Sections as mappings, with what their dumps leave out, and without what changes no number."""
     if isinstance(value, Section):
-        keys = [key for key in type(value).model_fields if not value.neutral(key)]
+        keys = [key for key in type(value).model_fields if not value.neutral(key, getattr(value, key))]
         return {key: _settings(getattr(value, key)) for key in keys} | (value.model_extra or {})
     if isinstance(value, dict):
         return {key: _settings(inner) for key, inner in value.items()}
