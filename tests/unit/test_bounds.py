@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = ("trl", "transformers", "lm-eval")
 """The trainer, the decoding loop and the harness reach into these: a new release may break them silently."""
 
+
 def requirements(lines: list[str]) -> dict[str, Requirement]:
     """Requirements by the normal form of their names (lm_eval and lm-eval are one)."""
     found = map(Requirement, lines)
