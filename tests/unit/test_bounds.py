@@ -62,6 +62,6 @@ def test_the_vllm_for_cpus_that_is_tested_is_of_the_version_for_gpus() -> None:
 def test_trl_supports_the_pinned_vllm() -> None:
     """TRL names the releases that it supports in a warning, which it gives where another is installed."""
     text = inspect.getsource(import_utils.is_vllm_available)
-    named = re.search(r"from ([\d.]+) to ([\d.]+)", text)
+    named = re.search(r"from (\d+[\d.]*\d) to (\d+[\d.]*\d)", text)
     assert named is not None, text
     assert Version(named[1]) <= Version(pinned("vllm")) <= Version(named[2])

@@ -29,6 +29,7 @@ from flow import (
 )
 
 from glow import cli, config
+from glow.config.options import section_from
 from glow.errors import UserError
 from glow.experiment import read
 from glow.reporting.captions import figure_names, table_names
@@ -113,6 +114,34 @@ def test_every_shipped_configuration_plans_every_result(shipped_file: Path, plan
 def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) -> None:
     for job in plan(shipped_file):
         assert parsed(job).stage.name == job.rule.removesuffix("_trajectories")
+
+
+def test_hardware_and_stop_strings_reach_the_engines_and_no_other_stage(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    stop = ["\n\n", "{seed}", "--", "$HOME"]
+    overlay.write_text(
+        f"sampling: {{engine: vllm, stop: {json.dumps(stop)}}}\nevaluation: {{engine: vllm, top_k: 7, shards: 2}}\n"
+    )
+    given = ["generate:gpu=4", "generate:gpu_memory_percent=80", "evaluate:gpu=2", "evaluate:tensor_parallel=1",
+             "answer:max_model_len=9000", "answer:enforce_eager=True"]  # fmt: skip
+    jobs = planned(tmp_path / "run", (TINY, overlay), "--set-resources", *given)
+    seen: dict[str, set[tuple[Any, ...]]] = {}
+    for job in jobs:
+        words = parsed(job)
+        if job.rule in ("generate", "answer", "evaluate"):
+            found = section_from(words, words.stage.settings)
+            seen.setdefault(job.rule, set()).add(tuple(found.hardware.model_dump().values()))
+            if job.rule == "generate":
+                assert found.sampling.stop == stop
+            else:
+                assert found.evaluation.top_k == 7
+        else:
+            assert not hasattr(words, "tensor_parallel")
+    assert seen == {
+        "generate": {(4, 80, None, False)},
+        "answer": {(1, None, 9000, True)},
+        "evaluate": {(1, None, None, False)},
+    }
 
 
 def test_the_marks_of_a_thought_reach_the_verdicts(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What stages run on: settings that change no number beyond rounding, and so stand in no configuration.
 
-The rules take them from their resources (`--set-resources`, or a profile), the command line as options. None is
-a fraction: Snakemake rounds a resource up to a whole number, without a word.
+The rules take them from their resources (`--set-resources`, or a profile), the command line as options. None
+is a fraction: Snakemake rounds a resource up to a whole number, without a word.
 """
 
 from pydantic import Field

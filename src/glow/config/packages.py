@@ -49,7 +49,7 @@ def missing(name: str, needed_by: str) -> str | None:
         needed_by: the setting or the part of the study that needs it, with which the message begins.
     """
     absent = [module for module in PACKAGES[name].modules if not _is_installed(module)]
-    return _message(name, needed_by, f"no module {', '.join(absent)}") if absent else None
+    return _message(name, needed_by, f"is not installed (no module {', '.join(absent)})") if absent else None
 
 
 def imported(name: str, needed_by: str) -> Any:
@@ -63,14 +63,14 @@ def imported(name: str, needed_by: str) -> Any:
     try:
         return import_module(PACKAGES[name].modules[0])
     except ImportError as error:
-        raise UserError(_message(name, needed_by, str(error))) from error
+        raise UserError(_message(name, needed_by, f"cannot be imported ({error})")) from error
 
 
-def _message(name: str, needed_by: str, reason: str) -> str:
+def _message(name: str, needed_by: str, state: str) -> str:
     package = PACKAGES[name]
     note = f" ({package.note})" if package.note else ""
     command = f"make setup EXTRAS={package.extra}, or pip install -c constraints.txt -e '.[{package.extra}]'"
-    return f"{needed_by}: {name} is not installed ({reason}): {command}{note}"
+    return f"{needed_by}: {name} {state}: {command}{note}"
 
 
 def _is_installed(module: str) -> bool:
