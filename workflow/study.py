@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from glow.config import (
+    AnswerSettings,
+    EngineHardware,
     Experiment,
+    GenerateSettings,
     GrpoEngineHardware,
     GrpoSettings,
     Model,
@@ -24,11 +27,27 @@ from glow.errors import UserError
 from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
+Sampled = TypeVar("Sampled", GenerateSettings, AnswerSettings)
 
 
 def options(*given: Section | str) -> str:
     """Sections as command-line options, and options as they are."""
     return " ".join(filter(None, (flags(part) if isinstance(part, Section) else part for part in given)))
+
+
+def on_hardware(settings: Sampled, resources: Any) -> Sampled:
+    """The settings of a stage that samples, with the hardware of its rule's resources.
+
+    Resources have the names of `EngineHardware`'s settings. Without `tensor_parallel`, a model is spread over
+    all of the job's GPUs: one engine can use them in no other way.
+
+    Raises:
+        UserError: a resource is of the wrong type or out of bounds.
+    """
+    given = {key: value for key in EngineHardware.model_fields if (value := resources.get(key)) is not None}
+    spread = {"tensor_parallel": max(1, resources.get("gpu") or 0)}
+    hardware = section_from_resources(spread | given, EngineHardware)
+    return settings.model_copy(update={"hardware": hardware})
 
 
 def depends_on(*parts: Section | Path | str) -> str:

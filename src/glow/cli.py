@@ -117,8 +117,10 @@ def _check(files: list[Path], world: int | None) -> None:
         checked = experiment.read(*files, world=world)
     except UserError as error:
         raise UserError(f"{_overlay_hint(files)}{error}") from None
+    lacking = experiment.missing_packages(checked)
+    state = "valid, but it cannot run here" if lacking else "ok"
     print(
-        f"{' + '.join(map(str, files))}: ok: {checked.name}: {len(checked.domain_names)} domain(s), "
+        f"{' + '.join(map(str, files))}: {state}: {checked.name}: {len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{_grpo_in_words(checked)}; report: results/{checked.name}/report.html"
     )
@@ -136,6 +138,8 @@ def _check(files: list[Path], world: int | None) -> None:
             )
         inside = [name for name, suite in checked.suites.items() if suite.domain == domain]
         print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
+    if lacking:
+        raise UserError("\n".join(lacking))
 
 
 def _overlay_hint(files: list[Path]) -> str:

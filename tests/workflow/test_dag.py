@@ -29,6 +29,7 @@ from flow import (
 )
 
 from glow import cli, config
+from glow.config.options import section_from
 from glow.errors import UserError
 from glow.experiment import read
 from glow.reporting.captions import figure_names, table_names
@@ -115,6 +116,35 @@ def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) ->
         assert parsed(job).stage.name == job.rule.removesuffix("_trajectories")
 
 
+def test_hardware_and_stop_strings_reach_the_engines_and_no_other_stage(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    stop = ["\n\n", "{seed}", "--", "$HOME"]
+    settings = {"sampling": {"engine": "vllm", "stop": stop}, "evaluation": {"top_k": 7, "shards": 2}}
+    overlay.write_text(yaml.safe_dump(settings))
+    given = [
+        *("generate:gpu=4", "generate:gpu_memory_percent=80", "answer:max_model_len=9000"),
+        *("answer:enforce_eager=True", "evaluate:gpu=2", "evaluate:tensor_parallel=1"),
+    ]
+    jobs = planned(tmp_path / "run", (TINY, overlay), "--set-resources", *given)
+    seen: dict[str, set[tuple[Any, ...]]] = {}
+    for job in jobs:
+        words = parsed(job)
+        if job.rule in ("generate", "answer", "evaluate"):
+            found = section_from(words, words.stage.settings)
+            seen.setdefault(job.rule, set()).add(tuple(found.hardware.model_dump().values()))
+            if job.rule == "generate":
+                assert found.sampling.stop == stop
+            else:
+                assert found.evaluation.top_k == 7
+        else:
+            assert not hasattr(words, "tensor_parallel")
+    assert seen == {
+        "generate": {(4, 80, None, False)},
+        "answer": {(1, None, 9000, True)},
+        "evaluate": {(1, None, None, False)},
+    }
+
+
 def test_the_marks_of_a_thought_reach_the_verdicts(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text('prompt: {thought: ["<begin of thought>", "<end of thought>"]}\n')
@@ -175,9 +205,9 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
         assert options.held_out == Path("results/tiny/arms/logic/seed-0/held_out.jsonl")
         assert cli.section_from(options, config.Verification) == experiment.verification
     evaluations = [options for (rule, _), options in given.items() if rule == "evaluate"]
-    assert {cli.section_from(options, config.Evaluation) for options in evaluations} == {
-        experiment.evaluation
-    }
+    assert evaluations
+    for options in evaluations:
+        assert cli.section_from(options, config.Evaluation) == experiment.evaluation
     assert {cli.section_from(options, config.Verification) for options in evaluations} == {
         experiment.verification
     }

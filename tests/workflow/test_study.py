@@ -3,15 +3,18 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from flow import TINY
-from study import Study, depends_on, one_of, options, read_from
+from study import Study, depends_on, on_hardware, one_of, options, read_from
 
-from glow.config import Prompt, Sft, Suite
+from glow.config import EngineHardware, Prompt, Sft, Suite
+from glow.errors import UserError
 from glow.experiment import load, read
 
 
@@ -43,6 +46,32 @@ def test_the_files_of_the_tiny_study() -> None:
     assert study().initialisation("logic", "all", "0") == "results/tiny/sft/logic/all/seed-0/model"
     assert len(study().trained_models()) == 1 + 6 + 7
     assert study().at_scale("base", 1, 8) == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "hardware"),
+    [
+        ({"gpu": 0, "mem_mb": 3000}, EngineHardware()),
+        ({"gpu": 1}, EngineHardware()),
+        ({"gpu": 4}, EngineHardware(tensor_parallel=4)),
+        ({"gpu": 4, "tensor_parallel": 2}, EngineHardware(tensor_parallel=2)),
+        ({"gpu": 1, "gpu_memory_percent": 80, "max_model_len": "9000", "enforce_eager": True},
+         EngineHardware(gpu_memory_percent=80, max_model_len=9000, enforce_eager=True)),
+    ],
+)  # fmt: skip
+def test_resources_say_what_an_engine_runs_on(resources: dict[str, Any], hardware: EngineHardware) -> None:
+    settings = study().experiment.generation
+    found = on_hardware(settings, resources)
+    assert found.hardware == hardware
+    assert found.sampling == settings.sampling
+    assert depends_on(found) == depends_on(settings)
+
+
+def test_a_resource_out_of_bounds_is_named() -> None:
+    with pytest.raises(
+        UserError, match="resource gpu_memory_percent: Input should be less than or equal to 100"
+    ):
+        on_hardware(study().experiment.answering_run(0), {"gpu": 1, "gpu_memory_percent": 850})
 
 
 def test_grpo_has_models_of_its_own_seeds() -> None:

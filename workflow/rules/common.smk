@@ -25,7 +25,7 @@ from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: it serves the rules alone.
-from study import Study, depends_on, one_of, options, read_from
+from study import Study, depends_on, on_hardware, one_of, options, read_from
 
 
 @contextmanager

@@ -35,7 +35,7 @@ rule answer:
             *template_files(experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.answering_run(int(wildcards.seed)), study.trust("base")
+            on_hardware(experiment.answering_run(int(wildcards.seed)), resources), study.trust("base")
         ),
     shell:
         "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
@@ -74,7 +74,7 @@ rule evaluate:
             *template_files(experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.evaluation_run(int(wildcards.seed)), study.trust("base")
+            on_hardware(experiment.evaluation_run(int(wildcards.seed)), resources), study.trust("base")
         ),
     shell:
         "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"

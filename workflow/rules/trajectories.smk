@@ -31,7 +31,9 @@ rule generate:
             *study.given(study.model_path("teacher")),
             *template_files(experiment.asked_of_teacher),
         ),
-        flags=lambda wildcards, resources: options(experiment.generation, study.trust("teacher")),
+        flags=lambda wildcards, resources: options(
+            on_hardware(experiment.generation, resources), study.trust("teacher")
+        ),
     shell:
         "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
         " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -22,8 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
-from glow.config.grpo_hardware import GrpoEngineHardware
-from glow.config.hardware import Sharding, TrainingHardware
+from glow.config.hardware import EngineHardware, GrpoEngineHardware, Sharding, TrainingHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -70,6 +69,7 @@ __all__ = [
     "Contrast",
     "Decoding",
     "Domain",
+    "EngineHardware",
     "Evaluation",
     "EvaluationSettings",
     "Experiment",

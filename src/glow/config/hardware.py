@@ -1,12 +1,12 @@
-"""What a stage runs on: it changes no number beyond rounding, so no configuration has it.
+"""What stages run on: settings that change no number beyond rounding, and so stand in no configuration.
 
-A rule makes these options from its resources (`Study.training_hardware`), which profiles and
-`--set-resources` set; by hand they are given as options.
+The rules take them from their resources (`--set-resources`, or a profile), the command line as options. None
+that a resource gives is a fraction: Snakemake rounds those, without a word; shares are per cent there.
 """
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from glow.config.section import Neutral, Section
 
@@ -34,3 +34,55 @@ class TrainingHardware(Section):
         "of a step)",
         gt=0,
     )
+
+
+class EngineHardware(Section):
+    """What vLLM runs on; the transformers engine takes one device, and leaves the rest unused."""
+
+    tensor_parallel: int = Field(1, description="GPUs that one copy of the model is spread over (vLLM)", gt=0)
+    gpu_memory_percent: int | None = Field(
+        None,
+        description="how much of a GPU's memory vLLM takes for weights and cache (default: vLLM's own, 92)",
+        gt=0,
+        le=100,
+    )
+    max_model_len: int | None = Field(
+        None,
+        description="longest prompt and response together, in tokens, that vLLM keeps memory for; a prompt "
+        "that needs more is refused (default: 8192 for the prompt, and the longest response)",
+        gt=0,
+    )
+    enforce_eager: bool = Field(False, description="vLLM without CUDA graphs: less memory, and slower")
+
+
+class GrpoEngineHardware(Section):
+    """Where vLLM runs in GRPO, where the configuration has `grpo.vllm`; else of no effect."""
+
+    vllm_mode: Literal["colocate"] = Field(
+        "colocate", description="colocate: in the training processes, on their devices (server: not yet)"
+    )
+    vllm_gpu_memory_utilization: float = Field(
+        0.3, description="share of a device's memory that vLLM takes", gt=0, lt=1
+    )
+    vllm_enable_sleep_mode: bool = Field(
+        False, description="give vLLM's memory back during updates, which takes time at every step"
+    )
+    vllm_max_model_length: int | None = Field(
+        None,
+        description="longest prompt and rollout together, in tokens, that vLLM keeps memory for (default: "
+        "the model's context)",
+        gt=0,
+    )
+    vllm_tensor_parallel_size: int = Field(
+        1, description="devices that hold one copy of vLLM's model; a divisor of the processes", gt=0
+    )
+
+    @field_validator("vllm_mode", mode="before")
+    @classmethod
+    def _colocated(cls, mode: object) -> object:
+        if mode == "server":
+            raise ValueError(
+                "server is not supported: weights reach a vLLM server through NCCL alone, and that was never "
+                "tried here; use colocate"
+            )
+        return mode

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from glow.config.section import Neutral, Section, distinct_families, unknown
+from glow.config.section import Added, Neutral, Section, distinct_families, unknown
 
 EngineName = Literal["transformers", "vllm"]
 
@@ -180,18 +180,24 @@ class Prompt(Section):
         return variables
 
 
+StopString = Annotated[str, Field(min_length=1)]
+
+
 class Decoding(Section):
     """How responses are sampled."""
 
     engine: EngineName = Field("transformers", description="what runs the model")
     temperature: float = Field(1.0, description="softmax temperature (0: greedy)", ge=0)
     top_p: float = Field(1.0, description="nucleus mass", gt=0, le=1)
-    top_k: int = Field(0, description="how many of the likeliest tokens are drawn from (0: all)", ge=0)
-    min_p: float = Field(
+    top_k: Added[int] = Field(0, description="how many of the likeliest tokens are drawn from (0: all)", ge=0)
+    min_p: Added[float] = Field(
         0.0,
         description="smallest probability of a token, as a share of the likeliest one's (0: any)",
         ge=0,
         le=1,
+    )
+    stop: Added[list[StopString]] = Field(
+        [], description="texts at which a response ends; the text is no part of it (default: none)"
     )
     max_tokens: int = Field(description="longest response in tokens", gt=0)
     batch_size: Neutral[int] = Field(

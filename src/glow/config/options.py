@@ -38,12 +38,26 @@ def _words(section: Section) -> Iterator[str]:
         elif isinstance(value, bool):
             yield option if value else "--no-" + option[2:]
         elif isinstance(value, list):
-            yield from (option, *map(str, value))
+            yield from (option, *map(_quoted, value)) if value else ()
         elif isinstance(value, dict):
             yield from _pairs(option, value)
         elif value is not None:
             yield f"{option}={value}"
     yield from _pairs(_further_option(type(section)), further)
+
+
+def _quoted(item: Any) -> str:
+    """An item of a list as a word; as in JSON, with quotation marks, where it would be taken amiss."""
+    word = str(item)
+    return json.dumps(word) if word[:1] in ("", "-", '"') or not word.isprintable() else word
+
+
+def _unquoted(word: str) -> str:
+    """The item that `_quoted` wrote; any other word as it is."""
+    try:
+        return json.loads(word) if word.startswith('"') else word
+    except json.JSONDecodeError:
+        return word
 
 
 def _pairs(option: str, values: dict[str, Any]) -> Iterator[str]:
@@ -106,7 +120,7 @@ def _help(field: FieldInfo) -> str:
     if isinstance(default, dict):
         named = {key: value.model_dump(mode="json", exclude_unset=True) for key, value in default.items()}
         default = " ".join(f"{key}={json.dumps(value)}" for key, value in named.items()) or None
-    shown = "" if field.is_required() or default is None else f" (default: {default})"
+    shown = "" if field.is_required() or default in (None, []) else f" (default: {default})"
     return _escaped((field.description or "") + shown)
 
 
@@ -146,8 +160,10 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
             if words := getattr(arguments, key):  # none given: the default, which may hold some
                 given[key] = dict(_pair(word, _option(key)) for word in words)
         elif (value := getattr(arguments, key)) is not None:
-            # argparse takes the value out of `--option=--`, and leaves an empty list.
-            given[key] = "--" if value == [] else value
+            if get_origin(_scalar(field.annotation)) in (list, tuple):
+                given[key] = [_unquoted(word) if isinstance(word, str) else word for word in value]
+            else:  # argparse takes the value out of `--option=--`, and leaves an empty list.
+                given[key] = "--" if value == [] else value
     if _takes_further(section):
         option = _further_option(section)
         given |= (_pair(word, option) for word in getattr(arguments, option[2:].replace("-", "_")))

@@ -16,8 +16,7 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
-from glow.config.grpo_hardware import GrpoEngineHardware
-from glow.config.hardware import TrainingHardware
+from glow.config.hardware import EngineHardware, GrpoEngineHardware, TrainingHardware
 from glow.config.models import Decoding, Prompt, Thought
 from glow.config.section import Neutral, Section
 from glow.config.tracking import Tracking
@@ -29,6 +28,7 @@ class GenerateSettings(Section):
 
     prompt: Prompt = Prompt()
     sampling: Sampling
+    hardware: Neutral[EngineHardware] = EngineHardware()
 
 
 class ImportSettings(Section):
@@ -132,6 +132,7 @@ class AnswerSettings(Section):
 
     prompt: Prompt = Prompt()
     evaluation: Evaluation
+    hardware: Neutral[EngineHardware] = EngineHardware()
     seed: int = Field(description="seed of the sampled responses", ge=0)
 
 

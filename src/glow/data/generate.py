@@ -94,7 +94,7 @@ def _sample_missing(
     if not missing:
         return {"device": "none", "resumed": len(wanted), "tokens_per_second": 0.0}
     sampling, prompt = settings.sampling, settings.prompt
-    engine = load_engine(model, sampling, prompt, trust_remote_code=trust_remote_code)
+    engine = load_engine(model, sampling, prompt, settings.hardware, trust_remote_code=trust_remote_code)
     requests = [
         Request(prompt_messages(problem["question"], prompt), (sampling.seed, problem["problem_id"], index))
         for problem, index in missing

@@ -79,6 +79,7 @@ def asking(
         settings.evaluation.engine,
         settings.seed,
         prompt=settings.prompt,
+        hardware=settings.hardware,
         trust_remote_code=trust_remote_code,
     )
     tasks = _tasks(suites, settings)
@@ -140,6 +141,9 @@ def _generation(evaluation: Evaluation) -> dict[str, Any]:
         "do_sample": evaluation.temperature > 0,
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,
+        "top_k": evaluation.top_k,
+        "min_p": evaluation.min_p,
+        "stop": evaluation.stop,
         "max_gen_toks": evaluation.max_tokens,
         "batch_size": evaluation.batch_size,
     }

@@ -24,7 +24,7 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.models.utils import postprocess_generated_text
 
-from glow.config import Decoding, Prompt
+from glow.config import Decoding, EngineHardware, Prompt
 from glow.config.options import validated
 from glow.errors import UserError, abbreviated
 from glow.evaluation.kept_answers import SuiteAnswers
@@ -46,6 +46,8 @@ _NOT_OURS = frozenset({"device", "max_batch_size"})
 """Arguments that lm-eval gives to every model, ignored: engines choose the device, batches have one size."""
 
 
+_ONE_DEVICE = EngineHardware()
+
 SCORED_TOGETHER = 256
 """How many questions of a suite have their choices scored together, always the same ones: the last digits of
 a log-likelihood depend on its batch, and must not depend on what was scored before a kill."""
@@ -65,9 +67,10 @@ class GlowModel(LM):
         batch_size: sequences decoded together (transformers).
         prompt: system text, chat template and marks of a thought; what it puts after a question is left out,
             since the tasks do that.
-        others: `_OF_THE_PROMPT`, which replace those of `prompt`; trust_remote_code: whether code in the
-            directory may run; arguments that lm-eval gives to every model (`_NOT_OURS`), ignored. Anything
-            else is refused.
+        hardware: what the engine runs on.
+        others: `_OF_THE_PROMPT`, which replace those of `prompt`, and the keys of `EngineHardware`;
+            trust_remote_code: whether code in the directory may run; arguments that lm-eval gives to every
+            model (`_NOT_OURS`), ignored. Anything else is refused.
 
     Attributes:
         tested: the model itself.
@@ -85,10 +88,12 @@ class GlowModel(LM):
         seed: int = 0,
         batch_size: int | str = 256,
         prompt: Prompt = PAPER,
+        hardware: EngineHardware = _ONE_DEVICE,
         **others: Any,
     ) -> None:
         super().__init__()
         given = {name: others.pop(name) for name in _OF_THE_PROMPT & others.keys()}
+        runs_on = {name: others.pop(name) for name in EngineHardware.model_fields.keys() & others.keys()}
         trust_remote_code = others.pop("trust_remote_code", False)
         if not isinstance(trust_remote_code, bool):  # lm-eval reads only true and false, in any case, as such
             raise UserError(
@@ -108,7 +113,8 @@ class GlowModel(LM):
         refuse_foreign_code(Path(path), trust_remote_code)
         own = prompt.model_dump() | {name: None if value == "" else value for name, value in given.items()}
         self._prompt = without_instruction(validated(Prompt, own, "--model_args {}"))
-        self.tested = ModelUnderTest(Path(path), self._prompt, trust_remote_code=trust_remote_code)
+        devices = validated(EngineHardware, hardware.model_dump() | runs_on, "--model_args {}")
+        self.tested = ModelUnderTest(Path(path), self._prompt, devices, trust_remote_code=trust_remote_code)
         self.answers: Mapping[str, SuiteAnswers] = {}
         self._engine = engine
         self._seed = int(seed)
@@ -127,11 +133,13 @@ class GlowModel(LM):
             for place, (instance, key) in enumerate(zip(requests, keys, strict=True))
             if (answers := self._kept(instance)) and (kept := answers.completion(key[1:]))
         }
-        missing: dict[Decoding, list[int]] = {}
+        missing: dict[str, list[int]] = {}
         for place, instance in enumerate(requests):
             if place not in completions:
-                missing.setdefault(self._decoding(instance.args[1]), []).append(place)
-        for decoding, places in missing.items():
+                wanted = self._decoding(instance.args[1]).model_dump_json()
+                missing.setdefault(wanted, []).append(place)
+        for wanted, places in missing.items():
+            decoding = Decoding.model_validate_json(wanted)
             asked = [(requests[place], keys[place]) for place in places]
             completions.update(zip(places, self._sample(asked, decoding, len(completions)), strict=True))
         return [
@@ -168,6 +176,9 @@ class GlowModel(LM):
             "engine": self._engine,
             "temperature": settings.get("temperature", 1.0) if sampled else 0.0,
             "top_p": settings.get("top_p", 1.0),
+            "top_k": settings.get("top_k", 0),
+            "min_p": settings.get("min_p", 0.0),
+            "stop": settings.get("stop", []),
             "max_tokens": settings.get("max_gen_toks", 256),
             "batch_size": settings.get("batch_size", self._batch_size),
         }

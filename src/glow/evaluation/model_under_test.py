@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from glow.config import Decoding, Prompt
+from glow.config import Decoding, EngineHardware, Prompt
 from glow.models.engines import load_engine
 from glow.models.load import context_size, load_model, prompt_ids, turn_end
 from glow.models.prompts import Message
@@ -19,6 +19,8 @@ from glow.models.sampling import Completion, Engine, OnDone, Request, TokenMeter
 from glow.models.scoring import Score, score_responses
 from glow.models.templates import opens_thought
 from glow.models.transformers_engine import TransformersEngine
+
+_ONE_DEVICE = EngineHardware()
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,24 @@ class ModelUnderTest:
 
     Args:
         prompt: names its chat template, and the marks of a thought.
+        hardware: what an engine runs on.
         trust_remote_code: whether code in the directory may run.
 
     Attributes:
         device: what it runs on; "none" until then.
     """
 
-    def __init__(self, path: Path, prompt: Prompt, *, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prompt: Prompt,
+        hardware: EngineHardware = _ONE_DEVICE,
+        *,
+        trust_remote_code: bool = False,
+    ) -> None:
         self.path = path
         self._prompt = prompt
+        self._hardware = hardware
         self._trust_remote_code = trust_remote_code
         self.device = "none"
         self._decoding: Decoding | None = None
@@ -62,7 +73,11 @@ class ModelUnderTest:
         if self._engine is None or decoding != self._decoding:
             self.close()
             self._engine = load_engine(
-                self.path, decoding, self._prompt, trust_remote_code=self._trust_remote_code
+                self.path,
+                decoding,
+                self._prompt,
+                self._hardware,
+                trust_remote_code=self._trust_remote_code,
             )
             self._decoding = decoding
             self.device = self._engine.device
@@ -129,7 +144,7 @@ class ModelUnderTest:
 
     def sampled_turn(self, completion: Completion) -> list[int]:
         """Token ids of a sampled turn, with the end-of-turn token if the model reached it."""
-        if completion.finish_reason == "length":
+        if completion.finish_reason == "length" or completion.stop_string is not None:
             return completion.token_ids
         return [*completion.token_ids, self._for_scoring().end]
 

@@ -50,7 +50,8 @@ class Completion:
 
     `token_ids` and all counts leave out the stop token. A response that reaches the token limit first has
     exactly that many tokens and the finish reason `length`. `thought_open`: the prompt left a thought open,
-    with which the response goes on.
+    with which the response goes on. `stop_string`: the text at which the response ended, if one did; `text`
+    ends before it, and `token_ids` are all that were sampled.
     """
 
     text: str
@@ -58,10 +59,12 @@ class Completion:
     prompt_tokens: int
     finish_reason: FinishReason
     thought_open: bool = False
+    stop_string: str | None = None
 
 
 Sampled = tuple[int, list[int], FinishReason]
-"""A row's place in its batch, its token ids without the stop token, and why it ended."""
+"""A row's place in its batch, its token ids without the stop token, and why it ended (`stop`: there, or at a
+stop string)."""
 
 OnDone = Callable[[int, Completion], None]
 """Called with a request's place in the list and its completion, as soon as there is one."""
@@ -150,6 +153,18 @@ def choose_tokens(
     return torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)[:, 0]
 
 
+def until_stop(text: str, stop: Sequence[str]) -> tuple[str, str | None]:
+    """The text before the stop string that is complete first, and that; all of it and None without one.
+
+    Where two are complete at the same character, the first in the list counts (vLLM's `check_stop_strings`).
+    """
+    ends = [(text.find(mark) + len(mark), place) for place, mark in enumerate(stop) if mark in text]
+    if not ends:
+        return text, None
+    end, place = min(ends)
+    return text[: end - len(stop[place])], stop[place]
+
+
 class Sampler(ABC):
     """From requests to completions, given a way to sample a list of prompts."""
 
@@ -170,6 +185,7 @@ class Sampler(ABC):
         self._top_p = decoding.top_p
         self._top_k = decoding.top_k
         self._min_p = decoding.min_p
+        self._stop = decoding.stop
         self._max_tokens = decoding.max_tokens
         self._context = context
         self._batch_size = batch_size
@@ -189,9 +205,11 @@ class Sampler(ABC):
         completions: dict[int, Completion] = {}
 
         def finish(index: int, ids: list[int], reason: FinishReason) -> None:
-            text = response_text(self.tokenizer, ids, self._hidden)
+            whole = response_text(self.tokenizer, ids, self._hidden)
+            text, stop_string = until_stop(whole, self._stop)
             prompt, thought_open = rendered[index]
-            completions[index] = Completion(text, ids, len(prompt), reason, thought_open)
+            ended = "stop" if stop_string else reason
+            completions[index] = Completion(text, ids, len(prompt), ended, thought_open, stop_string)
             if on_done is not None:
                 on_done(index, completions[index])
 

@@ -21,6 +21,9 @@ from glow.verifier.thoughts import Thought
 _DONE_SHARE = 0.25
 """Share of a batch that must be done before its finished rows are dropped (dropping copies the cache)."""
 
+_TAIL_ROOM = 16
+"""Tokens that are looked at for stop strings beside those that such a text can have: some show no text."""
+
 
 class NetworkSampler(Sampler):
     """Batched decoding with a network of transformers, left padded.
@@ -44,6 +47,7 @@ class NetworkSampler(Sampler):
         self.model = network
         self.device = network.device.type
         self._stops = torch.tensor(stops, device=self.device)
+        self._tail = max((len(mark.encode()) for mark in self._stop), default=0) + _TAIL_ROOM
 
     def close(self) -> None:
         """Give back the memory that the model holds."""
@@ -53,8 +57,9 @@ class NetworkSampler(Sampler):
 
     @torch.inference_mode()
     def _sample(self, prompts: list[list[int]], keys: list[Key]) -> Iterator[Sampled]:
+        ends = set(self._stops.tolist())
         for row, ids, reason in self.decode(prompts, keys):
-            yield row, ids[:-1] if reason == "stop" else ids, reason
+            yield row, ids[:-1] if ids[-1] in ends else ids, reason
 
     def decode(self, prompts: Sequence[list[int]], keys: Sequence[Key]) -> Iterator[Sampled]:
         """Decode one batch; rows are yielded as they finish, each with the stop token that ended it.
@@ -83,6 +88,8 @@ class NetworkSampler(Sampler):
             )
             sampled[rows, step] = tokens
             stopped = torch.isin(tokens, self._stops)
+            if self._stop:
+                stopped |= self._at_stop_string(sampled[rows, : step + 1])
             over = (stopped | (budget[rows] == step + 1)) & ~done
             for place in over.nonzero()[:, 0].tolist():
                 row = int(rows[place])
@@ -95,6 +102,20 @@ class NetworkSampler(Sampler):
                 rows, done, mask, tokens = rows[alive], done[alive], mask[alive], tokens[alive]
                 cache.batch_select_indices(alive)
             ids, positions = tokens[:, None], (lengths[rows] + step)[:, None]
+
+    def _at_stop_string(self, sampled: torch.Tensor) -> torch.Tensor:
+        """Whether a stop string is complete in each row's tokens, (rows, length); rows without one so far.
+
+        It may begin within one token and end within another, so the text of the last tokens is searched. A
+        token has a byte of text at least, unless it is hidden.
+        """
+        tails = [
+            [token for token in row if token not in self._hidden]
+            for row in sampled[:, -self._tail :].tolist()
+        ]
+        texts = self.tokenizer.batch_decode(tails, clean_up_tokenization_spaces=False)
+        complete = [any(mark in text for mark in self._stop) for text in texts]
+        return torch.tensor(complete, device=self.device)
 
     def _next_logits(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from glow.config.packages import imported
 from glow.data.problem_rows import problem
 from glow.errors import UserError
 from glow.files.hashing import digest
@@ -150,11 +151,4 @@ def _scorer(family: str, level: int) -> Any:
 
 
 def _library() -> Any:
-    try:
-        import reasoning_gym
-    except ImportError:
-        raise UserError(
-            "suite gym: the package reasoning-gym is not installed: pip install -c constraints.txt "
-            "'glow-sft[gym]' (one of its dependencies, pycosat, needs a C compiler)"
-        ) from None
-    return reasoning_gym
+    return imported("reasoning-gym", "suite gym")

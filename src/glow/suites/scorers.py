@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 
+from glow.config.packages import imported
 from glow.data.problem_rows import gold_of
 from glow.errors import UserError
 from glow.files.records import Problem, Verdict
@@ -106,18 +107,17 @@ def _judge_ifeval(problem: Problem, sample: Answered, verifier: Verifier) -> Jud
 
 
 def _ifeval_checker() -> ModuleType:
+    nltk = imported("lm-eval's IFEval checker", "suite ifeval")
     try:
         # First: without this data, lm-eval's module would try to download it when it is imported.
-        import nltk
-
         nltk.data.find("tokenizers/punkt_tab")
-        from langdetect import DetectorFactory
-        from lm_eval.tasks.ifeval import utils
-    except (ImportError, LookupError) as error:  # nltk says with a LookupError that its data is missing.
+    except LookupError:
         raise UserError(
-            f"suite ifeval: lm-eval's checker cannot run ({' '.join(str(error).split())[:100]}): "
-            "pip install -c constraints.txt 'glow-sft[ifeval]', and once, with a network: "
+            "suite ifeval: nltk's data punkt_tab is missing: once, with a network: "
             "python -m nltk.downloader punkt_tab"
         ) from None
+    from langdetect import DetectorFactory
+    from lm_eval.tasks.ifeval import utils
+
     DetectorFactory.seed = 0  # Otherwise the detected language, and so the verdict, varies by chance.
     return utils

@@ -7,7 +7,6 @@ row a step, evaluation (`grpo_evaluation`), resuming, a word where nothing could
 The generation of trajectories and of evaluation samples is in `glow.models.sampling`, not here.
 """
 
-import importlib.util
 import json
 import math
 import shutil
@@ -26,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
 from glow.config import Grpo, GrpoSettings
+from glow.config.packages import missing
 from glow.data.problem_rows import gold_facts, gold_of
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
@@ -343,10 +343,8 @@ def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
 
 
 def _vllm(grpo: Grpo) -> bool:
-    if grpo.vllm and importlib.util.find_spec("vllm") is None:
-        raise UserError(
-            "grpo.vllm: vLLM is not installed here; install glow-sft[vllm] or set grpo.vllm to false"
-        )
+    if grpo.vllm and (said := missing("vLLM", "grpo.vllm")):
+        raise UserError(said)
     return grpo.vllm
 
 

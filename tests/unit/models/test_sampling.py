@@ -23,7 +23,7 @@ from transformers import (
 from glow.config import Decoding, Prompt
 from glow.config.models import EngineName
 from glow.errors import UserError
-from glow.models import load
+from glow.models import load, truncation
 from glow.models.engines import load_engine
 from glow.models.sampling import Completion, Request, choose_tokens, uniforms
 
@@ -75,6 +75,21 @@ def test_inverse_cdf_in_the_order_of_the_vocabulary(uniform: float, token: int) 
 )
 def test_nucleus_is_the_smallest_set_with_the_mass(top_p: float, uniform: float, token: int) -> None:
     assert choice([0.2, 0.5, 0.3], uniform, top_p=top_p) == token
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 0.03, 4.0])
+@pytest.mark.parametrize("top_p", [0.3, 0.95, 0.99])
+def test_the_nucleus_of_a_large_vocabulary_is_that_of_a_whole_sort(sharpness: float, top_p: float) -> None:
+    """Of 656 tokens: almost all in it, more than are looked at first, or a few; never two equally likely."""
+    draw = torch.Generator().manual_seed(0)
+    logits = sharpness * torch.randn(8, 656, generator=draw) + 1e-4 * torch.randperm(656, generator=draw)
+    probabilities = torch.softmax(logits.double(), -1)
+    ordered, order = probabilities.sort(-1, descending=True)
+    outside = torch.zeros_like(probabilities, dtype=torch.bool)
+    outside.scatter_(-1, order, ordered.cumsum(-1) - ordered >= top_p)
+    found = truncation._outside_nucleus(probabilities, top_p)
+    assert torch.equal(found, outside)
+    assert 0 < outside.sum() < outside.numel()
 
 
 @pytest.mark.parametrize(("uniform", "token"), [(0.65, 0), (0.68, 1)])
@@ -333,7 +348,7 @@ def test_a_completion_says_that_its_prompt_opened_a_thought(
 # --- vLLM ---------------------------------------------------------------------------------------
 
 FakeParameters = namedtuple(
-    "FakeParameters", "temperature top_p top_k min_p max_tokens seed stop_token_ids detokenize"
+    "FakeParameters", "temperature top_p top_k min_p stop max_tokens seed stop_token_ids detokenize"
 )
 
 
@@ -349,7 +364,7 @@ class FakeLLM:
         self.stopped = True
 
     def generate(
-        self, prompts: list[dict], parameters: list[FakeParameters], use_tqdm: bool
+        self, prompts: list[dict], parameters: list[FakeParameters], use_tqdm: bool, lora_request: object
     ) -> list[SimpleNamespace]:
         self.parameters = parameters
         outputs = []
@@ -430,5 +445,6 @@ def test_without_vllm_the_message_says_how_to_get_it(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match=r"pip install glow-sft\[vllm\]"):
+    said = r"engine vllm: vLLM is not installed .*: make setup EXTRAS=vllm, or pip install -c constraints.txt"
+    with pytest.raises(UserError, match=said):
         load_engine(tiny_model, Decoding(engine="vllm", max_tokens=5), Prompt())

@@ -206,7 +206,7 @@ def test_ifeval_an_instruction_that_it_does_not_know_gives_an_error() -> None:
 @pytest.mark.parametrize(
     ("scorer", "package", "message"),
     [
-        ("ifeval", "nltk", "suite ifeval: lm-eval's checker cannot run"),
+        ("ifeval", "nltk", "suite ifeval: lm-eval's IFEval checker is not installed"),
         ("gym", "reasoning_gym", "suite gym: "),
     ],
 )
@@ -221,5 +221,5 @@ def test_missing_packages_are_found_before_anything_is_sampled(
 
 def test_ifeval_without_its_packages_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nltk", None)
-    with pytest.raises(UserError, match=r"pip install -c constraints.txt 'glow-sft\[ifeval\]'"):
+    with pytest.raises(UserError, match=r"make setup EXTRAS=ifeval, .*nltk.downloader punkt_tab"):
         judged(NO_COMMA, "Cats.")
