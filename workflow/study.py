@@ -17,6 +17,7 @@ from glow.config import (
     Model,
     Problems,
     Section,
+    SftHardware,
     SftSettings,
     Suite,
     Tracking,
@@ -28,6 +29,7 @@ from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
 Sampled = TypeVar("Sampled", GenerateSettings, AnswerSettings)
+Hardware = TypeVar("Hardware", SftHardware, TrainingHardware)
 
 
 def options(*given: Section | str) -> str:
@@ -71,7 +73,7 @@ def _noted(part: Section | Path | str) -> Any:
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
 
-def training_hardware(resources: Mapping[str, Any]) -> TrainingHardware:
+def training_hardware(resources: Mapping[str, Any], kind: type[Hardware]) -> Hardware:
     """What a training runs on, from the resources of its job.
 
     A job has `gpu` GPUs in all, on `nodes` nodes. Where it has none, `processes` says how many processes each
@@ -84,8 +86,8 @@ def training_hardware(resources: Mapping[str, Any]) -> TrainingHardware:
     if gpus % nodes:
         raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
     devices = gpus // nodes or resources.get("processes", 1)
-    given = {key: resources.get(key) or None for key in ("sharding", "offload", "micro_batch")}
-    return section_from_resources({"devices": devices, "nodes": nodes} | given, TrainingHardware)
+    given = {key: resources.get(key) or None for key in kind.model_fields}
+    return section_from_resources(given | {"devices": devices, "nodes": nodes}, kind)
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -221,14 +223,14 @@ class Study:
     def sft_run(self, domain: str, arm: str, seed: str, resources: Mapping[str, Any]) -> SftSettings:
         """Settings of one run of SFT, with what the rule's resources say of the machine."""
         tracking = self._tracking(resources, "sft", domain, arm, f"seed-{seed}")
-        neutral = {"tracking": tracking, "hardware": training_hardware(resources)}
+        neutral = {"tracking": tracking, "hardware": training_hardware(resources, SftHardware)}
         return self.experiment.sft_run(arm, int(seed)).model_copy(update=neutral)
 
     def grpo_run(self, domain: str, init: str, seed: str, resources: Mapping[str, Any]) -> GrpoSettings:
         """Settings of one run of GRPO, with what the rule's resources say of the machine."""
         neutral = {
             "engine": section_from_resources(resources, GrpoEngineHardware),
-            "hardware": training_hardware(resources),
+            "hardware": training_hardware(resources, TrainingHardware),
             "tracking": self._tracking(resources, "grpo", domain, init, f"seed-{seed}"),
         }
         return self.experiment.grpo_run(int(seed)).model_copy(update=neutral)

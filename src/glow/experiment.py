@@ -89,6 +89,9 @@ def _needed_packages(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield "grpo.vllm", "vLLM"
     if experiment.evaluation.engine == "vllm":
         yield "evaluation.engine", "vLLM"
+    for section in (experiment.sft, experiment.grpo):
+        for setting in section.needing_bitsandbytes if section is not None else ():
+            yield f"{type(section).__name__.lower()}.{setting}", "bitsandbytes"
     scorers = {"ifeval": "lm-eval's IFEval checker", "gym": "reasoning-gym"}
     for name, suite in experiment.suites.items():
         if suite.families is None and (scorer := read_task(suite.task or name).scorer) in scorers:

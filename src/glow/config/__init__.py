@@ -22,7 +22,7 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
-from glow.config.hardware import EngineHardware, GrpoEngineHardware, Sharding, TrainingHardware
+from glow.config.hardware import EngineHardware, GrpoEngineHardware, SftHardware, Sharding, TrainingHardware
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -101,6 +101,7 @@ __all__ = [
     "Selection",
     "SelectionName",
     "Sft",
+    "SftHardware",
     "SftSettings",
     "Sharding",
     "Suite",

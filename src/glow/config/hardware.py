@@ -34,6 +34,19 @@ class TrainingHardware(Section):
         "of a step)",
         gt=0,
     )
+    attention: Neutral[Literal["sdpa", "flash_attention_2", "flex_attention", "eager"] | None] = Field(
+        None, description="implementation of attention (default: transformers' choice)"
+    )
+
+
+class SftHardware(TrainingHardware):
+    """On what SFT runs, and how its steps are cut for that."""
+
+    padding_free: Neutral[bool] = Field(
+        False,
+        description="put the samples that a device takes at a time into one row, without padding: for "
+        "flash_attention_2 and flex_attention",
+    )
 
 
 class EngineHardware(Section):

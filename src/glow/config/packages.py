@@ -19,12 +19,12 @@ class Package:
 
     Attributes:
         modules: what is imported of it.
-        extra: the extra of pyproject.toml that installs it.
+        extra: the extra of pyproject.toml that installs it; None where it is installed by its name.
         note: what else there is to know, if anything.
     """
 
     modules: tuple[str, ...]
-    extra: str
+    extra: str | None
     note: str = ""
 
 
@@ -38,6 +38,11 @@ PACKAGES = {
         "ifeval",
         "and once, with a network: python -m nltk.downloader punkt_tab",
     ),
+    "DeepSpeed": Package(("deepspeed",), "deepspeed"),
+    "bitsandbytes": Package(("bitsandbytes",), "bitsandbytes"),
+    "tensorboard": Package(("tensorboard",), "tensorboard"),
+    "wandb": Package(("wandb",), None),
+    "trackio": Package(("trackio",), None),
 }
 """By the name that messages have for it."""
 
@@ -52,14 +57,23 @@ def missing(name: str, needed_by: str) -> str | None:
     return _message(name, needed_by, f"is not installed (no module {', '.join(absent)})") if absent else None
 
 
+def require(name: str, needed_by: str) -> None:
+    """Refuse what needs one of `PACKAGES` that is not installed.
+
+    Raises:
+        UserError: in the words of `missing`.
+    """
+    if said := missing(name, needed_by):
+        raise UserError(said)
+
+
 def imported(name: str, needed_by: str) -> Any:
     """The first module of one of `PACKAGES`.
 
     Raises:
         UserError: it is not installed, or cannot be imported.
     """
-    if said := missing(name, needed_by):
-        raise UserError(said)
+    require(name, needed_by)
     try:
         return import_module(PACKAGES[name].modules[0])
     except ImportError as error:
@@ -69,7 +83,11 @@ def imported(name: str, needed_by: str) -> Any:
 def _message(name: str, needed_by: str, state: str) -> str:
     package = PACKAGES[name]
     note = f" ({package.note})" if package.note else ""
-    command = f"make setup EXTRAS={package.extra}, or pip install -c constraints.txt -e '.[{package.extra}]'"
+    command = f"pip install {package.modules[0]}"
+    if package.extra is not None:
+        command = (
+            f"make setup EXTRAS={package.extra}, or pip install -c constraints.txt -e '.[{package.extra}]'"
+        )
     return f"{needed_by}: {name} {state}: {command}{note}"
 
 

@@ -16,7 +16,7 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.evaluation import Evaluation
-from glow.config.hardware import EngineHardware, GrpoEngineHardware, TrainingHardware
+from glow.config.hardware import EngineHardware, GrpoEngineHardware, SftHardware, TrainingHardware
 from glow.config.models import Decoding, Prompt, Thought
 from glow.config.section import Neutral, Section
 from glow.config.tracking import Tracking
@@ -93,7 +93,7 @@ class SftSettings(Section):
     verification: Verification = Verification()
     tracking: Neutral[Tracking] = Tracking()
     seed: int = Field(description="seed of order and dropout", ge=0)
-    hardware: Neutral[TrainingHardware] = TrainingHardware()
+    hardware: Neutral[SftHardware] = SftHardware()
 
 
 class GrpoSettings(Section):

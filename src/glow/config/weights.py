@@ -73,6 +73,12 @@ class Weights(Section):
         return self
 
     @property
+    def needing_bitsandbytes(self) -> list[str]:
+        """The settings, with their values, that bitsandbytes does."""
+        eight_bits = [f"optimizer {self.optimizer}"] if "8bit" in self.optimizer else []
+        return eight_bits + ([f"quantization {self.quantization}"] if self.quantization is not None else [])
+
+    @property
     def saves_adapters(self) -> bool:
         """Whether what is saved are adapters, which need the model below them."""
         return self.lora is not None and not self.lora.merge

@@ -5,7 +5,6 @@ on: one adapter on one base, and no second one on top. Without `lora` an adapter
 weights train.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from transformers import (
 )
 
 from glow.config import ALL_LINEAR, Grpo, Lora, Sft
+from glow.config.packages import require
 from glow.errors import UserError
 from glow.models.adapters import adapter_base, attached
 from glow.models.load import load_network
@@ -32,18 +32,10 @@ def refuse_missing_packages(settings: Sft | Grpo) -> None:
     """Refuse settings whose package is not installed, before anything is read.
 
     Raises:
-        UserError: names the setting and the package.
+        UserError: names the setting and the package, and what installs it.
     """
-    needs = {
-        f"optimizer {settings.optimizer}": "8bit" in settings.optimizer,
-        f"quantization {settings.quantization}": settings.quantization is not None,
-    }
-    for setting, is_asked in needs.items():
-        if is_asked and importlib.util.find_spec("bitsandbytes") is None:
-            raise UserError(
-                f"{type(settings).__name__.lower()}.{setting} needs the package bitsandbytes, which is not "
-                "installed here: pip install bitsandbytes (or make setup EXTRAS=bitsandbytes)"
-            )
+    for setting in settings.needing_bitsandbytes:
+        require("bitsandbytes", f"{type(settings).__name__.lower()}.{setting}")
 
 
 def load_to_train(

@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
 from glow.config import Grpo, GrpoSettings
-from glow.config.packages import missing
+from glow.config.packages import require
 from glow.data.problem_rows import gold_facts, gold_of
 from glow.errors import UserError
 from glow.files.jsonl import Record, write_jsonl
@@ -130,6 +130,8 @@ def train(
     transformers_logging.disable_progress_bar()  # those of loading and saving weights
     grpo, noted = settings.grpo, settings.model_dump(mode="json")
     refuse_missing_packages(grpo)
+    if grpo.vllm:
+        require("vLLM", "grpo.vllm")
     refuse_missing_trackers(settings.tracking)
     _refuse_no_reference(model, grpo)
     _refuse_unmatched_pass_rates(grpo, pass_rates)
@@ -148,7 +150,9 @@ def train(
     resume_from = resume_point(checkpoints, identity, grpo.steps)
     arguments.eval_on_start = aside is not None and resume_from is None
     ready_to_load(arguments)
-    policy, adapters = load_to_train(model, grpo, trust_remote_code=trust_remote_code)
+    policy, adapters = load_to_train(
+        model, grpo, trust_remote_code=trust_remote_code, attention=settings.hardware.attention
+    )
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward, adapters)
@@ -315,7 +319,7 @@ def _arguments(
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         trust_remote_code=trust_remote_code,  # vLLM and the reference of kl read the directory again
-        use_vllm=_vllm(grpo),
+        use_vllm=grpo.vllm,
         generation_kwargs={"stop_token_ids": stops} if grpo.vllm else None,
         save_strategy="no" if every is None else "steps",
         save_steps=after_whole_rounds(every or grpo.steps, grpo),
@@ -340,12 +344,6 @@ def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
             f"grpo.kl: the initialisation {model} is an adapter: set grpo.lora to train it on, or merge it "
             "(sft.lora.merge: true, glow merge-adapter) to train all weights"
         )
-
-
-def _vllm(grpo: Grpo) -> bool:
-    if grpo.vllm and (said := missing("vLLM", "grpo.vllm")):
-        raise UserError(said)
-    return grpo.vllm
 
 
 # --- results ------------------------------------------------------------------------------------

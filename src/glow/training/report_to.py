@@ -12,7 +12,6 @@ a stage writes is the same with and without.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback, WandbCallback
 
 from glow.config import Tracking
-from glow.errors import UserError
+from glow.config.packages import require
 from glow.files.hashing import digest
 from glow.files.same_run import Identity
 
@@ -32,11 +31,7 @@ def refuse_missing_trackers(tracking: Tracking) -> None:
         UserError: says what installs it.
     """
     for name in tracking.trackers:
-        if find_spec(name) is None:
-            raise UserError(
-                f"report_to: {name} is not installed here; `pip install {name}`, or leave it out "
-                "(--report-to none)"
-            )
+        require(name, "report_to")
 
 
 @contextmanager

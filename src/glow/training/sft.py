@@ -99,7 +99,12 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     # Before the model: under some shardings it is read in shares.
     arguments = _arguments(checkpoints, settings, replayed)
     ready_to_load(arguments)
-    network, adapters = load_to_train(model, settings.sft, trust_remote_code=trust_remote_code)
+    network, adapters = load_to_train(
+        model,
+        settings.sft,
+        trust_remote_code=trust_remote_code,
+        attention=settings.hardware.attention,
+    )
     trainer = _trainer(
         network,
         tokenizer,
@@ -163,6 +168,7 @@ def _arguments(checkpoints: Path, settings: SftSettings, replayed: Path | None) 
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=parts,
         optim=sft.optimizer,
+        padding_free=settings.hardware.padding_free,
         learning_rate=sft.learning_rate,
         lr_scheduler_type=sft.scheduler,
         max_length=sft.max_length,

@@ -4,7 +4,6 @@ What is added: FSDP2 on CPUs, where accelerate 1.15 trains under DDP without a w
 second, whole copy of the weights, from which another number of devices can go on; a whole model at the end.
 """
 
-import importlib.util
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from glow.config import Grpo, Sft, Sharding, TrainingHardware
+from glow.config.packages import require
 from glow.errors import UserError
 from glow.training.checkpoints import make_room, mark_whole, refuse_non_finite_weights
 from glow.training.micro_batches import processes
@@ -54,16 +54,8 @@ def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict
         os.environ["ACCELERATE_USE_FSDP"] = "true"  # transformers asks it where models are loaded
         fsdp = {"fsdp": True, "fsdp_config": _fsdp(hardware, recompute)}
         return common | fsdp | {"gradient_checkpointing": False}
-    _require_deepspeed(kind)
+    require("DeepSpeed", f"sharding {kind}")
     return common | {"deepspeed": _zero(hardware, bf16), "bf16": False}
-
-
-def _require_deepspeed(kind: Sharding) -> None:
-    if importlib.util.find_spec("deepspeed") is None:
-        raise UserError(
-            f"sharding {kind}: DeepSpeed is not installed here; make setup EXTRAS=deepspeed (pip install "
-            "'glow-sft[deepspeed]'), or use fsdp2"
-        )
 
 
 def _fsdp(hardware: TrainingHardware, gradient_checkpointing: bool) -> dict[str, Any]:

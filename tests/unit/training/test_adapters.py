@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -369,8 +370,9 @@ def test_a_penalty_to_an_adapter_needs_adapters(runs: grpo_runs.Runs, tmp_path: 
 def test_a_missing_package_is_named_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"sft\.\w+ \w+ needs the package bitsandbytes"):
+    monkeypatch.setattr("glow.config.packages.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
+    with pytest.raises(UserError, match=r"sft\.\w+ \w+: bitsandbytes is not installed"):
         train(tmp_path / "no data", tmp_path / "no model", tmp_path / "run", **settings)
 
 

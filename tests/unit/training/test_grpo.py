@@ -246,9 +246,8 @@ def test_trust_in_a_models_code_reaches_what_reads_the_directory_again(tmp_path:
 
 
 def test_vllm_is_colocated_and_stops_where_the_verifier_expects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(stage.importlib.util, "find_spec", lambda name: object())
     own = GrpoSettings(grpo=SETTINGS, seed=0)
     settings = own.model_copy(update={"grpo": SETTINGS.model_copy(update={"vllm": True})})
     arguments = stage._arguments(tmp_path, settings, [2, 5], False)
@@ -266,7 +265,7 @@ def test_mistakes_are_named(
 
     refused("5 problem.*a step draws 8", SETTINGS.model_copy(update={"prompts": 8}))
     refused("no model here", model=tmp_path / "nowhere")
-    monkeypatch.setattr(stage.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("glow.config.packages.find_spec", lambda name: None)
     refused("vLLM is not installed", SETTINGS.model_copy(update={"vllm": True}))
     problems.write_text('{"question": "q", "answer": "a"}\n{"question": "q", "answer": 3}\n')
     refused(r"problems\.jsonl:2: 'answer': input should be a valid string", SETTINGS)

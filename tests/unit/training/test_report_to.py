@@ -1,8 +1,9 @@
 """Training that reports to TensorBoard, wandb or Trackio: which run it is there, and no number changes."""
 
-from pathlib import Path
+from pathlib import sys
 from typing import Any
 
+import Path
 import pytest
 from grpo_runs import SETTINGS, Runs, is_the_whole
 
@@ -124,9 +125,12 @@ def test_only_the_first_process_reports(runs: TrackedRuns, tmp_path: Path) -> No
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_read(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_to, "find_spec", lambda name: None)
+    monkeypatch.setattr("glow.config.packages.find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "trackio", raising=False)
     settings = GrpoSettings(grpo=SETTINGS, tracking=Tracking(report_to=["trackio"]), seed=3)
-    with pytest.raises(UserError, match=r"trackio is not installed here; `pip install trackio`"):
+    with pytest.raises(
+        UserError, match=r"report_to: trackio is not installed \(no module trackio\): pip install trackio"
+    ):
         stage.train(tmp_path / "nowhere.jsonl", tiny_model, tmp_path / "run", settings)
 
 
