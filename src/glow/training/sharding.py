@@ -103,6 +103,8 @@ def ready_to_load(arguments: TrainingArguments) -> None:
 class ShardedTrainer(Trainer):
     """What a Trainer lacks for a state in shares; to be put before TRL's trainer in a class's bases."""
 
+    model_wrapped: Any  # DeepSpeed's engine, under ZeRO
+
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
         if self.args.fsdp and self.args.device.type == "cpu":
@@ -163,6 +165,7 @@ class ShardedTrainer(Trainer):
         training goes on without.
         """
         every = Path(self._get_output_dir(trial))
+        assert isinstance(self.model, torch.nn.Module)
         refuse_non_finite_weights(self.model, self.state.global_step, every)
         if not self._has_room(every):
             return
@@ -197,14 +200,16 @@ def whole_weights(trainer: Trainer) -> dict[str, Tensor] | None:
     Returns:
         In the first process all weights by name, in others nothing; None where each process has them whole.
     """
+    model: Any = trainer.model
     if trainer.is_fsdp_enabled:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights = get_model_state_dict(trainer.model, options=options)
+        weights: dict[str, Any] = get_model_state_dict(model, options=options)
         # Gathered, each of several tied names has a tensor of its own.
-        tied = getattr(trainer.model, "all_tied_weights_keys", {})
+        tied = getattr(model, "all_tied_weights_keys", {})
         return {name: values for name, values in weights.items() if name not in tied}
-    if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
-        return trainer.model_wrapped._zero3_consolidated_16bit_state_dict() or {}
+    engine: Any = trainer.model_wrapped
+    if trainer.is_deepspeed_enabled and engine.zero_optimization_partition_weights():
+        return engine._zero3_consolidated_16bit_state_dict() or {}
     return None
 
 

@@ -22,7 +22,8 @@ def bytes_held(trainer: Trainer) -> dict[str, int]:
 
     To be asked between a backward pass and the end of its step, where gradients are there.
     """
-    parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
+    model: Any = trainer.model
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return {
         "weights": sum(map(_bytes, map(own_share, parameters))),
         "gradients": sum(_bytes(own_share(p.grad)) for p in parameters if p.grad is not None),

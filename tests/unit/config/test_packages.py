@@ -30,7 +30,9 @@ def present(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_extra_that_a_message_names_is_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {package.extra for package in PACKAGES.values()} <= project["optional-dependencies"].keys()
+    assert {package.extra for package in PACKAGES.values()} - {None} <= project[
+        "optional-dependencies"
+    ].keys()
 
 
 def test_what_is_missing_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
