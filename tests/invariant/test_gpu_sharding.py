@@ -1,7 +1,7 @@
 """Training states in shares on one GPU, in bf16, through the command: `pytest -m gpu` where there is one.
 
-One device holds the only share: what is shown is that the paths run on CUDA and NCCL, end where plain training
-ends, and go on from their checkpoints. Several devices are proven on CPUs (tests/workflow/test_devices.py).
+One device holds the only share: what is shown is that the paths run on CUDA and NCCL, and end where plain
+training ends. Several devices are proven on CPUs (tests/workflow/test_devices.py).
 """
 
 import subprocess
@@ -29,8 +29,8 @@ SETTINGS = [
 ]
 
 SHARE_OF_THE_WAY = 0.1
-"""bf16 has 8 bits, and Adam takes steps of one size however small a gradient: how far a run may end from another,
-relative to how far it went."""
+"""bf16 has 8 bits, and Adam takes steps of one size however small a gradient: how far a run may end from
+another, relative to how far it went."""
 
 
 @pytest.fixture(scope="module")
