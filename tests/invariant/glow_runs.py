@@ -120,7 +120,7 @@ def make_trainer(model: Path, dataset: Dataset, folder: Path, **settings: Any) -
     return trainer
 
 
-def measured(trainer: GlowTrainer, model: Path, folder: Path) -> EpochMeasures:
+def measured(trainer: GlowTrainer, model: Path) -> EpochMeasures:
     """What measures the first nine samples and three questions by epoch, as if they were held out."""
     samples = [
         Tokenised(DECIDED[place % 2], sample["input_ids"], sample["labels"])
@@ -132,7 +132,7 @@ def measured(trainer: GlowTrainer, model: Path, folder: Path) -> EpochMeasures:
     tokenizer = AutoTokenizer.from_pretrained(model)
     stops = stop_ids(tokenizer, model)
     questions = HeldOutQuestions(rows, Prompt(), tokenizer, stops, 8, Verifier(Verification()))
-    return EpochMeasures(HeldOutLosses(samples), questions, folder)
+    return EpochMeasures(HeldOutLosses(samples), questions, trainer)
 
 
 def train(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> RecordingTrainer:

@@ -110,7 +110,7 @@ def main() -> None:
     if kill_save:
         kill_in_save(trainer, *kill_save)
     if measure:
-        trainer.add_callback(measured(trainer, model, folder))
+        trainer.add_callback(measured(trainer, model))
     if spoil:
         trainer.add_callback(Spoil(*spoil))
     if ask:

@@ -245,7 +245,7 @@ def test_what_is_measured_by_epoch_is_the_same_in_several_processes(
     parameters = [load_file(tmp_path / name / "parameters.safetensors") for name in ("with", "without")]
     assert all(torch.equal(values, parameters[1][name]) for name, values in parameters[0].items())
     one = make_trainer(tiny_model, dataset, tmp_path / "one")
-    one.add_callback(measured(one, tiny_model, tmp_path / "one"))
+    one.add_callback(measured(one, tiny_model))
     one.train()
     rows, expected = (list(read_jsonl(tmp_path / name / EPOCHS_FILE)) for name in ("with", "one"))
     assert [(row["epoch"], row["step"]) for row in rows] == [(0, 0), (1, 5), (2, 10), (3, 15)]

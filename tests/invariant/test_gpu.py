@@ -55,7 +55,7 @@ def test_what_is_measured_by_epoch_leaves_the_run_as_it_is(
     tiny_model: Path, dataset: Dataset, tmp_path: Path, on_gpu: RecordingTrainer
 ) -> None:
     trainer = make_trainer(tiny_model, dataset, tmp_path, **BF16)
-    trainer.add_callback(measured(trainer, tiny_model, tmp_path))
+    trainer.add_callback(measured(trainer, tiny_model))
     trainer.train()
     assert distance(trainer, on_gpu.model.state_dict(), tiny_model) < SHARE_OF_THE_WAY
     rows = list(read_jsonl(tmp_path / EPOCHS_FILE))

@@ -18,7 +18,6 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import (
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainerCallback,
     TrainerControl,
@@ -40,6 +39,7 @@ from glow.training.held_out import (
     evaluating,
     first_questions,
 )
+from glow.training.sharding import that_answers
 from glow.training.trainer import GlowTrainer
 from glow.verifier.verify import Verifier, own_cores
 
@@ -61,12 +61,13 @@ class EpochMeasures(TrainerCallback):
 
     Args:
         losses, questions: what is measured.
-        folder: where the run keeps its checkpoints.
+        trainer: whose model is measured; its checkpoints' folder keeps the rows.
     """
 
-    def __init__(self, losses: HeldOutLosses, questions: HeldOutQuestions, folder: Path) -> None:
+    def __init__(self, losses: HeldOutLosses, questions: HeldOutQuestions, trainer: GlowTrainer) -> None:
         self.parts = (losses, questions)
-        self.file = folder / EPOCHS_FILE
+        self.trainer = trainer
+        self.file = run_folder(trainer.args) / EPOCHS_FILE
         self.rows: list[Record] = []
 
     def on_train_begin(
@@ -76,16 +77,16 @@ class EpochMeasures(TrainerCallback):
         self.rows = [row for row in kept if row["step"] < state.global_step]
         # Before the first step; or a kill came between the epoch's last checkpoint and its end.
         if state.epoch is None or state.epoch == int(state.epoch):
-            self._measure(kwargs["model"], state)
+            self._measure(state)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         # Where the run was asked to stop, it goes on later, and measures then.
         if not control.should_training_stop or state.global_step >= state.max_steps:
-            self._measure(kwargs["model"], state)
+            self._measure(state)
 
-    def _measure(self, network: PreTrainedModel, state: TrainerState) -> None:
+    def _measure(self, state: TrainerState) -> None:
         row: Record = {"epoch": math.ceil(state.epoch or 0), "step": state.global_step}
         bar = progress_bar(
             f"held out, epoch {row['epoch']}",
@@ -95,7 +96,7 @@ class EpochMeasures(TrainerCallback):
             leave=False,
             disable=not state.is_world_process_zero,
         )
-        with bar, evaluating(network):
+        with bar, that_answers(self.trainer) as network, evaluating(network):
             for part in self.parts:
                 row |= part.measure(network, bar.update)
         self.rows.append(row)
@@ -137,7 +138,7 @@ def measured_by_epoch(
             settings.sft.epoch_max_tokens,
             verifier,
         )
-        trainer.add_callback(EpochMeasures(HeldOutLosses(samples), questions, run_folder(trainer.args)))
+        trainer.add_callback(EpochMeasures(HeldOutLosses(samples), questions, trainer))
         yield
 
 

@@ -5,6 +5,8 @@ second, whole copy of the weights, from which another number of devices can go o
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
+from trl.models.utils import unwrap_model_for_generation
 
 from glow.config import Grpo, Sft, Sharding, TrainingHardware
 from glow.config.packages import require
@@ -192,6 +195,19 @@ class ShardedTrainer(Trainer):
         """As Trainer's, but a checkpoint under ZeRO, which has the weights in shares, gets no whole copy."""
         if not (_internal_call and self.is_deepspeed_enabled):
             super().save_model(output_dir, _internal_call)
+
+
+@contextmanager
+def that_answers(trainer: Trainer) -> Iterator[Any]:
+    """The network of a trainer, to be called otherwise than in a training step, by all processes alike.
+
+    Under ZeRO-3 each process has all weights meanwhile, under FSDP2 those of the layer that is at work.
+    """
+    if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as network:
+            yield network
+    else:
+        yield trainer.model
 
 
 def whole_weights(trainer: Trainer) -> dict[str, Tensor] | None:
