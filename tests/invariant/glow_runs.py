@@ -1,7 +1,11 @@
 """Runs of GlowTrainer on a toy model, and the float64 reference that they are held against."""
 
 import itertools
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +222,27 @@ def build(model: Path, folder: Path, rows: Any = ROWS, **settings: Any) -> GlowT
         processing_class=tokenizer,
         **keywords,
     )
+
+
+def run_processes(
+    model: Path, folder: Path, settings: dict[str, Any], processes: int = 2, *, dies: bool = False
+) -> None:
+    """A run of several processes on CPUs, over gloo: process_run.py, which says what `settings` may be.
+
+    Args:
+        dies: whether the settings have it killed.
+    """
+    folder.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("process_run.py")
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*start, "--nproc-per-node", str(processes), str(script), str(model), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [*command, json.dumps(settings)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+        check=False,
+    )
+    assert (run.returncode != 0) == dies, run.stderr[-3000:]

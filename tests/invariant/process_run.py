@@ -2,12 +2,12 @@
 
     torchrun --nproc_per_node 2 process_run.py MODEL FOLDER 'SETTINGS AS JSON'
 
-Beyond `glow_runs.SETTINGS`, settings may be: shard (put the model under FSDP2; accelerate does that on
-accelerators only, so it is done by hand with the same torch call), resume (as for `train`), kill_at (a
-step that the process does not survive), kill_in_save (a step, and before what of its checkpoint the
-process dies: "ledger", "random state", "mark" or "rotation"), spoil (a step after which the process of a
-rank has a weight that is NaN), ask (a step, in which the process of a rank is asked to stop) and measure
-(losses and answers by epoch, into epochs.jsonl).
+Beyond `glow_runs.SETTINGS`, settings may be: shard (a sharding of `TrainingHardware`), resume (as for
+`train`), kill_at (a step that the process does not survive), kill_in_save (a step, and before what of its
+checkpoint the process dies: "ledger", "random state", "mark" or "rotation"), spoil (a step after which the
+process of a rank has a weight that is NaN), ask (a step, in which the process of a rank is asked to stop),
+measure (losses and answers by epoch, into epochs.jsonl) and weigh (what each process holds, into
+bytes-RANK.json).
 It leaves parameters.safetensors and log.json; of a run that was spoilt, each process's error in error-RANK.
 """
 
@@ -20,31 +20,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import DistributedType
 from glow_runs import make_trainer, measured, toy_dataset
 from safetensors.torch import save_file
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 import glow.training.sharding
+from glow.config import Sft, TrainingHardware
 from glow.errors import UserError
 from glow.files.stopping import asked, listen
 from glow.training.callbacks import StopWhenAsked
 from glow.training.ledger import LossLedger
+from glow.training.sharding import sharding_arguments, whole_weights
+from glow.training.shares import bytes_held
 from glow.training.trainer import GlowTrainer
 
 
-def shard_model(trainer: GlowTrainer) -> None:
-    mesh = init_device_mesh("cpu", (trainer.accelerator.num_processes,))
-    for layer in trainer.model.model.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(trainer.model, mesh=mesh)
-    assert all(isinstance(parameter, DTensor) for parameter in trainer.model.parameters())
-    # FSDP averages the gradients: accelerate must not wrap the model in DDP as well.
-    trainer.accelerator.state.distributed_type = DistributedType.NO
+class NoteBytes(TrainerCallback):
+    """Notes what this process holds when the gradients of a step are there, once the optimiser has states."""
+
+    def __init__(self, trainer: GlowTrainer, folder: Path) -> None:
+        self.trainer, self.folder = trainer, folder
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 2:
+            held = json.dumps(bytes_held(self.trainer))
+            (self.folder / f"bytes-{args.process_index}.json").write_text(held)
 
 
 class KillAt(TrainerCallback):
@@ -98,13 +99,17 @@ def kill_in_save(trainer: GlowTrainer, step: int, before: str) -> None:
 
 def main() -> None:
     model, folder, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-    shard, resume = settings.pop("shard", False), settings.pop("resume", None)
+    shard, resume = settings.pop("shard", "ddp"), settings.pop("resume", None)
+    weigh = settings.pop("weigh", False)
     kill_at, kill_save = settings.pop("kill_at", None), settings.pop("kill_in_save", None)
     spoil, ask = settings.pop("spoil", None), settings.pop("ask", None)
     measure = settings.pop("measure", False)
+    plain = Sft(precision="fp32", gradient_checkpointing=False)
+    settings |= sharding_arguments(TrainingHardware(sharding=shard), plain)
     trainer = make_trainer(model, toy_dataset(), folder, **settings)
-    if shard:
-        shard_model(trainer)
+    assert trainer.sharding == shard
+    if weigh:
+        trainer.add_callback(NoteBytes(trainer, folder))
     if kill_at:
         trainer.add_callback(KillAt(kill_at))
     if kill_save:
@@ -124,10 +129,14 @@ def main() -> None:
             raise
         (folder / f"error-{trainer.args.process_index}").write_text(str(error))
         return
-    parameters = get_model_state_dict(trainer.model, options=StateDictOptions(full_state_dict=True))
+    parameters = whole_weights(trainer)
+    if shard == "fsdp2":
+        assert all(isinstance(parameter, DTensor) for parameter in trainer.model.parameters())
     if trainer.is_world_process_zero():
-        del parameters["lm_head.weight"]  # tied to the embeddings: safetensors takes no tensor twice
-        save_file(parameters, folder / "parameters.safetensors")
+        parameters = trainer.model.state_dict() if parameters is None else parameters
+        # Tied to the embeddings: safetensors takes no tensor twice.
+        kept = {name: values.contiguous() for name, values in parameters.items() if name != "lm_head.weight"}
+        save_file(kept, folder / "parameters.safetensors")
         (folder / "log.json").write_text(json.dumps(trainer.state.log_history))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from glow_runs import SAMPLES, RecordingTrainer, make_trainer, relative_difference, train
+from glow_runs import SAMPLES, RecordingTrainer, make_trainer, relative_difference, run_processes, train
 from safetensors.torch import load_file
-from test_exactness import TOLERANCE, assert_agrees, assert_same_run, run_processes
+from test_exactness import TOLERANCE, assert_agrees, assert_same_run
 from test_resume import SAVING, assert_same_to_the_bit, run_and_die
 
 from glow import GlowConfig

@@ -1,9 +1,6 @@
 """The same sample groups give the same parameters however a batch is cut, and those of the formula."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from glow_runs import (
     measured,
     reference,
     relative_difference,
+    run_processes,
     train,
 )
 from safetensors.torch import load_file
@@ -193,17 +191,6 @@ def test_plain_is_glow_with_weights_of_one(tiny_model: Path, dataset: Dataset, t
         torch.testing.assert_close(flat.model.state_dict()[name], parameter, rtol=0, atol=0)
 
 
-def run_processes(model: Path, folder: Path, settings: dict[str, Any]) -> None:
-    """A run of two processes on CPUs, over gloo."""
-    folder.mkdir(exist_ok=True)
-    script = Path(__file__).with_name("process_run.py")
-    command = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc_per_node", "2"]
-    command += [str(script), str(model), str(folder), json.dumps(settings)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
-    assert run.returncode == 0, run.stderr[-3000:]
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -214,7 +201,7 @@ def run_processes(model: Path, folder: Path, settings: dict[str, Any]) -> None:
         pytest.param(
             {"per_device_train_batch_size": 4, "padding_free": True}, id="2 processes, padding-free"
         ),
-        pytest.param({"per_device_train_batch_size": 4, "shard": True}, id="2 processes, FSDP"),
+        pytest.param({"per_device_train_batch_size": 4, "shard": "fsdp2"}, id="2 processes, FSDP"),
     ],
 )
 def test_processes_change_nothing(
@@ -234,9 +221,9 @@ def test_processes_change_nothing(
         ), key
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["2 processes", "2 processes, FSDP"])
+@pytest.mark.parametrize("shard", ["ddp", "fsdp2"], ids=["2 processes", "2 processes, FSDP"])
 def test_what_is_measured_by_epoch_is_the_same_in_several_processes(
-    tiny_model: Path, dataset: Dataset, tmp_path: Path, shard: bool
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, shard: str
 ) -> None:
     """And the run is the same to the last bit as the same processes' run that measures nothing."""
     for name, measure in (("with", True), ("without", False)):

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
-from glow_runs import RecordingTrainer, make_trainer, relative_difference, train
+from glow_runs import RecordingTrainer, make_trainer, relative_difference, run_processes, train
 from safetensors.torch import load_file
-from test_exactness import TOLERANCE, run_processes
+from test_exactness import TOLERANCE
 from trainer_callbacks import BadUpdate
 
 from glow.errors import UserError
@@ -347,10 +347,8 @@ def test_a_bad_loss_names_a_checkpoint_that_is_good(
     )
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["DDP", "FSDP"])
-def test_processes_refuse_together_what_one_alone_holds(
-    tiny_model: Path, tmp_path: Path, shard: bool
-) -> None:
+@pytest.mark.parametrize("shard", ["ddp", "fsdp2"], ids=["DDP", "FSDP"])
+def test_processes_refuse_together_what_one_alone_holds(tiny_model: Path, tmp_path: Path, shard: str) -> None:
     """Only the second process has the bad value: its shard, or its copy that has gone astray."""
     settings = {"save_strategy": "steps", "save_steps": 4, "per_device_train_batch_size": 4}
     run_processes(tiny_model, tmp_path, {**settings, "shard": shard, "spoil": [4, 1]})

@@ -110,6 +110,9 @@ class ShardedTrainer(Trainer):
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
+        if self.args.deepspeed and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
+            # accelerate sets it aside without a word
+            raise UserError("ZeRO cannot run with ACCELERATE_USE_CPU set: unset it")
         if self.args.fsdp and self.args.device.type == "cpu":
             self._use_fsdp_on_cpus()
 

@@ -20,14 +20,19 @@ def own_share(parameter: Tensor) -> Tensor:
 def bytes_held(trainer: Trainer) -> dict[str, int]:
     """What this process holds of the training state, in bytes: weights, gradients and optimiser.
 
-    To be asked between a backward pass and the end of its step, where gradients are there.
+    Gradients are there between a backward pass and the end of its step; DeepSpeed's, which it keeps in buffers
+    of its own, are not counted. The weights that its optimiser steps on count as the optimiser's, where they
+    are not a view of the model's.
     """
     model: Any = trainer.model
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    weights = list(map(own_share, parameters))
+    of_weights = {values.untyped_storage().data_ptr() for values in weights}
+    copies = [v for v in _copies(trainer.optimizer) if v.untyped_storage().data_ptr() not in of_weights]
     return {
-        "weights": sum(map(_bytes, map(own_share, parameters))),
+        "weights": sum(map(_bytes, weights)),
         "gradients": sum(_bytes(own_share(p.grad)) for p in parameters if p.grad is not None),
-        "optimiser": sum(map(_bytes, _optimiser_tensors(trainer.optimizer))),
+        "optimiser": sum(map(_bytes, [*copies, *_states(trainer.optimizer)])),
     }
 
 
@@ -35,6 +40,15 @@ def _bytes(values: Tensor) -> int:
     return values.numel() * values.element_size()
 
 
-def _optimiser_tensors(optimizer: Any) -> Iterator[Tensor]:
-    for state in optimizer.state.values():
+def _copies(optimizer: Any) -> Iterator[Tensor]:
+    """ZeRO's weights to step on: its own, or a view of the model's."""
+    sharded = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
+    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):  # ZeRO-2, ZeRO-3
+        yield from (values.detach() for values in getattr(sharded, name, ()))
+
+
+def _states(optimizer: Any) -> Iterator[Tensor]:
+    """What an optimiser keeps of past gradients."""
+    sharded = getattr(optimizer, "optimizer", optimizer)
+    for state in getattr(sharded, "optimizer", sharded).state.values():
         yield from (own_share(value) for value in state.values() if torch.is_tensor(value) and value.ndim)
