@@ -1,6 +1,6 @@
 """A training state in shares: what each process holds, and runs that go on with another number of processes.
 
-That a run in shares is the run of one process is shown in test_exactness.py and tests/workflow/test_devices.py.
+That a run in shares is the run of one process, test_exactness.py and tests/workflow/test_devices.py show.
 """
 
 import json
@@ -67,7 +67,7 @@ def test_a_killed_run_goes_on_with_another_number_of_processes(
     before: int,
     after: int,
 ) -> None:
-    """Killed in the second epoch, past a checkpoint: it ends as the run of one process that nothing stopped."""
+    """Killed in the second epoch, past a checkpoint: it ends as the run of one process without a kill."""
     settings = {"shard": shard, "save_strategy": "steps", "save_steps": 7}
     run_processes(
         tiny_model,

@@ -20,9 +20,9 @@ def own_share(parameter: Tensor) -> Tensor:
 def bytes_held(trainer: Trainer) -> dict[str, int]:
     """What this process holds of the training state, in bytes: weights, gradients and optimiser.
 
-    Gradients are there between a backward pass and the end of its step; DeepSpeed's, which it keeps in buffers
-    of its own, are not counted. The weights that its optimiser steps on count as the optimiser's, where they
-    are not a view of the model's.
+    Gradients are there between a backward pass and the end of its step; DeepSpeed's are not counted, as it
+    keeps them in buffers of its own. The weights that its optimiser steps on count as the optimiser's, where
+    they are not a view of the model's.
     """
     model: Any = trainer.model
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
