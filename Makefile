@@ -84,6 +84,7 @@ pictures: $(READY)  ## draw docs/*.svg again, from results/miniature (needs grap
 	  | grep -v -e '-> 0$$' -e '0\[label = "all"' | sed 's/margin=0/margin=0, rankdir=LR/' \
 	  | dot -Tsvg > docs/dag.svg
 	cp results/miniature/figures/main.svg docs/main.svg
+	$(if $(wildcard results/$(LONG)-pooled),cp results/$(LONG)-pooled/pooled_contrasts.svg docs/$(LONG).svg)
 
 clean:  ## remove the environments and the caches; results/ stays
 	rm -rf .venv .venv-vllm .slurm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

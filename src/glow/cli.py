@@ -19,7 +19,7 @@ from glow import config, experiment
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
 from glow.files import stopping
-from glow.files.frozen import frozen_file
+from glow.files.frozen import study_file
 from glow.files.lock import held
 from glow.files.same_run import difference, run_identity
 from glow.training import launch
@@ -193,9 +193,7 @@ SHOWN_ALONE = {"gates", "margin", "contrasts", "reported"}
 
 def _refuse_other_study(shown: config.Experiment, file: Path, root: Path) -> None:
     """Refuse a configuration with other settings than the study in `root` was run with."""
-    frozen = frozen_file(root)
-    if not frozen.is_file():
-        raise UserError(f"{root}: no study was run here ({frozen.name} is missing); give results/<name>")
+    frozen = study_file(root)
     ran, asked = (
         run_identity(one.model_dump(mode="json", exclude=SHOWN_ALONE))
         for one in (experiment.read(frozen), shown)
@@ -209,11 +207,7 @@ def _refuse_other_study(shown: config.Experiment, file: Path, root: Path) -> Non
 
 def _pool(results: list[Path], output: Path) -> None:
     """Read the studies of several worlds as they were frozen, and pool them."""
-    studies = []
-    for root in results:
-        if not (frozen := frozen_file(root)).is_file():
-            raise UserError(f"{root}: no study was run here ({frozen.name} is missing); give results/<name>")
-        studies.append((experiment.read(frozen), root))
+    studies = [(experiment.read(study_file(root)), root) for root in results]
     _function("glow.reporting.pool:write_pool")(studies, output)
 
 

@@ -33,6 +33,18 @@ def frozen_file(results: Path) -> Path:
     return results / NAME
 
 
+def study_file(results: Path) -> Path:
+    """The frozen configuration of a study that was run.
+
+    Raises:
+        UserError: there is none in `results`.
+    """
+    file = frozen_file(results)
+    if not file.is_file():
+        raise UserError(f"{results}: no study was run here ({NAME} is missing); give results/<name>")
+    return file
+
+
 def changes(results: Path, document: dict[str, Any]) -> str:
     """What differs in `document` from what was frozen last, in words; empty where nothing does or was."""
     file = frozen_file(results)

@@ -100,10 +100,8 @@ def _badge(results: Results, arm: str, gain: Comparison) -> Badge:
 
     The sizes are not compared: of the published gains it is not known whether they are points.
     """
-    contrast, margin = (
-        f"{arm} against {results.experiment.reference_arm}, OOD mean",
-        results.experiment.margin,
-    )
+    contrast = f"{arm} against {results.experiment.reference_arm}, OOD mean"
+    margin = results.experiment.margin
     if gain.sign == 0 and is_equivalent(gain, margin):
         return Badge("shown to be small", f"{contrast}: within ±{margin:g} points, and no direction")
     return Badge(STANDINGS[gain.sign], contrast)
@@ -111,8 +109,8 @@ def _badge(results: Results, arm: str, gain: Comparison) -> Badge:
 
 def _over(results: Results, domain: str, arm: str, other: str) -> Decided | None:
     """OOD difference from another arm than the reference: decided only if it is stated beforehand."""
-    stated = measures.stated_comparison(results, domain, arm, OOD, other)
-    return stated or measures.gain(results, domain, arm, OOD, over=other)
+    beforehand = measures.stated_comparison(results, domain, arm, OOD, other)
+    return beforehand or measures.gain(results, domain, arm, OOD, over=other)
 
 
 def negatives_ood(results: Results, domain: str) -> Iterator[Finding]:

@@ -278,7 +278,7 @@ def _in_words(chain: Chain) -> str:
     """What the first slip is; of a label also which one it is, and which one it should be."""
     assert chain.first is not None and chain.slip is not None, "a chain without a slip has nothing to say"
     if chain.slip != "label" or chain.wanted is None:
-        return SLIPS[chain.slip or "step"]
+        return SLIPS[chain.slip]
     written, wanted = (step.partition(":")[0] for step in (chain.steps[chain.first], chain.wanted))
     return f"labelled “{written}”, should be “{wanted}”"
 

@@ -231,7 +231,7 @@ def draw_loss_dynamics(results: Results) -> Figure:
             for verdict, colour in VERDICT_COLOURS.items():
                 if verdict in loss:
                     _loss_lines(axes, loss[verdict].unstack("seed"), colour)
-                if verdict in chains and (history["type"] != "chain").any():
+                if verdict in chains and losses.mixes_types(history):
                     mean = chains[verdict].groupby(level="epoch").mean()
                     axes.plot(mean.index, mean, color=colour, linewidth=1.6, linestyle="--")
             axes.set_title(titled(results, arm, domain))
@@ -267,6 +267,7 @@ def draw_entropy(results: Results) -> Figure:
         for scope in policy_entropy.scopes_present(experiment, domain)
         if scope in SCOPES
     ]
+    tested = {title: policy_entropy.changes(results, over) for title, over in ENTROPY_ROWS.items()}
     figure, grid = panels(len(rows), 2, 4.6, 0.8 + 0.42 * len(colours), sharey="row")
     for (level, change), (domain, title, scope) in zip(grid, rows, strict=True):
         over = ENTROPY_ROWS[title]
@@ -288,7 +289,7 @@ def draw_entropy(results: Results) -> Figure:
             continue
         compared = {
             arm: found
-            for (of_domain, arm, of_scope), found in policy_entropy.changes(results, over).items()
+            for (of_domain, arm, of_scope), found in tested[title].items()
             if (of_domain, of_scope) == (domain, scope)
         }
         _dots(change, _change_dots(levels, compared, experiment.reference_arm), colours, 1, signed=True)

@@ -79,6 +79,11 @@ def descents(results: Results, domain: str, arm: str) -> dict[Group, Descent]:
     return results.measured[place]
 
 
+def mixes_types(history: pd.DataFrame) -> bool:
+    """Whether a history from `with_types` has chains and other responses beside them."""
+    return {"chain"} < set(history["type"])
+
+
 def with_types(results: Results, domain: str, history: pd.DataFrame) -> pd.DataFrame:
     """The history with each trajectory's type and length: in tokens, or in characters where any has no count.
 

@@ -13,7 +13,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from glow.errors import UserError
-from glow.files.frozen import frozen_file, refuse_other_layout
+from glow.files.frozen import refuse_other_layout, study_file
 from glow.files.runs import runs_started
 from glow.reporting.results import read_manifests
 
@@ -232,8 +232,7 @@ def print_timings(root: Path) -> None:
         raise UserError(f"{root}: no such folder; give results/<name>")
     if not root.is_dir():
         raise UserError(f"{root}: is a file; give the folder results/<name>")
-    if not (frozen := frozen_file(root)).is_file():
-        raise UserError(f"{root}: no study was run here ({frozen.name} is missing); give results/<name>")
+    study_file(root)
     refuse_other_layout(root)
     timings = stage_timings(root)
     span = whole_span(root)

@@ -119,6 +119,8 @@ def _by_group(values: Mapping[losses.Group, Mapping[str, Estimate]], digits: int
 # --- policy entropy -------------------------------------------------------------------------------
 
 SCOPE_WORDS = {IN_DOMAIN: "in-domain", OOD: "out of domain"}
+Compared = tuple[str, str, str]
+"""Domain, arm and scope."""
 Changes = dict[str, dict[str, Comparison]]
 """Scope -> arm -> change of its entropy against the reference."""
 
@@ -126,13 +128,19 @@ Changes = dict[str, dict[str, Comparison]]
 def entropy(results: Results, domain: str) -> Iterator[Finding]:
     """The entropy of chains without their ends decides, in-domain and out of domain apart; that of all tokens
     is shown beside it."""
-    everything = _changes(results, domain, policy_entropy.WITH_END)
+    tested = {
+        over: policy_entropy.changes(results, over)
+        for over in (policy_entropy.WITH_END, policy_entropy.CHAINS)
+    }
+    everything, chains = (_changes(results, domain, compared) for compared in tested.values())
     if not any(everything.values()):
         return
-    chains = _changes(results, domain, policy_entropy.CHAINS)
     has_chains = any(chains.values())
     over = policy_entropy.CHAINS if has_chains else policy_entropy.WITH_END
     decisive = chains if has_chains else everything
+    base = {
+        scope: change for scope in decisive if (change := tested[over].get((domain, BASE, scope))) is not None
+    }
     where = "policy entropy on chains" if has_chains else "policy entropy"
     of = (
         "responses with a chain, without the end of the turn"
@@ -142,7 +150,7 @@ def entropy(results: Results, domain: str) -> Iterator[Finding]:
     detail = f"Change in policy entropy from positive-only SFT, in percent, on {of}: {_by_scope(decisive)}."
     for scope, own in decisive.items():
         detail += limits(next(iter(own.values())), "%", what=f"rise {SCOPE_WORDS[scope]}")
-    detail += _base_entropy(results, domain, over, list(decisive))
+    detail += _base_entropy(results, domain, over, base)
     detail += (
         " The paper claims that negatives raise the entropy; we do not know in which of its arms nor on "
     )
@@ -156,16 +164,11 @@ def entropy(results: Results, domain: str) -> Iterator[Finding]:
     scopes = " and ".join(SCOPE_WORDS[scope] for scope in decisive)
     contrast = f"{where}, {names} against {results.experiment.reference_arm}, {scopes}"
     badge = Badge(_entropy_standing(decisive) if has_chains else "undecided", contrast)
-    compared = policy_entropy.changes(results, over)
-    base = {
-        scope: compared[domain, BASE, scope].sign for scope in decisive if (domain, BASE, scope) in compared
-    }
     yield Finding(_entropy_headline(where, decisive, base), detail, badge, more)
 
 
-def _changes(results: Results, domain: str, over: policy_entropy.Tokens) -> Changes:
+def _changes(results: Results, domain: str, compared: Mapping[Compared, Comparison]) -> Changes:
     """The changes of the arms with negatives; scopes without any are left out."""
-    compared = policy_entropy.changes(results, over)
     found = {
         scope: {
             name: compared[domain, name, scope]
@@ -181,17 +184,22 @@ def _by_scope(changes: Changes) -> str:
     return "; ".join(f"{SCOPE_WORDS[scope]}: {listing(own)}" for scope, own in changes.items())
 
 
-def _base_entropy(results: Results, domain: str, over: policy_entropy.Tokens, scopes: list[str]) -> str:
-    """Where the base stands: against the reference by the same test, and beside the means of trained arms."""
-    compared, parts = policy_entropy.changes(results, over), []
-    for scope in scopes:
-        change = compared.get((domain, BASE, scope))
+def _base_entropy(
+    results: Results, domain: str, over: policy_entropy.Tokens, base: Mapping[str, Comparison]
+) -> str:
+    """Where the base stands: against the reference by the same test, and beside the means of trained arms.
+
+    Args:
+        base: scope -> the base's change.
+    """
+    parts = []
+    for scope, change in base.items():
         levels = {
             arm: found.mean
             for arm in (BASE, *results.experiment.arms)
             if (found := policy_entropy.level(results, domain, arm, over, scope)) is not None
         }
-        if change is None or BASE not in levels:
+        if BASE not in levels:
             continue
         trained = [mean for arm, mean in levels.items() if arm != BASE]
         below = sum(mean < levels[BASE] for mean in trained)
@@ -221,14 +229,14 @@ def _lie_apart(one: Estimate, other: Estimate) -> bool:
     return high < other_low or other_high < low
 
 
-def _entropy_headline(where: str, changes: Changes, base: Mapping[str, int]) -> str:
-    """In which scope the entropy of which arms differs; `base` has the sign of the base's change by scope."""
+def _entropy_headline(where: str, changes: Changes, base: Mapping[str, Comparison]) -> str:
+    """In which scope the entropy of which arms differs; `base` has the base's change by scope."""
     first = next(iter(changes.values()))
     name, change = next(iter(first.items()))
     if not change.difference.over_seeds:
         return headline(f"{where} of arm {name}", change, POSITIVE_ONLY)
     parts = [
-        f"{SCOPE_WORDS[scope]}, {_entropy_directions(own, base.get(scope, 0))}"
+        f"{SCOPE_WORDS[scope]}, {_entropy_directions(own, base[scope].sign if scope in base else 0)}"
         for scope, own in changes.items()
     ]
     return f"The {where}, against {POSITIVE_ONLY}: {'; '.join(parts)}"

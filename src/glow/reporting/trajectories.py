@@ -14,7 +14,7 @@ import pandas as pd
 
 from glow.files.records import ResponseType
 from glow.reporting.dynamics import both_signs, histories
-from glow.reporting.losses import DECIDED, with_types
+from glow.reporting.losses import DECIDED, mixes_types, with_types
 from glow.reporting.results import Results
 from glow.reporting.statistics import Estimate, Floats, clustered, crossed
 
@@ -60,7 +60,7 @@ def largest_type_gap(verdicts: pd.DataFrame) -> TypeGap | None:
 def has_lines_of_chains(results: Results) -> bool:
     """Whether the figure of losses has lines of chains alone: where an arm has others beside them."""
     return any(
-        {"chain"} < set(with_types(results, domain, histories(results, domain, arm))["type"])
+        mixes_types(with_types(results, domain, histories(results, domain, arm)))
         for domain in results.experiment.domain_names
         for arm in both_signs(results.experiment)
     )

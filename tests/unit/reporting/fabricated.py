@@ -16,6 +16,7 @@ from glow.experiment import load
 from glow.files.frozen import freeze
 from glow.files.jsonl import write_json, write_jsonl
 from glow.files.manifest import manifest_path
+from glow.reporting.finding_words import Finding
 from glow.reporting.results import Results, Run
 
 DOCUMENT = {
@@ -335,6 +336,11 @@ class World:
 def stated(response: str) -> str | None:
     """What stands in the box of a response."""
     return response.rpartition("boxed{")[2].removesuffix("}") if "boxed{" in response else None
+
+
+def named(findings: list[Finding], start: str) -> Finding:
+    """The finding whose headline begins so."""
+    return next(finding for finding in findings if finding.headline.startswith(start))
 
 
 def document(**changes: object) -> dict:
