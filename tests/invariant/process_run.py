@@ -2,8 +2,8 @@
 
     torchrun --nproc_per_node 2 process_run.py MODEL FOLDER 'SETTINGS AS JSON'
 
-Beyond `glow_runs.SETTINGS`, settings may be: shard (a sharding of `TrainingHardware`), resume (as for
-`train`), kill_at (a step that the process does not survive), kill_in_save (a step, and before what of its
+Beyond `glow_runs.SETTINGS`, settings may be: shard (a sharding of `TrainingHardware`), precision, resume (as
+for `train`), kill_at (a step that the process does not survive), kill_in_save (a step, and before what of its
 checkpoint the process dies: "ledger", "random state", "mark" or "rotation"), spoil (a step after which the
 process of a rank has a weight that is NaN), ask (a step, in which the process of a rank is asked to stop),
 measure (losses and answers by epoch, into epochs.jsonl) and weigh (what each process holds, into
@@ -104,7 +104,7 @@ def main() -> None:
     kill_at, kill_save = settings.pop("kill_at", None), settings.pop("kill_in_save", None)
     spoil, ask = settings.pop("spoil", None), settings.pop("ask", None)
     measure = settings.pop("measure", False)
-    plain = Sft(precision="fp32", gradient_checkpointing=False)
+    plain = Sft(precision=settings.pop("precision", "fp32"), gradient_checkpointing=False)
     settings |= sharding_arguments(TrainingHardware(sharding=shard), plain)
     trainer = make_trainer(model, toy_dataset(), folder, **settings)
     assert trainer.sharding == shard

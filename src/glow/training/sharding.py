@@ -17,8 +17,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import FullyShardedDataParallelPlugin, broadcast_object_list
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
+from transformers.training_args import OptimizerNames
 from trl.models.utils import unwrap_model_for_generation
 
 from glow.config import Grpo, Sft, Sharding, TrainingHardware
@@ -115,13 +117,14 @@ class ShardedTrainer(Trainer):
             raise UserError("ZeRO cannot run with ACCELERATE_USE_CPU set: unset it")
         if self.args.fsdp and self.args.device.type == "cpu":
             self._use_fsdp_on_cpus()
+        if self.args.fsdp and self.args.bf16:
+            # accelerate's own has gradients summed, and losses rounded, in bfloat16.
+            policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = policy
 
     def _use_fsdp_on_cpus(self) -> None:
         """Say that this run is under FSDP, which accelerate believes of accelerators only."""
-        plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
-        if self.args.bf16:
-            plugin.set_mixed_precision("bf16")
-        self.accelerator.state.fsdp_plugin = plugin
+        self.accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
         for state in (PartialState, AcceleratorState):
             state._shared_state["distributed_type"] = DistributedType.FSDP
         self.is_fsdp_enabled = True
@@ -140,6 +143,13 @@ class ShardedTrainer(Trainer):
                 f"{written}, or delete the checkpoints to train anew"
             )
         if now in ("zero2", "zero3") and (before := devices_of(checkpoint)) != processes():
+            optimizer = OptimizerNames(self.args.optim).value
+            if not optimizer.startswith("adamw_torch"):
+                raise UserError(
+                    f"{checkpoint}: written by {before} devices, and this run has {processes()}: DeepSpeed "
+                    f"cuts the shares of AdamW anew, not those of {optimizer}: go on with {before} devices, "
+                    "or delete the checkpoints to train anew"
+                )
             if self.is_world_process_zero():
                 print(f"{checkpoint}: of {before} devices; its shares are cut anew for {processes()}")
                 _make_universal(checkpoint)
@@ -206,8 +216,9 @@ def that_answers(trainer: Trainer) -> Iterator[Any]:
 
     Under ZeRO-3 each process has all weights meanwhile, under FSDP2 those of the layer that is at work.
     """
-    if trainer.is_deepspeed_enabled and trainer.model_wrapped.zero_optimization_partition_weights():
-        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as network:
+    engine: Any = trainer.model_wrapped
+    if trainer.is_deepspeed_enabled and engine.zero_optimization_partition_weights():
+        with unwrap_model_for_generation(engine, trainer.accelerator) as network:
             yield network
     else:
         yield trainer.model
