@@ -46,6 +46,9 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+refuse_resources()
+
+
 # Every result is a target, not only the last ones: whichever is deleted is made again, with what
 # depends on it, and nothing else.
 rule all:

@@ -15,6 +15,7 @@ from glow.config import (
     GrpoEngineHardware,
     GrpoSettings,
     Model,
+    PassRateSettings,
     Problems,
     Section,
     SftHardware,
@@ -25,10 +26,11 @@ from glow.config import (
 )
 from glow.config.options import flags, section_from_resources
 from glow.errors import UserError
+from glow.training.micro_batches import share_of
 from glow.training.objectives import arm_objectives
 
 Amount = TypeVar("Amount", int, float)
-Sampled = TypeVar("Sampled", GenerateSettings, AnswerSettings)
+Sampled = TypeVar("Sampled", GenerateSettings, PassRateSettings, AnswerSettings)
 Hardware = TypeVar("Hardware", SftHardware, TrainingHardware)
 
 
@@ -234,6 +236,27 @@ class Study:
             "tracking": self._tracking(resources, "grpo", domain, init, f"seed-{seed}"),
         }
         return self.experiment.grpo_run(int(seed)).model_copy(update=neutral)
+
+    def refuse_resources(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse resources, by rule, of which nothing can be made: before anything runs.
+
+        Raises:
+            UserError: one is out of bounds, or a step cannot be dealt evenly to the devices.
+        """
+        sft, grpo = self.experiment.sft, self.experiment.grpo
+        for rule, resources in rules.items():
+            try:
+                section_from_resources(resources, EngineHardware)
+                section_from_resources(resources, Tracking)
+                if rule == "sft":
+                    devices = training_hardware(resources, SftHardware).processes
+                    share_of(sft.batch_size, devices, "sft.batch_size")
+                if rule == "grpo" and grpo is not None:
+                    section_from_resources(resources, GrpoEngineHardware)
+                    devices = training_hardware(resources, TrainingHardware).processes
+                    share_of(grpo.prompts * grpo.generations, devices, "grpo.prompts x grpo.generations")
+            except UserError as error:
+                raise UserError(f"rule {rule}: {error}") from None
 
     def _tracking(self, resources: Mapping[str, Any], *run: str) -> Tracking:
         """Where a run is logged to besides its own files: the resource `report_to`."""

@@ -22,6 +22,7 @@ from glow.files import stopping
 from glow.files.frozen import study_file
 from glow.files.lock import held
 from glow.files.same_run import difference, run_identity
+from glow.models.devices import claim
 from glow.training import launch
 from glow.training.objectives import objectives_help
 
@@ -39,7 +40,6 @@ class Stage:
         settings: the section of the configuration that the function takes as `settings`.
         epilog: the end of its help text.
         logged: whether its output goes to a log, in which each attempt is marked.
-        launched: whether it runs on as many devices as its settings' `hardware` says.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Stage:
     settings: type[config.Section] | None = None
     epilog: str | None = None
     logged: bool = True
-    launched: bool = False
 
     def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Declare the subcommand and its options."""
@@ -82,8 +81,12 @@ class Stage:
         given = {name: getattr(arguments, name) for name in arguments.taken}
         if self.settings is not None:
             given["settings"] = section_from(arguments, self.settings)
-        if self.launched and (code := launch.launch(words, given["settings"].hardware)) is not None:
-            return code
+        match getattr(given.get("settings"), "hardware", None):
+            case config.TrainingHardware() as hardware:
+                if (code := launch.launch(words, hardware)) is not None:
+                    return code
+            case config.EngineHardware() as hardware:
+                claim(hardware.tensor_parallel, "--tensor-parallel")
         function = _function(self.function) if isinstance(self.function, str) else self.function
         with held(given["output"], f"glow {self.name}") if "output" in given else nullcontext():
             function(**given)
@@ -299,7 +302,7 @@ STAGES = (
            "--held-out": {"type": Path, "metavar": "PATH",
                           "help": "JSONL of trajectories whose loss is measured by epoch (`glow arms`)"},
            **_TRUST},
-          config.SftSettings, objectives_help(), launched=True),
+          config.SftSettings, objectives_help()),
     Stage("pass-rates", "measure how often a model solves each GRPO problem, to leave out some (resumable)",
           "glow.training.pass_rates:measure",
           {"problems": "JSONL file of prompts", "model": "directory of the initialisation",
@@ -312,7 +315,7 @@ STAGES = (
           {"--pass-rates": {"type": Path, "metavar": "PATH",
                             "help": "JSONL of how often the model solves each problem (`glow pass-rates`)"},
            **_TRUST},
-          config.GrpoSettings, launched=True),
+          config.GrpoSettings),
     Stage("merge-adapter", "write an adapter (LoRA) and its base as one whole model",
           "glow.training.saving:merge_adapter",
           {"model": "directory of the adapter", "output": "directory of the whole model"},

@@ -230,3 +230,21 @@ def test_gates_of_another_study_are_refused(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "experiment.json").write_text(json.dumps(document | gates))
     assert cli.main(words) == 2
     assert "tables.json: no such file" in capsys.readouterr().err
+
+
+def test_a_stage_that_asks_a_model_claims_the_gpus_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    claimed: list[tuple[int, str]] = []
+    monkeypatch.setattr(cli, "claim", lambda *asked: claimed.append(asked))
+    words = [
+        "--problems",
+        "p.jsonl",
+        "--output",
+        str(tmp_path / "o.jsonl"),
+        "--model",
+        str(tmp_path / "none"),
+    ]
+    for stage in ("generate", "pass-rates"):
+        assert cli.main([stage, *words, "--seed", "0", "--max-tokens", "8", "--tensor-parallel", "2"]) == 2
+    assert claimed == [(2, "--tensor-parallel")] * 2

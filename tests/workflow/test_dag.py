@@ -301,9 +301,30 @@ def test_resources_of_a_machine_reach_the_commands_of_training(tmp_path: Path) -
         assert run.report_to == ["trackio"]
         assert (run.vllm_gpu_memory_utilization, run.vllm_enable_sleep_mode) == ("0.45", True)
         assert run.vllm_max_model_length == "512"
-    refused = snakemake(tmp_path, TINY, "-n", "--cores", "1", "--set-resources", "grpo:vllm_mode=server")
-    assert refused.returncode != 0
-    assert "resource vllm_mode: server is not supported" in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (
+            ["sft:sharding=zero9"],
+            "sft: resource sharding: Input should be 'ddp', 'fsdp2', 'zero2' or 'zero3'",
+        ),
+        (["sft:offload=True"], "sft: resource offload: with sharding ddp there are no shares to offload"),
+        (["sft:gpu=3", "sft:nodes=2"], "sft: gpu=3, nodes=2: give the GPUs of all nodes together"),
+        (["sft:processes=3"], "sft: sft.batch_size: 16 examples a step cannot be dealt evenly to 3 devices"),
+        (["grpo:nodes=3"], "grpo: grpo.prompts x grpo.generations: 16 examples a step cannot be dealt"),
+        (["grpo:vllm_mode=server"], "grpo: resource vllm_mode: server is not supported"),
+        (["evaluate:gpu_memory_percent=850"], "evaluate: resource gpu_memory_percent: Input should be less"),
+    ],
+)
+def test_resources_of_which_nothing_can_be_made_are_refused(
+    tmp_path: Path, resources: list[str], message: str
+) -> None:
+    refused = snakemake(tmp_path, TINY, "-n", "--cores", "1", "--set-resources", *resources)
+    assert refused.returncode == 2
+    assert f"rule {message}" in refused.stdout
+    assert "Traceback" not in refused.stdout
 
 
 def test_tables_and_figures_are_those_of_the_experiment(tmp_path: Path) -> None:

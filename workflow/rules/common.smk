@@ -74,6 +74,19 @@ def refuse_unrecorded():
                 raise
 
 
+def refuse_resources():
+    """Resources of training, a profile's among them, of which nothing can be made."""
+    # What the command line or a profile gives as text is an expression, which Snakemake evaluates for each job.
+    given = {
+        some.name: {
+            name: found.raw if found.is_evaluable() else found.value for name, found in some.resources.items()
+        }
+        for some in workflow.rules
+    }
+    with mistakes_end_snakemake():
+        study.refuse_resources(given)
+
+
 if workflow.is_main_process:
     # Jobs that are started elsewhere (SLURM) read the frozen configuration, whatever becomes of the files
     # that were given here.

@@ -10,6 +10,9 @@ rule pass_rates:
         model=lambda wildcards: study.made(
             study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
         ),
+        below=lambda wildcards: study.below(
+            study.initialisation(wildcards.domain, wildcards.init, wildcards.seed)
+        ),
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
         f"{RESULTS}/pass_rates/{{domain}}/{{init}}/seed-{{seed}}.jsonl",
@@ -33,7 +36,7 @@ rule pass_rates:
             *template_files(experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            experiment.pass_rate_run(int(wildcards.seed)), study.trust("base")
+            on_hardware(experiment.pass_rate_run(int(wildcards.seed)), resources), study.trust("base")
         ),
     shell:
         "glow pass-rates --problems {input.problems} --model {params.model:q} --output {output}"

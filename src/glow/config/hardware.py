@@ -6,7 +6,7 @@ that a resource gives is a fraction: Snakemake rounds those, without a word; sha
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from glow.config.section import Neutral, Section
 
@@ -37,6 +37,18 @@ class TrainingHardware(Section):
     attention: Neutral[Literal["sdpa", "flash_attention_2", "flex_attention", "eager"] | None] = Field(
         None, description="implementation of attention (default: transformers' choice)"
     )
+
+    @property
+    def processes(self) -> int:
+        """The processes that train together, on all nodes."""
+        return self.devices * self.nodes
+
+    @field_validator("offload")
+    @classmethod
+    def _of_shares(cls, offload: bool, others: ValidationInfo) -> bool:
+        if offload and others.data.get("sharding") == "ddp":
+            raise ValueError("with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3")
+        return offload
 
 
 class SftHardware(TrainingHardware):

@@ -124,6 +124,7 @@ class PassRateSettings(Section):
     verification: Verification = Verification()
     decoding: Decoding
     rollouts: int = Field(8, description="rollouts of each problem", gt=0)
+    hardware: Neutral[EngineHardware] = EngineHardware()
     seed: int = Field(description="seed of the rollouts, which are not those of training", ge=0)
 
 

@@ -21,6 +21,10 @@ _BATCH_TOKENS = 2**14
 _LOGITS = {"cpu": 2**25, "cuda": 2**28}
 """Logits that are held at a time (128 MB, 1 GB in float32): more positions are taken in turn."""
 
+_POSITIONS = 16
+"""Positions of each row whose logits are held at a time, at least: with a large vocabulary fewer rows go side
+by side, of less different lengths."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -59,7 +63,8 @@ def score_responses(
         One score a response, in their order. Log-probabilities are taken in float32 and summed in float64.
     """
     scores: dict[int, Score] = {}
-    for batch in _batches(prompts, responses):
+    most = _LOGITS[model.device.type] // (_POSITIONS * _vocabulary(model))
+    for batch in _batches(prompts, responses, most):
         scored = _score_batch(
             model, [prompts[index] for index in batch], [responses[index] for index in batch]
         )
@@ -68,12 +73,14 @@ def score_responses(
     return [scores[index] for index in range(len(prompts))]
 
 
-def _batches(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of the responses in batches of like length, longest first."""
+def _batches(
+    prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], most: int
+) -> Iterator[list[int]]:
+    """Places of the responses in batches of like length, of at most so many rows, longest first."""
     lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     while order:
-        rows = max(1, _BATCH_TOKENS // max(1, lengths[order[0]]))
+        rows = max(1, min(_BATCH_TOKENS // max(1, lengths[order[0]]), most))
         yield order[:rows]
         order = order[rows:]
 
@@ -119,8 +126,12 @@ def _logits(model: Any, ids: torch.Tensor, first: int) -> Iterator[tuple[int, to
     cache = DynamicCache(config=model.config)
     if first > 0:
         model(input_ids=ids[:, :first], past_key_values=cache, use_cache=True, logits_to_keep=1)
-    vocabulary = model.config.get_text_config().vocab_size
-    step = max(1, _LOGITS[model.device.type] // (rows * vocabulary))
+    step = max(1, _LOGITS[model.device.type] // (rows * _vocabulary(model)))
     for start in range(first, length - 1, step):
         inputs = ids[:, start : min(start + step, length - 1)]
         yield start, model(input_ids=inputs, past_key_values=cache, use_cache=True).logits
+
+
+def _vocabulary(model: Any) -> int:
+    words: int = model.config.get_text_config().vocab_size
+    return words

@@ -24,12 +24,26 @@ def cut(examples: int, hardware: TrainingHardware, what: str) -> Cut:
 
     Args:
         examples: of one optimiser step, over all devices.
-        what: how the configuration gives that number, for the message ("sft.batch_size").
+        what: how the configuration gives that number, for the message.
+
+    Raises:
+        UserError: as `share_of` says.
+    """
+    share = share_of(examples, processes(), what)
+    limit = min(hardware.micro_batch or share, share)
+    micro_batch = next(size for size in range(limit, 0, -1) if share % size == 0)
+    return Cut(micro_batch, share // micro_batch)
+
+
+def share_of(examples: int, devices: int, what: str) -> int:
+    """How many of a step's examples each device takes.
+
+    Args:
+        what: how the configuration gives the number of examples, for the message ("sft.batch_size").
 
     Raises:
         UserError: the examples cannot be dealt evenly.
     """
-    devices = processes()
     share, rest = divmod(examples, devices)
     if rest or not share:
         lower = examples - rest
@@ -38,9 +52,7 @@ def cut(examples: int, hardware: TrainingHardware, what: str) -> Cut:
             f"{what}: {examples} examples a step cannot be dealt evenly to {devices} devices; use {near}, or "
             "another number of devices"
         )
-    limit = min(hardware.micro_batch or share, share)
-    micro_batch = next(size for size in range(limit, 0, -1) if share % size == 0)
-    return Cut(micro_batch, share // micro_batch)
+    return share
 
 
 def processes() -> int:

@@ -85,7 +85,9 @@ def _sample_missing(
     missing = [(row, index) for row, index in wanted if (_name(row), index) not in partial.rows]
     if not missing:
         return {"device": "none", "resumed": len(wanted)}
-    engine = load_engine(model, settings.decoding, settings.prompt, trust_remote_code=trust_remote_code)
+    engine = load_engine(
+        model, settings.decoding, settings.prompt, settings.hardware, trust_remote_code=trust_remote_code
+    )
     requests = [
         Request(prompt_messages(row["question"], settings.prompt), (settings.seed, _name(row), index))
         for row, index in missing

@@ -43,14 +43,10 @@ def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict
     With bf16 the weights stay float32, and computations are in bfloat16 by autocast.
 
     Raises:
-        UserError: ZeRO without DeepSpeed, offloading without shares, or shares in a single plain process.
+        UserError: ZeRO without DeepSpeed, or shares in a single plain process.
     """
     kind, recompute, bf16 = hardware.sharding, settings.gradient_checkpointing, settings.precision == "bf16"
     common = {"gradient_checkpointing": recompute, "bf16": bf16, "ddp_find_unused_parameters": False}
-    if hardware.offload and kind == "ddp":
-        raise UserError(
-            "offload: with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3"
-        )
     if kind == "ddp":
         return common
     if "RANK" not in os.environ:
