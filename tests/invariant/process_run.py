@@ -42,10 +42,18 @@ class NoteBytes(TrainerCallback):
     def __init__(self, trainer: GlowTrainer, folder: Path) -> None:
         self.trainer, self.folder = trainer, folder
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == 2:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step != 2:
+            return
+        stepping = self.trainer.model_wrapped if self.trainer.is_deepspeed_enabled else self.trainer
+        take_step = stepping.optimizer.step
+
+        def weigh_and_step(*args: Any, **kwargs: Any) -> Any:
             held = json.dumps(bytes_held(self.trainer))
-            (self.folder / f"bytes-{args.process_index}.json").write_text(held)
+            (self.folder / f"bytes-{self.trainer.args.process_index}.json").write_text(held)
+            return take_step(*args, **kwargs)
+
+        stepping.optimizer.step = weigh_and_step
 
 
 class KillAt(TrainerCallback):

@@ -20,18 +20,18 @@ def own_share(parameter: Tensor) -> Tensor:
 def bytes_held(trainer: Trainer) -> dict[str, int]:
     """What this process holds of the training state, in bytes: weights, gradients and optimiser.
 
-    Gradients are there between a backward pass and the end of its step; DeepSpeed's are not counted, as it
-    keeps them in buffers of its own. The weights that its optimiser steps on count as the optimiser's, where
-    they are not a view of the model's.
+    Gradients are there between a backward pass and the end of its step. The weights that DeepSpeed's
+    optimiser steps on count as the optimiser's, where they are not a view of the model's.
     """
     model: Any = trainer.model
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights = list(map(own_share, parameters))
     of_weights = {values.untyped_storage().data_ptr() for values in weights}
     copies = [v for v in _copies(trainer.optimizer) if v.untyped_storage().data_ptr() not in of_weights]
+    gradients = [own_share(p.grad) for p in parameters if p.grad is not None]
     return {
         "weights": sum(map(_bytes, weights)),
-        "gradients": sum(_bytes(own_share(p.grad)) for p in parameters if p.grad is not None),
+        "gradients": sum(map(_bytes, [*gradients, *_gradients_of_zero(trainer.optimizer)])),
         "optimiser": sum(map(_bytes, [*copies, *_states(trainer.optimizer)])),
     }
 
@@ -45,6 +45,12 @@ def _copies(optimizer: Any) -> Iterator[Tensor]:
     sharded = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
     for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):  # ZeRO-2, ZeRO-3
         yield from (values.detach() for values in getattr(sharded, name, ()))
+
+
+def _gradients_of_zero(optimizer: Any) -> Iterator[Tensor]:
+    """ZeRO's gradients, which stand in buffers of its own while it has not taken its step."""
+    for group in getattr(getattr(optimizer, "optimizer", optimizer), "averaged_gradients", {}).values():
+        yield from group or ()
 
 
 def _states(optimizer: Any) -> Iterator[Tensor]:
