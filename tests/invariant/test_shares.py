@@ -4,14 +4,18 @@ That a run in shares is the run of one process, test_exactness.py and tests/work
 """
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from datasets import Dataset
 from glow_runs import RecordingTrainer, make_trainer, relative_difference, run_processes, train
 from safetensors.torch import load_file
 from test_exactness import TOLERANCE, assert_same_run
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from glow.errors import UserError
 from glow.training.history import read_history
@@ -48,6 +52,40 @@ def test_what_a_process_holds_falls_with_the_processes(
         held = json.loads((tmp_path / f"bytes-{rank}.json").read_text())
         found = [held[part] / parameters for part in ("weights", "gradients", "optimiser")]
         assert found == pytest.approx([weights, gradients, optimiser], rel=0.02)  # shares are padded
+
+
+LOADING = """
+import sys
+from pathlib import Path
+import psutil, torch
+from glow.models.load import load_network
+torch.distributed.init_process_group("gloo")
+before = psutil.Process().memory_info().rss
+network = load_network(Path(sys.argv[1]), torch.float32)
+held = psutil.Process().memory_info().rss - before
+rank = torch.distributed.get_rank()
+Path(sys.argv[2], f"{rank}.json").write_text(str(held / sum(4 * p.numel() for p in network.parameters())))
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_one_process_reads_the_weights_and_the_others_wait_for_their_shares(tmp_path: Path) -> None:
+    """Eight copies of a model of 32B in float32 would be a terabyte of the host's memory."""
+    shape = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4}
+    network = LlamaForCausalLM(LlamaConfig(vocab_size=100_000, num_hidden_layers=1, **shape))
+    network.to(torch.bfloat16).save_pretrained(str(tmp_path / "model"))  # float32 would be mapped, not read
+    (tmp_path / "loading.py").write_text(LOADING)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(
+        [*start, str(tmp_path / "loading.py"), str(tmp_path / "model"), str(tmp_path)],
+        env={**os.environ, "ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"},
+        timeout=300,
+        check=True,
+    )
+    first, other = (float((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first > 0.9
+    assert other < 0.2
 
 
 ADAM = {"optim": "adamw_torch", "learning_rate": 1e-3}

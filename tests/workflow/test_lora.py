@@ -35,6 +35,7 @@ grpo:
 suites: {boolean: {families: [boolean], problems: 8}}
 evaluation: {max_tokens: 8}
 """
+SFT = "sft/own/glow/seed-0"
 WANTED = ("evaluation/sft/own/glow/seed-0/scores.json", "evaluation/grpo/own/glow/seed-0/scores.json")
 
 
@@ -73,3 +74,22 @@ def test_adapters_are_evaluated_as_merged_models_and_trained_on_by_grpo(tmp_path
     shutil.rmtree(alone / "evaluation/sft")
     jobs = planned(tmp_path, tmp_path / "lora.yaml", "--nolock", f"results/lora/{WANTED[0]}")
     assert "scratch" in {job.rule for job in jobs}
+
+
+@pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("zero3", marks=pytest.mark.extra("deepspeed"))])
+def test_adapters_of_two_devices_are_those_of_one(tmp_path: Path, sharding: str) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (tmp_path / "lora.yaml").write_text(STUDY)
+    run = tmp_path / "results/lora" / SFT
+    found = []
+    for resources in ([], ["--set-resources", "sft:processes=2", f"sft:sharding={sharding}"]):
+        shutil.rmtree(run, ignore_errors=True)
+        ended = snakemake(
+            tmp_path, tmp_path / "lora.yaml", "--cores", "2", f"results/lora/{SFT}/manifest.json", *resources
+        )
+        assert ended.returncode == 0, ended.stdout[-5000:]
+        found.append(load_file(run / "model/adapter_model.safetensors"))
+    one, two = found
+    assert one.keys() == two.keys()
+    assert max(one[name].abs().max().item() for name in one) > 1e-2
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from jinja2 import TemplateError, TemplateSyntaxError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers.integrations import is_fsdp_enabled
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -73,6 +75,8 @@ def load_network(
     further: dict[str, Any] = {"attn_implementation": attention} if attention is not None else {}
     if quantization is not None:
         further |= {"quantization_config": quantization, "device_map": {"": _own_device()}}
+    if quantization is None and _is_given_shares():
+        return _without_weights(parts[-1], dtype, trust_remote_code=trust_remote_code, **further)
     if len(parts) == 2:  # an adapter
         base = _whole_network(parts[1], "auto", trust_remote_code=trust_remote_code, **further)
         return merged(base, model, dtype)
@@ -88,6 +92,35 @@ def _whole_network(model: Path, dtype: torch.dtype | str, **further: Any) -> Pre
         )
     except Exception as error:  # transformers checks little of what it reads: any error comes of odd files
         raise _no_model(model, error) from error
+    return network
+
+
+def _is_given_shares() -> bool:
+    """Whether this process of several takes its shares, under FSDP2, from the first, which reads the weights."""
+    return is_fsdp_enabled() and torch.distributed.get_rank() > 0
+
+
+def _without_weights(model: Path, dtype: torch.dtype, **further: Any) -> PreTrainedModel:
+    """The network of a directory without its weights: with memory that is asked for, and never touched.
+
+    Of its own, transformers 5.17 lets each process have zeros, which do take memory. On `meta` accelerate 1.15
+    could not tell one weight from another.
+    """
+    require_safetensors(model)
+    try:
+        config = AutoConfig.from_pretrained(
+            model, local_files_only=True, trust_remote_code=further["trust_remote_code"]
+        )
+        with init_empty_weights(include_buffers=False):
+            network: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype, **further)
+    except Exception as error:  # as above
+        raise _no_model(model, error) from error
+    for module in network.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            module.register_parameter(name, torch.nn.Parameter(torch.empty_like(weight, device="cpu")))
+    network.tie_weights()
+    if (model / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(str(model))
     return network
 
 
