@@ -23,6 +23,7 @@ from glow.config import (
     Suite,
     Tracking,
     TrainingHardware,
+    refuse_unproven,
 )
 from glow.config.options import flags, section_from_resources
 from glow.errors import UserError
@@ -85,6 +86,8 @@ def training_hardware(resources: Mapping[str, Any], kind: type[Hardware]) -> Har
         UserError: a resource that is no such setting's value, or GPUs that do not divide among the nodes.
     """
     nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
+    if nodes < 1:
+        raise UserError(f"resource nodes: {nodes}; give at least 1")
     if gpus % nodes:
         raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
     devices = gpus // nodes or resources.get("processes", 1)
@@ -245,16 +248,21 @@ class Study:
         """
         sft, grpo = self.experiment.sft, self.experiment.grpo
         for rule, resources in rules.items():
+            if any(isinstance(resources.get(name), str) for name in ("gpu", "nodes", "processes")):
+                continue  # an expression, whose value each job has for itself
             try:
                 section_from_resources(resources, EngineHardware)
                 section_from_resources(resources, Tracking)
                 if rule == "sft":
-                    devices = training_hardware(resources, SftHardware).processes
-                    share_of(sft.batch_size, devices, "sft.batch_size")
+                    hardware = training_hardware(resources, SftHardware)
+                    refuse_unproven(sft, hardware.sharding)
+                    share_of(sft.batch_size, hardware.processes, "sft.batch_size")
                 if rule == "grpo" and grpo is not None:
                     section_from_resources(resources, GrpoEngineHardware)
-                    devices = training_hardware(resources, TrainingHardware).processes
-                    share_of(grpo.prompts * grpo.generations, devices, "grpo.prompts x grpo.generations")
+                    given = training_hardware(resources, TrainingHardware)
+                    refuse_unproven(grpo, given.sharding)
+                    rollouts = grpo.prompts * grpo.generations
+                    share_of(rollouts, given.processes, "grpo.prompts x grpo.generations")
             except UserError as error:
                 raise UserError(f"rule {rule}: {error}") from None
 

@@ -311,6 +311,7 @@ def test_resources_of_a_machine_reach_the_commands_of_training(tmp_path: Path) -
             "sft: resource sharding: Input should be 'ddp', 'fsdp2', 'zero2' or 'zero3'",
         ),
         (["sft:offload=True"], "sft: resource offload: with sharding ddp there are no shares to offload"),
+        (["sft:nodes=0"], "sft: resource nodes: 0; give at least 1"),
         (["sft:gpu=3", "sft:nodes=2"], "sft: gpu=3, nodes=2: give the GPUs of all nodes together"),
         (["sft:processes=3"], "sft: sft.batch_size: 16 examples a step cannot be dealt evenly to 3 devices"),
         (["grpo:nodes=3"], "grpo: grpo.prompts x grpo.generations: 16 examples a step cannot be dealt"),

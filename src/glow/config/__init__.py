@@ -22,7 +22,14 @@ from glow.config.data import (
 from glow.config.documents import extended, load, read_document
 from glow.config.evaluation import Evaluation, Suite, SuiteFormat
 from glow.config.experiment import Experiment
-from glow.config.hardware import EngineHardware, GrpoEngineHardware, SftHardware, Sharding, TrainingHardware
+from glow.config.hardware import (
+    EngineHardware,
+    GrpoEngineHardware,
+    SftHardware,
+    Sharding,
+    TrainingHardware,
+    refuse_unproven,
+)
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
@@ -117,5 +124,6 @@ __all__ = [
     "load",
     "message",
     "read_document",
+    "refuse_unproven",
     "unknown",
 ]

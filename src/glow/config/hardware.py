@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from glow.config.section import Neutral, Section
+from glow.config.weights import Weights
+from glow.errors import UserError
 
 Sharding = Literal["ddp", "fsdp2", "zero2", "zero3"]
 """What of a model's training state each device holds: all of it, or its share."""
@@ -49,6 +51,27 @@ class TrainingHardware(Section):
         if offload and others.data.get("sharding") == "ddp":
             raise ValueError("with sharding ddp there are no shares to offload; use fsdp2, zero2 or zero3")
         return offload
+
+
+def refuse_unproven(weights: Weights, sharding: Sharding) -> None:
+    """Refuse what is another computation in shares than on one device, or was never shown to be the same.
+
+    DeepSpeed hands an optimiser flat shares: Adafactor finds no matrices there, 8-bit states other blocks.
+
+    Raises:
+        UserError: names the setting of `weights`, and the shardings that go with it.
+    """
+    is_adamw = weights.optimizer in ("adamw_torch", "adamw_torch_fused")
+    if sharding != "ddp" and not is_adamw:
+        raise UserError(
+            f"sharding {sharding} with optimizer {weights.optimizer}: its states in shares are not those of "
+            "one device; use sharding ddp, or optimizer adamw_torch_fused"
+        )
+    if sharding != "ddp" and weights.quantization is not None:
+        raise UserError(
+            f"sharding {sharding} with quantization {weights.quantization}: weights of 4 bits are not cut "
+            "into shares here; use sharding ddp, or no quantization"
+        )
 
 
 class SftHardware(TrainingHardware):

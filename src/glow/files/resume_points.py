@@ -13,6 +13,11 @@ def checkpoints_in(output: Path) -> Path:
     return output / "checkpoints"
 
 
+def training_data_in(output: Path) -> Path:
+    """The folder of tokenised data, mapped into memory, in the folder that a stage fills (SFT)."""
+    return output / "training_data"
+
+
 def checkpoints_beside(output: Path) -> Path:
     """The folder of checkpoints beside a folder that is put in place at once (pretraining)."""
     return output.with_name(f"{output.name}.checkpoints")
@@ -25,6 +30,6 @@ def partial_rows(output: Path) -> Path:
 
 def delete_resume_points(output: Path) -> None:
     """Delete whatever the stage of a finished output left of these."""
-    for folder in (checkpoints_in(output), checkpoints_beside(output)):
+    for folder in (checkpoints_in(output), training_data_in(output), checkpoints_beside(output)):
         shutil.rmtree(folder, ignore_errors=True)
     partial_rows(output).unlink(missing_ok=True)

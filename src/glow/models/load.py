@@ -5,7 +5,8 @@ Nothing here uses a network, no pickle is read, and no code of a model runs unle
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from accelerate import init_empty_weights
 from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
-from transformers.integrations import is_fsdp_enabled
+from transformers.integrations import deepspeed, is_fsdp_enabled
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -78,7 +79,8 @@ def load_network(
     if quantization is None and _is_given_shares():
         return _without_weights(parts[-1], dtype, trust_remote_code=trust_remote_code, **further)
     if len(parts) == 2:  # an adapter
-        base = _whole_network(parts[1], "auto", trust_remote_code=trust_remote_code, **further)
+        with _not_in_shares():  # of which an adapter could not be added to the whole
+            base = _whole_network(parts[1], "auto", trust_remote_code=trust_remote_code, **further)
         return merged(base, model, dtype)
     return _whole_network(model, dtype, trust_remote_code=trust_remote_code, **further)
 
@@ -93,6 +95,17 @@ def _whole_network(model: Path, dtype: torch.dtype | str, **further: Any) -> Pre
     except Exception as error:  # transformers checks little of what it reads: any error comes of odd files
         raise _no_model(model, error) from error
     return network
+
+
+@contextmanager
+def _not_in_shares() -> Iterator[None]:
+    """Models that are read in here are whole, also where ZeRO-3 would have each process read its share."""
+    zero = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = zero
 
 
 def _is_given_shares() -> bool:

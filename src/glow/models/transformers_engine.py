@@ -33,6 +33,7 @@ class NetworkSampler(Sampler):
     Args:
         network: a causal language model; whether it is in training or evaluation mode is left as it is.
         stops: the tokens that end a response (`glow.models.load.stop_ids`).
+        device: on which it computes (None: where its weights are; shares may be kept elsewhere).
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class NetworkSampler(Sampler):
         stops: Sequence[int],
         decoding: Decoding,
         thought: Thought,
+        device: str | None = None,
     ) -> None:
         super().__init__(tokenizer, decoding, thought, context_size(network.config), decoding.batch_size)
         self.model = network
-        self.device = network.device.type
+        self.device = device or network.device.type
         self._stops = torch.tensor(stops, device=self.device)
         self._tail = max((len(mark.encode()) for mark in self._stop), default=0) + _TAIL_ROOM
 

@@ -11,11 +11,12 @@ from accelerate import PartialState
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from glow.errors import UserError
 from glow.files.atomic import partial_folder, put_in_place
 from glow.files.progress import progress_bar
 from glow.files.stopping import Stopped, asked, note_kept
 from glow.training.card import CARD, Card
-from glow.training.checkpoints import sync_folder
+from glow.training.checkpoints import is_whole, sync_folder
 from glow.training.saving import SavedForm, write_model
 from glow.training.sharding import whole_weights
 
@@ -88,11 +89,20 @@ def raise_if_stopped(trainer: Trainer) -> None:
 
     Raises:
         Stopped: says from which step it goes on.
+        UserError: no checkpoint could be saved then: to go on later would be to do the same again.
     """
     step, steps = trainer.state.global_step, trainer.state.max_steps
-    if step < steps:
-        note_kept()
-        raise Stopped(f"saved after step {step} of {steps}, in {trainer.args.output_dir}")
+    if step >= steps:
+        return
+    trainer.accelerator.wait_for_everyone()  # where one of several ends, the others are ended
+    folder = str(trainer.args.output_dir)
+    if not is_whole(Path(folder, f"checkpoint-{step}")):
+        raise UserError(
+            f"{folder}: asked to stop after step {step} of {steps}, and no checkpoint could be saved then: "
+            "make room on the disk; the same command goes on from the newest that is there, if any"
+        )
+    note_kept()
+    raise Stopped(f"saved after step {step} of {steps}, in {folder}")
 
 
 def save_model(trainer: Trainer, output: Path, form: SavedForm, card: Card) -> None:

@@ -23,6 +23,10 @@ from glow.files.same_run import IDENTITY_FILE, Identity, difference, read_identi
 from glow.training.shares import own_share
 
 MARKER_FILE = "complete"
+
+UNIVERSAL = "_universal"
+"""Ends the name of the folder with DeepSpeed's universal form of a checkpoint."""
+
 """Empty file that is written into a checkpoint last: one without it was torn by a kill."""
 
 
@@ -60,7 +64,7 @@ def _checkpoints(directory: Path) -> tuple[list[Path], list[Path]]:
     """The whole and the torn checkpoints of a run, oldest first."""
     numbered = [path for path in directory.glob("checkpoint-*") if path.name[len("checkpoint-") :].isdigit()]
     found = sorted(numbered, key=_step)
-    whole = [checkpoint for checkpoint in found if (checkpoint / MARKER_FILE).is_file()]
+    whole = list(filter(is_whole, found))
     return whole, [checkpoint for checkpoint in found if checkpoint not in whole]
 
 
@@ -73,7 +77,7 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
     if wanted is None or wanted is False:
         return None
     newest = _newest_checkpoint(directory) if wanted is True else Path(wanted)
-    if not (newest / MARKER_FILE).is_file():
+    if not is_whole(newest):
         whole, _ = _checkpoints(newest.parent)
         before = f"whole ones beside it: {', '.join(path.name for path in whole) or 'none'}"
         raise UserError(f"{newest}: not a complete checkpoint of a GlowTrainer; {before}")
@@ -82,6 +86,11 @@ def find_checkpoint(wanted: str | bool | None, directory: Path, ledger_file: str
     if not _has_state(newest):
         raise UserError(f"{newest}: written with save_only_model, so nothing to resume from but weights")
     return newest
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end, by all processes."""
+    return (checkpoint / MARKER_FILE).is_file()
 
 
 def _has_state(checkpoint: Path) -> bool:
@@ -210,7 +219,7 @@ def make_room(directory: Path, needed: int) -> bool:
     """
     whole, _ = _checkpoints(directory)
     if whole:
-        needed = max(needed, sum(file.stat().st_size for file in whole[-1].rglob("*") if file.is_file()))
+        needed = max(needed, bytes_of(whole[-1]))
     place = directory if directory.exists() else directory.parent
     while (free := shutil.disk_usage(place).free) < needed and len(whole) > 1:
         print(f"{whole[0]}: deleted, as the disk is nearly full")
@@ -222,6 +231,12 @@ def make_room(directory: Path, needed: int) -> bool:
             f"free; {kept}"
         )
     return free >= needed
+
+
+def bytes_of(checkpoint: Path) -> int:
+    """The size of a checkpoint, without a form of ZeRO's shares for another number of devices."""
+    files = (file for file in checkpoint.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in files if UNIVERSAL not in str(file.relative_to(checkpoint)))
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from transformers.utils import logging as transformers_logging
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from glow.config import Grpo, GrpoSettings
 from glow.config.packages import require
@@ -156,7 +156,7 @@ def train(
     with Verifier(settings.verification, own_cores(), settings.prompt.thought) as verifier:
         reward = CorrectnessReward(verifier, tokenizer, stops)
         trainer = _trainer(policy, tokenizer, arguments, (dataset.select(order), aside), reward, adapters)
-        if resume_from is not None:
+        if resume_from is not None and trainer.sharding == "ddp":
             trainer.add_callback(ResumedAdapter(resume_from))
         with reported(trainer, settings.tracking, output, identity):
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -267,7 +267,7 @@ def _trainer(
     datasets: tuple[Dataset, Dataset | None],
     reward: CorrectnessReward,
     adapters: LoraConfig | None = None,
-) -> GRPOTrainer:
+) -> EvaluatedGrpoTrainer:
     """The trainer of one run: `datasets` has the prompts in their order, and the problems set aside."""
     network, given = underlying(policy), float32_adapters(policy)
     # TRL ends rollouts at these too; base models name only their own end, not the chat template's.

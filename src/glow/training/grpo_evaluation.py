@@ -92,7 +92,7 @@ class EvaluatedGrpoTrainer(ShardedTrainer, GRPOTrainer):
         columns = {name: [row[name] for row in rows] for name in ("gold", "thought_open")}
         rewards = reward(completion_ids=ids, **columns)
         found = [
-            (1, rewarded, len(own), own[-1] not in reward.stops)
+            (1, rewarded, len(own), not reward.stops.intersection(own[-1:]))
             for row, own, rewarded in zip(rows, ids, rewards, strict=True)
             if row["counts"]
         ]

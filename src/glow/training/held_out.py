@@ -13,6 +13,7 @@ from itertools import starmap
 from typing import TypeVar
 
 import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from glow.config import Decoding, Prompt
@@ -99,7 +100,8 @@ class HeldOutLosses:
 @torch.no_grad()
 def _score(network: PreTrainedModel, batch: Sequence[Tokenised]) -> list[tuple[float, int]]:
     """As `HeldOutLosses._scored`, of rows that are padded on the right to the first, which is longest."""
-    longest, device = len(batch[0].input_ids), network.device
+    # Where its weights are is not where a network computes, if its shares are kept in the host's memory.
+    longest, device = len(batch[0].input_ids), PartialState().device
     lengths = torch.tensor([len(sample.input_ids) for sample in batch], device=device)
     found = network(
         input_ids=_padded([sample.input_ids for sample in batch], 0, longest).to(device),
@@ -152,7 +154,8 @@ class HeldOutQuestions:
         if not self.rows:
             return {"questions": 0, "accuracy": None, "truncated": None}
         thought = self._verifier.thought
-        sampler = NetworkSampler(network, self._tokenizer, self._stops, self._decoding, thought)
+        device = PartialState().device.type
+        sampler = NetworkSampler(network, self._tokenizer, self._stops, self._decoding, thought, device)
 
         def count(place: int, answer: Completion) -> None:
             on_done(1)

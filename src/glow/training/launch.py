@@ -77,7 +77,11 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
         free.bind(("", 0))
         port = free.getsockname()[1]
     environment = os.environ | {_AGENT: f"{socket.gethostname()}:{port}"}
-    each = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    each = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    # Of a step that has failed, or stopped when asked, on one node, the other nodes have a minute to end.
+    each += ["--kill-on-bad-exit=0", "--wait=60"]
+    if cores := os.environ.get("SLURM_CPUS_PER_TASK"):  # from 22.05 on, a step does not inherit them
+        each.append(f"--cpus-per-task={cores}")
     try:
         srun = subprocess.Popen([*each, *_command(), *words], env=environment)
     except FileNotFoundError:
@@ -149,12 +153,14 @@ def _passing_on() -> Iterator[None]:
     done = threading.Event()
 
     def watch() -> None:
+        told: set[psutil.Process] = set()
         while not done.wait(0.2):
             if stopping.asked():
-                for process in psutil.Process().children(recursive=True):
+                new = set(psutil.Process().children(recursive=True)) - told  # some may start only now
+                for process in new:
                     with suppress(psutil.NoSuchProcess):
                         process.send_signal(signal.SIGUSR1)
-                return
+                told |= new
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -21,6 +21,7 @@ from glow.files.records import Asked, PassRate, read_records
 from glow.files.resume_points import partial_rows
 from glow.files.same_run import run_identity
 from glow.files.stopping import at_once
+from glow.models.adapters import with_base
 from glow.models.engines import load_engine
 from glow.models.load import require_model
 from glow.models.prompts import prompt_messages
@@ -50,7 +51,7 @@ def measure(
         asked.setdefault(row["question"], row)
     if not asked:
         raise UserError(f"{problems}: no problems")
-    inputs = [problems, model, *template_files(settings.prompt)]
+    inputs = [problems, *with_base(model), *template_files(settings.prompt)]
     identity = run_identity(settings.decisive(), inputs, leave_out=["rollouts"])
     wanted = [(row, index) for row in asked.values() for index in range(settings.rollouts)]
     with closing(KeptRows(partial_rows(output), identity)) as partial:

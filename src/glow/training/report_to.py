@@ -20,6 +20,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback, Tra
 
 from glow.config import Tracking
 from glow.config.packages import require
+from glow.errors import UserError
 from glow.files.hashing import digest
 from glow.files.same_run import Identity
 
@@ -82,5 +83,11 @@ def _wandb_run(tracking: Tracking, folder: Path, **named: str) -> Iterator[None]
         return
     import wandb
 
-    with wandb.init(dir=str(folder), resume="allow", **named):
+    try:
+        run = wandb.init(dir=str(folder), resume="allow", **named)
+    except wandb.errors.Error as error:
+        raise UserError(
+            f"report_to wandb: {error}: run `wandb login` once on this machine, or set WANDB_MODE=offline"
+        ) from error
+    with run:
         yield

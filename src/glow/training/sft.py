@@ -22,7 +22,7 @@ from glow.files.atomic import atomic_path
 from glow.files.jsonl import read_jsonl, refuse_duplicates, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Judged, read_records
-from glow.files.resume_points import checkpoints_in
+from glow.files.resume_points import checkpoints_in, training_data_in
 from glow.files.same_run import run_identity
 from glow.models.adapters import with_base
 from glow.models.load import load_tokenizer, prompt_ids, require_model, stop_ids
@@ -46,9 +46,6 @@ from glow.training.sharding import ready_to_load, sharding_arguments
 from glow.training.trainer import GlowTrainer
 from glow.training.trainer_config import GlowConfig, refuse_unmatched_history
 from glow.verifier.thoughts import is_open
-
-TRAINING_DATA = "training_data"
-"""Folder of a run's data as Arrow files, tokenised ones among them, while it lasts."""
 
 LOG_LINES = 50
 """How many lines of the training log a run writes, whatever its length."""
@@ -109,7 +106,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
         network,
         tokenizer,
         arguments,
-        _mapped(_dataset(rows, settings.prompt, tokenizer), output / TRAINING_DATA),
+        _mapped(_dataset(rows, settings.prompt, tokenizer), training_data_in(output)),
         _dataset(aside, settings.prompt, tokenizer) if aside else None,
         adapters,
     )
@@ -137,7 +134,8 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
         facts = _facts(trainer, rows) | {"resumed_from": resume_from.name if resume_from else None}
         manifest.write(output, noted, [all_data, *inputs], facts, device=str(trainer.accelerator.device))
         shutil.rmtree(checkpoints)
-        shutil.rmtree(output / TRAINING_DATA)
+        # A network file system keeps what other processes still map; `glow unlock` deletes that.
+        shutil.rmtree(training_data_in(output), ignore_errors=True)
         print(f"{output}: {steps} steps on {facts['samples']} trajectories, {objective}{_said(facts)}")
 
 

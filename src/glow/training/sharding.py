@@ -5,8 +5,10 @@ second, whole copy of the weights, from which another number of devices can go o
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,12 +25,15 @@ from transformers.trainer_utils import rotate_checkpoints
 from transformers.training_args import OptimizerNames
 from trl.models.utils import unwrap_model_for_generation
 
-from glow.config import Grpo, Sft, Sharding, TrainingHardware
+from glow.config import Grpo, Sft, Sharding, TrainingHardware, refuse_unproven
 from glow.config.packages import require
 from glow.errors import UserError
-from glow.training.checkpoints import make_room, mark_whole, refuse_non_finite_weights
+from glow.training.checkpoints import UNIVERSAL, bytes_of, make_room, mark_whole, refuse_non_finite_weights
 from glow.training.micro_batches import processes
 from glow.training.shares import bytes_held
+
+_PATIENCE_S = 2 * 60 * 60
+"""How long processes wait for the first, which alone cuts a large model's shares anew, or merges adapters."""
 
 FSDP_WEIGHTS = "pytorch_model_fsdp_0"
 """Folder of a checkpoint under FSDP2 (accelerate's name)."""
@@ -43,12 +48,18 @@ def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict
     With bf16 the weights stay float32, and computations are in bfloat16 by autocast.
 
     Raises:
-        UserError: ZeRO without DeepSpeed, or shares in a single plain process.
+        UserError: ZeRO without DeepSpeed, shares in a single plain process, or what was never proven in them.
     """
     kind, recompute, bf16 = hardware.sharding, settings.gradient_checkpointing, settings.precision == "bf16"
-    common = {"gradient_checkpointing": recompute, "bf16": bf16, "ddp_find_unused_parameters": False}
+    common = {
+        "gradient_checkpointing": recompute,
+        "bf16": bf16,
+        "ddp_find_unused_parameters": False,
+        "ddp_timeout": _PATIENCE_S,
+    }
     if kind == "ddp":
         return common
+    refuse_unproven(settings, kind)
     if "RANK" not in os.environ:
         raise UserError(f"sharding {kind}: start this by torchrun, or with --devices")
     if kind == "fsdp2":
@@ -98,7 +109,12 @@ def ready_to_load(arguments: TrainingArguments) -> None:
     if arguments.deepspeed and arguments.device.type == "cpu":  # otherwise transformers has done so
         from deepspeed import comm
 
-        comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+        comm.init_distributed(
+            dist_backend="gloo",
+            auto_mpi_discovery=False,
+            verbose=False,
+            timeout=timedelta(seconds=arguments.ddp_timeout),
+        )
 
 
 class ShardedTrainer(Trainer):
@@ -145,6 +161,13 @@ class ShardedTrainer(Trainer):
                     f"{checkpoint}: written by {before} devices, and this run has {processes()}: DeepSpeed "
                     f"cuts the shares of AdamW anew, not those of {optimizer}: go on with {before} devices, "
                     "or delete the checkpoints to train anew"
+                )
+            size, free = bytes_of(checkpoint), shutil.disk_usage(checkpoint).free
+            if free < size:
+                raise UserError(
+                    f"{checkpoint}: to cut its shares anew for {processes()} devices takes "
+                    f"{size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room, or go on with {before} "
+                    "devices"
                 )
             if self.is_world_process_zero():
                 print(f"{checkpoint}: of {before} devices; its shares are cut anew for {processes()}")
@@ -196,7 +219,12 @@ class ShardedTrainer(Trainer):
     def _has_room(self, every: Path) -> bool:
         """Whether the disk has room for one more checkpoint: what the first process finds."""
         held = bytes_held(self)
-        needed = (held["weights"] + held["optimiser"]) * (1 if self.sharding == "ddp" else processes())
+        copies = {part: processes() for part in held}
+        if self.sharding in ("ddp", "zero2"):
+            copies["weights"] = 1
+        if self.sharding == "ddp":
+            copies["optimiser"] = 1
+        needed = sum(held[part] * copies[part] for part in ("weights", "optimiser"))
         found = [not self.is_world_process_zero() or make_room(every, needed)]
         return bool(broadcast_object_list(found)[0])
 
@@ -264,7 +292,7 @@ def _make_universal(checkpoint: Path) -> None:
     main(
         SimpleNamespace(
             input_folder=str(shares),
-            output_folder=f"{shares}_universal",
+            output_folder=f"{shares}{UNIVERSAL}",
             num_extract_workers=1,
             num_merge_workers=1,
             keep_temp_folder=False,

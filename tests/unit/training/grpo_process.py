@@ -1,10 +1,12 @@
-"""One process of a GRPO run that torchrun started: grpo_process.py PROBLEMS MODEL OUTPUT HARDWARE [KILL_AT].
+"""One process of a GRPO run that torchrun started: grpo_process.py PROBLEMS MODEL OUTPUT HARDWARE CHANGES.
 
-KILL_AT is a step that the process does not survive.
+CHANGES, as JSON, may have kill_at (a step that the process does not survive) and given (rollouts that are
+drawn by step and place alone, and from no model: the same under any sharding).
 """
 
 import json
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from grpo_runs import SETTINGS, LetterVerifier, train
 from transformers import TrainerCallback
 
 from glow.config import TrainingHardware
+from glow.models.load import prompt_ids
 from glow.training import grpo as stage
 
 
@@ -27,17 +30,30 @@ class Kill(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-make_trainer = stage._trainer
+def given_rollouts(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    tokenizer, first = trainer.processing_class, len(prompts) * trainer.accelerator.process_index
+    completions = []
+    for place in range(first, first + len(prompts)):
+        draw = random.Random(f"{trainer.state.global_step} {place}")
+        tokens = draw.choices(range(5, len(tokenizer)), k=draw.randint(3, 11))
+        completions.append([*tokens, tokenizer.eos_token_id])
+    asked = [prompt_ids(tokenizer, messages) for messages in prompts]
+    return {"prompt_ids": asked, "completion_ids": completions, "logprobs": None}
 
 
-def make_mortal(*arguments: Any) -> Any:
+make_trainer, changes = stage._trainer, json.loads(sys.argv[5])
+
+
+def make_changed(*arguments: Any) -> Any:
     trainer = make_trainer(*arguments)
-    trainer.add_callback(Kill(int(sys.argv[5])))
+    if "kill_at" in changes:
+        trainer.add_callback(Kill(changes["kill_at"]))
+    if changes.get("given"):
+        trainer.rollout_func = given_rollouts
     return trainer
 
 
-if len(sys.argv) > 5:
-    stage._trainer = make_mortal
+stage._trainer = make_changed
 stage.Verifier = LetterVerifier  # type: ignore[misc,assignment]
 # A low rate: Adam takes steps of one size however small a gradient, and so magnifies rounding by the rate.
 settings = SETTINGS.model_copy(update={"steps": 4, "checkpoints": 3, "learning_rate": 1e-4})

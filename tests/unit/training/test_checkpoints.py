@@ -18,6 +18,7 @@ from glow.files.same_run import IDENTITY_FILE
 from glow.training.callbacks import save_model
 from glow.training.checkpoints import (
     MARKER_FILE,
+    UNIVERSAL,
     FiniteWeights,
     NoFinalCheckpoint,
     make_room,
@@ -146,6 +147,10 @@ def test_a_checkpoint_takes_at_least_what_the_newest_took(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=199))
     assert not make_room(tmp_path, needed=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500))
+    assert make_room(tmp_path, needed=1)
+    shares = tmp_path / "checkpoint-2" / f"global_step2{UNIVERSAL}"
+    shares.mkdir()
+    (shares / "0.pt").write_bytes(bytes(400))  # a form that the next checkpoint will not have
     assert make_room(tmp_path, needed=1)
 
 

@@ -1,4 +1,4 @@
-"""GRPO on several processes: the same prompts, rollouts and loss as one process has."""
+"""GRPO on several processes: the same prompts, loss and gradients as one process has, and the same run."""
 
 import json
 import os
@@ -8,101 +8,104 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grpo_runs import resumed_from, weights
+from grpo_runs import resumed_from, weights, write_problems
 
 from glow.files.jsonl import read_jsonl
 
 TOLERANCE = 1e-6
 
+ZERO = pytest.mark.extra("deepspeed")
+
 
 def run(
-    problems: Path,
-    model: Path,
-    output: Path,
-    processes: int,
-    *,
-    kill_at: int | None = None,
-    **hardware: Any,
+    folder: Path, model: Path, output: Path, processes: int, changes: dict[str, Any], **hardware: Any
 ) -> None:
+    """A run on the problems of `folder`; `changes` as grpo_process.py has them."""
     script = Path(__file__).with_name("grpo_process.py")
-    start = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(processes),
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    words = [
+        str(folder / "problems.jsonl"),
+        str(model),
+        str(output),
+        json.dumps(hardware),
+        json.dumps(changes),
     ]
-    killed = [str(kill_at)] if kill_at is not None else []
-    words = [str(problems), str(model), str(output), json.dumps(hardware), *killed]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [*start, str(script), *words],
         capture_output=True,
         text=True,
-        env=environment,
-        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=600,
         check=False,
     )
-    assert (ended.returncode != 0) == bool(killed), ended.stderr[-3000:]
+    assert (ended.returncode != 0) == ("kill_at" in changes), ended.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
-def one(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from grpo_runs import write_problems
+def folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one process: `own` with our rollouts, `given` with those that come from no model."""
+    made = tmp_path_factory.mktemp("one")
+    write_problems(made / "problems.jsonl")
+    run(made, tiny_model, made / "own", 1, {})
+    run(made, tiny_model, made / "given", 1, {"given": True})
+    return made
 
-    folder = tmp_path_factory.mktemp("one")
-    run(write_problems(folder / "problems.jsonl"), tiny_model, folder / "run", 1)
-    return folder
 
-
-@pytest.mark.parametrize(
-    ("processes", "hardware"),
-    [
-        (2, {}),
-        (4, {"micro_batch": 1}),
-        pytest.param(2, {"sharding": "zero2"}, marks=pytest.mark.extra("deepspeed")),
-    ],
-    ids=["2", "4 with micro-batches", "2, ZeRO-2"],
-)
-def test_processes_take_the_steps_of_one(
-    tiny_model: Path, tmp_path: Path, one: Path, processes: int, hardware: dict[str, Any]
-) -> None:
-    """Our rollouts draw by step and place: they are the same. ZeRO's are TRL's, and are recorded only."""
-    run(one / "problems.jsonl", tiny_model, tmp_path / "run", processes, **hardware)
-    rows, expected = (list(read_jsonl(folder / "run/log.jsonl")) for folder in (tmp_path, one))
-    assert len(rows) == len(expected) == 4
+def assert_same_run(output: Path, one: Path) -> None:
+    rows, expected = (list(read_jsonl(run / "log.jsonl")) for run in (output, one))
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert any(row["reward_std"] > 0 for row in expected)  # something was to be learnt
-    if hardware.get("sharding"):
-        return
     for row, other in zip(rows, expected, strict=True):
         assert row["reward"] == other["reward"]
         assert row["completion_length"] == other["completion_length"]
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-6)
         assert row["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
-    ended, single = weights(tmp_path / "run"), weights(one / "run")
+    ended, single = weights(output), weights(one)
     assert max((ended[name] - single[name]).abs().max().item() for name in single) < TOLERANCE
 
 
 @pytest.mark.parametrize(
-    ("sharding", "before", "after"),
+    ("rollouts", "processes", "hardware"),
     [
-        ("ddp", 2, 1),
-        ("fsdp2", 2, 4),
-        pytest.param("zero3", 2, 1, marks=pytest.mark.extra("deepspeed")),
+        ("own", 2, {}),  # they are drawn by step and place
+        ("own", 4, {"micro_batch": 1}),
+        ("given", 2, {"sharding": "fsdp2"}),
+        pytest.param("given", 2, {"sharding": "zero2", "micro_batch": 2}, marks=ZERO),
+        pytest.param("given", 2, {"sharding": "zero3"}, marks=ZERO),
+    ],
+)
+def test_processes_take_the_steps_of_one(
+    tiny_model: Path, tmp_path: Path, folder: Path, rollouts: str, processes: int, hardware: dict[str, Any]
+) -> None:
+    run(folder, tiny_model, tmp_path / "run", processes, {"given": rollouts == "given"}, **hardware)
+    assert_same_run(tmp_path / "run", folder / rollouts)
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "sharding", "before", "after"),
+    [
+        ("own", "ddp", 2, 1),
+        ("given", "fsdp2", 2, 4),
+        pytest.param("given", "zero3", 2, 1, marks=ZERO),
     ],
 )
 def test_a_killed_run_goes_on_with_another_number_of_processes(
-    tiny_model: Path, tmp_path: Path, one: Path, sharding: str, before: int, after: int
+    tiny_model: Path, tmp_path: Path, folder: Path, rollouts: str, sharding: str, before: int, after: int
 ) -> None:
-    problems, output = one / "problems.jsonl", tmp_path / "run"
-    run(problems, tiny_model, output, before, sharding=sharding, kill_at=3)
+    output, changes = tmp_path / "run", {"given": rollouts == "given"}
+    run(folder, tiny_model, output, before, changes | {"kill_at": 3}, sharding=sharding)
     assert not (output / "model").exists()
-    run(problems, tiny_model, output, after, sharding=sharding)
+    run(folder, tiny_model, output, after, changes, sharding=sharding)
     assert resumed_from(output) == "checkpoint-2"
-    rows = list(read_jsonl(output / "log.jsonl"))
-    assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    if sharding != "ddp":
-        return
-    ended, single = weights(output), weights(one / "run")
-    assert max((ended[name] - single[name]).abs().max().item() for name in single) < TOLERANCE
+    assert_same_run(output, folder / rollouts)
+
+
+@pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("zero2", marks=ZERO)])
+def test_rollouts_of_a_sharded_model_are_those_of_the_library(
+    tiny_model: Path, tmp_path: Path, folder: Path, sharding: str
+) -> None:
+    """They draw from each process's random state: recorded, and not promised."""
+    run(folder, tiny_model, tmp_path / "run", 2, {}, sharding=sharding)
+    lengths = [row["completion_length"] for row in read_jsonl(tmp_path / "run/log.jsonl")]
+    assert len(lengths) == 4
+    assert all(1 <= length <= 12 for length in lengths)

@@ -22,6 +22,7 @@ from transformers import TrainerCallback
 from glow.errors import UserError
 from glow.files.jsonl import read_jsonl
 from glow.files.stopping import Stopped, asked, listen
+from glow.training import sharding
 from glow.training.checkpoints import MARKER_FILE
 
 
@@ -110,6 +111,18 @@ def test_a_run_that_is_asked_to_stop_saves_that_step_and_ends_in_the_same_bits(
     runs.train(stopped)
     assert resumed_from(stopped) == f"checkpoint-{asked_in}"
     assert is_the_whole(stopped, whole)
+
+
+def test_a_run_that_is_asked_to_stop_and_cannot_save_is_not_queued_again(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would do the same again and again."""
+    monkeypatch.setattr(sharding, "make_room", lambda *_: False)
+    with (
+        listen(),
+        pytest.raises(UserError, match="asked to stop after step 1 of 6, and no checkpoint could be"),
+    ):
+        runs.train_with(AskAt(1), tmp_path / "stopped")
 
 
 def test_a_run_killed_in_its_warm_up_ends_in_the_same_bits(runs: Runs, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Training that reports to TensorBoard, wandb or Trackio: which run it is there, and no number changes."""
 
-from pathlib import sys
+import sys
+from pathlib import Path
 from typing import Any
 
-import Path
 import pytest
 from grpo_runs import SETTINGS, Runs, is_the_whole
 
