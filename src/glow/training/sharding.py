@@ -166,8 +166,8 @@ class ShardedTrainer(Trainer):
             if free < size:
                 raise UserError(
                     f"{checkpoint}: to cut its shares anew for {processes()} devices takes "
-                    f"{size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room, or go on with {before} "
-                    "devices"
+                    f"{size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room, or go on with "
+                    f"{before} devices"
                 )
             if self.is_world_process_zero():
                 print(f"{checkpoint}: of {before} devices; its shares are cut anew for {processes()}")
