@@ -4,7 +4,7 @@ All of them change numbers, so they are the configuration's. On how many devices
 changes none.
 """
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,10 +71,6 @@ class Weights(Section):
                 "(lora: {})"
             )
         return self
-
-    def decisive(self) -> dict[str, Any]:
-        """As of any section, with a setting that is no more: the results of those who left it out stand."""
-        return super().decisive() | {"gradient_accumulation": 1}
 
     @property
     def needing_bitsandbytes(self) -> list[str]:
