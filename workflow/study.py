@@ -69,9 +69,9 @@ def depends_on(*parts: Section | Path | str) -> str:
 def _noted(part: Section | Path | str) -> Any:
     if isinstance(part, Section):
         noted = part.decisive()
-        for training in noted.keys() & {"sft", "grpo"}:
+        if isinstance(part, SftSettings | GrpoSettings):
             # A setting that is no more: the results of those who had left it out stand.
-            noted[training]["gradient_accumulation"] = 1
+            noted["sft" if "sft" in noted else "grpo"]["gradient_accumulation"] = 1
         return noted
     if isinstance(part, str):
         return part
