@@ -92,7 +92,7 @@ def glow(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def prepare(directory: Path) -> None:
     """Put the folders that configurations name relative to the repository's root into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("config", "tests", "examples", "../shared"):
+    for name in ("config", "tests", "examples", "../shared", "../models"):
         if (ROOT / name).exists() and not (directory / name).exists():
             (directory / name).symlink_to(ROOT / name)
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from glow import config
+from glow.config.grpo import GrpoProblems, PolicyLoss, RolloutSampling
 from glow.config.options import flags
 from glow.errors import UserError
 from glow.experiment import load, read
@@ -59,7 +60,7 @@ SHIPPED = [
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_every_shipped_configuration_is_valid(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    document = yaml.safe_load(file.read_text())
+    document = config.extended(yaml.safe_load(file.read_text()), str(file))
     named = [Path(path) for path in _paths(document)]
     if absent := [str(path) for path in named if not path.exists()]:
         pytest.skip(f"names data outside the repository: {absent[0]}")
@@ -615,7 +616,8 @@ def test_what_is_decisive_is_all_but_the_neutral_settings() -> None:
         del everything["grpo"][key]
     for key in ("engine", "tracking", "hardware"):
         del everything[key]
-    for key in ("lora", "quantization", "optimizer", "saved_dtype"):  # later ones, at their defaults
+    later = [config.Weights, PolicyLoss, RolloutSampling, GrpoProblems]  # at their defaults
+    for key in (key for section in later for key in section.model_fields):
         del everything["grpo"][key]
     assert own.decisive() == everything
     decoded = config.Evaluation(max_tokens=4, batch_size=7)
