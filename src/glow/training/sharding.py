@@ -77,7 +77,7 @@ def _fsdp(hardware: TrainingHardware, gradient_checkpointing: bool) -> dict[str,
         "reshard_after_forward": True,
         "cpu_offload": hardware.offload,
         "activation_checkpointing": gradient_checkpointing,
-        # One process a node reads the weights; the others take their shares from the first.
+        # The first process reads the weights (glow.models.load); the others take their shares from it.
         "cpu_ram_efficient_loading": True,
         "state_dict_type": "SHARDED_STATE_DICT",
     }

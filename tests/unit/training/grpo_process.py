@@ -1,7 +1,7 @@
 """One process of a GRPO run that torchrun started: grpo_process.py PROBLEMS MODEL OUTPUT HARDWARE CHANGES.
 
-CHANGES, as JSON, may have kill_at (a step that the process does not survive) and given (rollouts that are
-drawn by step and place alone, and from no model: the same under any sharding).
+CHANGES, as JSON, may have kill_at (a step that the process does not survive), given (rollouts that are drawn by
+step and place alone, and from no model: the same under any sharding) and further settings, below "grpo".
 """
 
 import json
@@ -16,7 +16,7 @@ import torch
 from grpo_runs import SETTINGS, LetterVerifier, train
 from transformers import TrainerCallback
 
-from glow.config import TrainingHardware
+from glow.config import Grpo, TrainingHardware
 from glow.models.load import prompt_ids
 from glow.training import grpo as stage
 
@@ -56,8 +56,9 @@ def make_changed(*arguments: Any) -> Any:
 stage._trainer = make_changed
 stage.Verifier = LetterVerifier  # type: ignore[misc,assignment]
 # A low rate: Adam takes steps of one size however small a gradient, and so magnifies rounding by the rate.
-settings = SETTINGS.model_copy(update={"steps": 4, "checkpoints": 3, "learning_rate": 1e-4})
+settings = {"steps": 4, "checkpoints": 3, "learning_rate": 1e-4} | changes.get("grpo", {})
 problems, model, output = map(Path, sys.argv[1:4])
-train(problems, model, output, settings, TrainingHardware(**json.loads(sys.argv[4])))
+whole = Grpo.model_validate(SETTINGS.model_dump() | settings)
+train(problems, model, output, whole, TrainingHardware(**json.loads(sys.argv[4])))
 if torch.distributed.is_initialized():
     torch.distributed.destroy_process_group()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from grpo_runs import resumed_from, weights, write_problems
+from safetensors.torch import load_file
 
 from glow.files.jsonl import read_jsonl
 
@@ -98,6 +99,25 @@ def test_a_killed_run_goes_on_with_another_number_of_processes(
     run(folder, tiny_model, output, after, changes, sharding=sharding)
     assert resumed_from(output) == "checkpoint-2"
     assert_same_run(output, folder / rollouts)
+
+
+@pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("zero2", marks=ZERO)])
+def test_adapters_that_are_trained_on_beside_their_reference_survive_a_kill(
+    tiny_model: Path, tmp_path: Path, folder: Path, sharding: str
+) -> None:
+    changes = {"given": True, "grpo": {"lora": {"rank": 4}, "learning_rate": 1e-3}}
+    run(folder, tiny_model, tmp_path / "first", 1, changes)
+    adapter = tmp_path / "first/model"
+    changes["grpo"] |= {"kl": 0.1}
+    run(folder, adapter, tmp_path / "one", 1, changes)
+    run(folder, adapter, tmp_path / "run", 2, changes | {"kill_at": 3}, sharding=sharding)
+    run(folder, adapter, tmp_path / "run", 2, changes, sharding=sharding)
+    assert resumed_from(tmp_path / "run") == "checkpoint-2"
+    first, one, ended = (
+        load_file(tmp_path / name / "model/adapter_model.safetensors") for name in ("first", "one", "run")
+    )
+    assert max((one[name] - first[name]).abs().max().item() for name in one) > 1e-3  # they moved
+    assert max((one[name] - ended[name]).abs().max().item() for name in one) < 1e-5
 
 
 @pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("zero2", marks=ZERO)])
