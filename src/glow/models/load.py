@@ -109,15 +109,15 @@ def _not_in_shares() -> Iterator[None]:
 
 
 def _is_given_shares() -> bool:
-    """Whether this process of several takes its shares, under FSDP2, from the first, which reads the weights."""
+    """Whether this process takes its shares, under FSDP2, from the first, which alone reads the weights."""
     return is_fsdp_enabled() and torch.distributed.get_rank() > 0
 
 
 def _without_weights(model: Path, dtype: torch.dtype, **further: Any) -> PreTrainedModel:
     """The network of a directory without its weights: with memory that is asked for, and never touched.
 
-    Of its own, transformers 5.17 lets each process have zeros, which do take memory. On `meta` accelerate 1.15
-    could not tell one weight from another.
+    Of its own, transformers 5.17 lets each process have zeros, which do take memory. On `meta` accelerate
+    1.15 could not tell one weight from another.
     """
     require_safetensors(model)
     try:

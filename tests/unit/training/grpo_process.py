@@ -1,7 +1,7 @@
 """One process of a GRPO run that torchrun started: grpo_process.py PROBLEMS MODEL OUTPUT HARDWARE CHANGES.
 
-CHANGES, as JSON, may have kill_at (a step that the process does not survive), given (rollouts that are drawn by
-step and place alone, and from no model: the same under any sharding) and further settings, below "grpo".
+CHANGES, as JSON, may have kill_at (a step that the process does not survive), given (rollouts that are drawn
+by step and place alone, and from no model: the same under any sharding) and further settings, below "grpo".
 """
 
 import json
