@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,7 +15,8 @@ from transformers import Trainer, TrainerControl, TrainerState, TrainingArgument
 
 from glow.errors import UserError
 from glow.files.same_run import IDENTITY_FILE
-from glow.training.callbacks import save_model
+from glow.training import callbacks
+from glow.training.card import Card
 from glow.training.checkpoints import (
     MARKER_FILE,
     UNIVERSAL,
@@ -27,6 +28,7 @@ from glow.training.checkpoints import (
     resume_point,
     save_steps,
 )
+from glow.training.saving import SavedForm
 
 RUN = {"seed": 1, "sft.epochs": 2}
 
@@ -182,26 +184,23 @@ def test_the_final_model_is_on_the_disk_before_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Saving:
-        accelerator = SimpleNamespace(
-            wait_for_everyone=PartialState().wait_for_everyone, unwrap_model=lambda model: model
-        )
-        is_fsdp_enabled = is_deepspeed_enabled = False
-        model = torch.nn.Linear(1, 1)
+        accelerator = PartialState()
 
         def is_world_process_zero(self) -> bool:
             return True
 
-        def _save(self, folder: str, state_dict: dict[str, torch.Tensor]) -> None:
-            assert list(state_dict) == ["weight", "bias"]
-            Path(folder).mkdir()
-            for name in ("model.safetensors", "training_args.bin"):
-                (Path(folder) / name).write_text(name)
+    def write(trainer: Any, folder: Path, *_: Any) -> None:
+        (folder / "model.safetensors").write_text("weights")
 
     synced: list[set[str]] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append({path.name for path in tmp_path.iterdir()}))
-    save_model(cast("Trainer", Saving()), tmp_path / "model")
-    assert synced == [{".model.partial"}] * 3  # its file, itself, and the folder that holds it
-    assert [path.name for path in (tmp_path / "model").iterdir()] == ["model.safetensors"]
+    monkeypatch.setattr(callbacks, "whole_weights", lambda trainer: None)
+    monkeypatch.setattr(callbacks, "write_model", write)
+    card = SimpleNamespace(written=lambda: SimpleNamespace(save=lambda file: file.write_text("card")))
+    form = SavedForm(torch.float32, tmp_path)
+    callbacks.save_model(cast("Trainer", Saving()), tmp_path / "model", form, cast("Card", card))
+    assert synced == [{".model.partial"}] * 4  # its two files, itself, and the folder that holds it
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"model.safetensors", "README.md"}
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
