@@ -38,7 +38,7 @@ def test_what_changes_a_number_is_not_named_as_changing_none() -> None:
         "adam_beta1 adam_beta2 adam_epsilon optim_target_modules max_grad_norm label_smoothing_factor bf16 "
         "fp16 tf32 neftune_noise_alpha seed data_seed full_determinism train_sampling_strategy "
         "length_column_name dataloader_drop_last dataloader_in_order packing_strategy padding_free "
-        "model_init_kwargs deepspeed router_aux_loss_coef accelerator_config load_best_model_at_end "
+        "model_init_kwargs router_aux_loss_coef accelerator_config load_best_model_at_end "
         "metric_for_best_model loss_type"
     )
     assert set(wanted.split()) <= identifying(arguments(), draws_random_numbers=False).keys()
