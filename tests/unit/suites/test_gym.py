@@ -96,5 +96,5 @@ def test_a_suite_file(tmp_path: Path) -> None:
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(UserError, match=r"pip install -c constraints.txt 'glow-sft\[gym\]'"):
+    with pytest.raises(UserError, match=r"EXTRAS=gym, or pip install -c constraints.txt -e '\.\[gym\]'"):
         gym.draw(1, 1)
