@@ -79,7 +79,8 @@ def test_adapters_are_evaluated_as_merged_models_and_trained_on_by_grpo(tmp_path
 @pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("zero3", marks=pytest.mark.extra("deepspeed"))])
 def test_adapters_of_two_devices_are_those_of_one(tmp_path: Path, sharding: str) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (tmp_path / "lora.yaml").write_text(STUDY)
+    # At a low rate: Adam takes steps of one size however small a gradient, and so magnifies rounding.
+    (tmp_path / "lora.yaml").write_text(STUDY.replace("5.0e-3", "5.0e-4"))
     run = tmp_path / "results/lora" / SFT
     found = []
     for resources in ([], ["--set-resources", "sft:processes=2", f"sft:sharding={sharding}"]):

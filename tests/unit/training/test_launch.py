@@ -22,7 +22,7 @@ SETTINGS = [
 SRUN = """#!/bin/sh
 # Two "nodes" on this machine: the same words twice, as srun would start them.
 test "$1 $2" = "--nodes=2 --ntasks=2" || exit 64
-shift 4
+while case "$1" in --*) true;; *) false;; esac; do shift; done
 SLURM_NODEID=1 "$@" & other=$!
 SLURM_NODEID=0 "$@"; first=$?
 wait $other; second=$?
