@@ -64,7 +64,7 @@ def sharding_arguments(hardware: TrainingHardware, settings: Sft | Grpo) -> dict
         raise UserError(f"sharding {kind}: start this by torchrun, or with --devices")
     if kind == "fsdp2":
         os.environ["ACCELERATE_USE_FSDP"] = "true"  # transformers asks it where models are loaded
-        # accelerate recomputes in wrappers, in whose names PEFT finds no adapter to save. Layers can do so alone.
+        # accelerate recomputes in wrappers, in whose names PEFT finds no adapter to save: layers do it alone.
         wraps = recompute and settings.lora is None
         fsdp = {"fsdp": True, "fsdp_config": _fsdp(hardware, wraps)}
         return common | fsdp | {"gradient_checkpointing": recompute and not wraps}
