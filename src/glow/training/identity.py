@@ -4,6 +4,7 @@ How identities are kept and compared stands in `glow.files.same_run`, data and o
 `glow.training.trainer`.
 """
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ CHANGES_NO_NUMBER = {
     ),
     "how a step's examples are cut, and on what they run: the trainer says where that matters": (
         "per_device_train_batch_size gradient_accumulation_steps use_cpu local_rank fsdp fsdp_config "
-        "deepspeed parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
+        "parallelism_config ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
         "ddp_static_graph ddp_backend ddp_timeout dataloader_num_workers dataloader_pin_memory "
         "dataloader_persistent_workers dataloader_prefetch_factor dataloader_multiprocessing_context"
     ),
@@ -51,6 +52,12 @@ EVALUATION = (
 """In it where an evaluation picks the best checkpoint or steers the schedule, and where training draws
 random numbers: an evaluation draws some too."""
 
+SHARES_ONLY = (
+    "zero_optimization zero_allow_untested_optimizer zero_force_ds_cpu_optimizer train_batch_size "
+    "train_micro_batch_size_per_gpu gradient_accumulation_steps steps_per_print"
+)
+"""Keys of a DeepSpeed configuration that say what each device holds and takes, and change no number."""
+
 SAVING = "save_strategy save_steps"
 """In it where the best checkpoint is picked."""
 
@@ -61,7 +68,26 @@ def identifying(args: TrainingArguments, draws_random_numbers: bool) -> dict[str
     if args.metric_for_best_model is None:  # transformers sets one where an evaluation has a say
         left_out += [SAVING] if draws_random_numbers else [SAVING, EVALUATION]
     names = {field.name for field in fields(args)} - set(" ".join(left_out).split())
-    return {name: getattr(args, name) for name in sorted(names)}
+    found = {name: getattr(args, name) for name in sorted(names)}
+    return found | {"deepspeed": _deciding(args.deepspeed)}
+
+
+def _deciding(deepspeed: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    """What of a DeepSpeed configuration, or of a file with one, changes a number; None where nothing does.
+
+    What is left to the arguments ("auto") is in the identity as theirs.
+    """
+    settings = json.loads(Path(deepspeed).read_text()) if isinstance(deepspeed, str) else deepspeed or {}
+    decides = {
+        key: value
+        for key, value in settings.items()
+        if key not in SHARES_ONLY.split() and value != "auto" and not _is_off(value)
+    }
+    return decides or None
+
+
+def _is_off(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("enabled") is False
 
 
 def given_settings(trainer: SFTTrainer) -> dict[str, Any]:

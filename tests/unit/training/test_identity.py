@@ -1,5 +1,6 @@
 """What identifies a run of the trainer: all its arguments but those that are named as changing no number."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -38,10 +39,25 @@ def test_what_changes_a_number_is_not_named_as_changing_none() -> None:
         "adam_beta1 adam_beta2 adam_epsilon optim_target_modules max_grad_norm label_smoothing_factor bf16 "
         "fp16 tf32 neftune_noise_alpha seed data_seed full_determinism train_sampling_strategy "
         "length_column_name dataloader_drop_last dataloader_in_order packing_strategy padding_free "
-        "model_init_kwargs router_aux_loss_coef accelerator_config load_best_model_at_end "
+        "model_init_kwargs deepspeed router_aux_loss_coef accelerator_config load_best_model_at_end "
         "metric_for_best_model loss_type"
     )
     assert set(wanted.split()) <= identifying(arguments(), draws_random_numbers=False).keys()
+
+
+def test_of_a_deepspeed_configuration_what_changes_a_number_counts(tmp_path: Path) -> None:
+    shares = {
+        "zero_optimization": {"stage": 3},
+        "gradient_clipping": "auto",
+        "torch_autocast": {"enabled": False},
+    }
+    optimizer = {"type": "AdamW", "params": {"lr": 1e-3}}
+    file = tmp_path / "zero.json"
+    file.write_text(json.dumps(shares | {"optimizer": optimizer}))
+    given = arguments()
+    for deepspeed, counts in ((None, None), (shares, None), (str(file), {"optimizer": optimizer})):
+        given.deepspeed = deepspeed  # as it was given; made with it, arguments want DeepSpeed itself
+        assert identifying(given, draws_random_numbers=False)["deepspeed"] == counts
 
 
 def test_a_field_of_a_later_trl_is_in() -> None:
