@@ -89,7 +89,7 @@ def test_one_process_reads_the_weights_and_the_others_wait_for_their_shares(tmp_
 
 
 ADAM = {"optim": "adamw_torch", "learning_rate": 1e-3}
-"""What ZeRO's shares can be cut anew of: DeepSpeed's own SGD has no state that it would know."""
+"""The kind of optimiser whose shares DeepSpeed can cut anew."""
 
 
 @pytest.fixture(scope="module")

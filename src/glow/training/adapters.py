@@ -104,7 +104,8 @@ class ResumedAdapter(TrainerCallback):
     """Loads the adapter that trains from a checkpoint where a reference is kept beside it.
 
     Of such a checkpoint transformers 5.17 loads the reference alone, so that a resumed run would begin with
-    the adapter that it was given, and with the optimiser's state of another.
+    the adapter that it was given, and with the optimiser's state of another. Under FSDP2 and ZeRO the
+    shares hold both, and are loaded whole.
 
     Args:
         checkpoint: what the run resumes from.

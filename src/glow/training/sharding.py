@@ -157,25 +157,28 @@ class ShardedTrainer(Trainer):
                 f"{written}, or delete the checkpoints to train anew"
             )
         if now in ("zero2", "zero3") and (before := devices_of(checkpoint)) != processes():
-            optimizer = OptimizerNames(self.args.optim).value
-            if not optimizer.startswith("adamw_torch"):
-                raise UserError(
-                    f"{checkpoint}: written by {before} devices, and this run has {processes()}: DeepSpeed "
-                    f"cuts the shares of AdamW anew, not those of {optimizer}: go on with {before} devices, "
-                    "or delete the checkpoints to train anew"
-                )
-            size, free = bytes_of(checkpoint), shutil.disk_usage(checkpoint).free
-            if free < size:
-                raise UserError(
-                    f"{checkpoint}: to cut its shares anew for {processes()} devices takes "
-                    f"{size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room, or go on with "
-                    f"{before} devices"
-                )
+            self._refuse_to_cut(checkpoint, before)
             if self.is_world_process_zero():
                 print(f"{checkpoint}: of {before} devices; its shares are cut anew for {processes()}")
                 _make_universal(checkpoint)
             self.accelerator.wait_for_everyone()
             self.accelerator.state.deepspeed_plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
+
+    def _refuse_to_cut(self, checkpoint: Path, before: int) -> None:
+        """Refuse shares that DeepSpeed cannot cut anew, or for which there is no room."""
+        optimizer = OptimizerNames(self.args.optim).value
+        if not optimizer.startswith("adamw_torch"):
+            raise UserError(
+                f"{checkpoint}: written by {before} devices, and this run has {processes()}: DeepSpeed "
+                f"cuts the shares of AdamW anew, not those of {optimizer}: go on with {before} devices, "
+                "or delete the checkpoints to train anew"
+            )
+        size, free = bytes_of(checkpoint), shutil.disk_usage(checkpoint).free
+        if free < size:
+            raise UserError(
+                f"{checkpoint}: to cut its shares anew for {processes()} devices takes {size / 1e9:.1f} GB, "
+                f"and {free / 1e9:.1f} GB are free: make room, or go on with {before} devices"
+            )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -221,12 +224,10 @@ class ShardedTrainer(Trainer):
     def _has_room(self, every: Path) -> bool:
         """Whether the disk has room for one more checkpoint: what the first process finds."""
         held = bytes_held(self)
-        copies = {part: processes() for part in held}
-        if self.sharding in ("ddp", "zero2"):
-            copies["weights"] = 1
-        if self.sharding == "ddp":
-            copies["optimiser"] = 1
-        needed = sum(held[part] * copies[part] for part in ("weights", "optimiser"))
+        in_shares = {"ddp": (), "zero2": ("optimiser",)}.get(self.sharding, ("weights", "optimiser"))
+        needed = sum(
+            held[part] * (processes() if part in in_shares else 1) for part in ("weights", "optimiser")
+        )
         found = [not self.is_world_process_zero() or make_room(every, needed)]
         return bool(broadcast_object_list(found)[0])
 

@@ -27,12 +27,13 @@ def bytes_held(trainer: Trainer) -> dict[str, int]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     weights = list(map(own_share, parameters))
     of_weights = {values.untyped_storage().data_ptr() for values in weights}
-    copies = [v for v in _copies(trainer.optimizer) if v.untyped_storage().data_ptr() not in of_weights]
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # accelerate wraps it
+    copies = [v for v in _copies(optimizer) if v.untyped_storage().data_ptr() not in of_weights]
     gradients = [own_share(p.grad) for p in parameters if p.grad is not None]
     return {
         "weights": sum(map(_bytes, weights)),
-        "gradients": sum(map(_bytes, [*gradients, *_gradients_of_zero(trainer.optimizer)])),
-        "optimiser": sum(map(_bytes, [*copies, *_states(trainer.optimizer)])),
+        "gradients": sum(map(_bytes, [*gradients, *_gradients_of_zero(optimizer)])),
+        "optimiser": sum(map(_bytes, [*copies, *_states(optimizer)])),
     }
 
 
@@ -42,19 +43,17 @@ def _bytes(values: Tensor) -> int:
 
 def _copies(optimizer: Any) -> Iterator[Tensor]:
     """ZeRO's weights to step on: its own, or a view of the model's."""
-    sharded = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
     for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):  # ZeRO-2, ZeRO-3
-        yield from (values.detach() for values in getattr(sharded, name, ()))
+        yield from (values.detach() for values in getattr(optimizer, name, ()))
 
 
 def _gradients_of_zero(optimizer: Any) -> Iterator[Tensor]:
     """ZeRO's gradients, which stand in buffers of its own while it has not taken its step."""
-    for group in getattr(getattr(optimizer, "optimizer", optimizer), "averaged_gradients", {}).values():
+    for group in getattr(optimizer, "averaged_gradients", {}).values():
         yield from group or ()
 
 
 def _states(optimizer: Any) -> Iterator[Tensor]:
     """What an optimiser keeps of past gradients."""
-    sharded = getattr(optimizer, "optimizer", optimizer)
-    for state in getattr(sharded, "optimizer", sharded).state.values():
+    for state in getattr(optimizer, "optimizer", optimizer).state.values():  # ZeRO's holds another
         yield from (own_share(value) for value in state.values() if torch.is_tensor(value) and value.ndim)
