@@ -44,6 +44,7 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/students.smk"
 
 
 refuse_resources()
@@ -59,15 +60,14 @@ rule all:
         domain_data(),
         expand(rules.contamination.output, domain=experiment.domain_names),
         expand(rules.verify.output, domain=experiment.domain_names),
-        expand(rules.arms.output, **EVERY_RUN),
-        expand(rules.select.output, **EVERY_RUN, selection=experiment.further_selections),
-        expand(rules.sft.output, **EVERY_RUN, arm=experiment.arms),
-        expand(rules.pass_rates.output if study.asks_pass_rates else [], **EVERY_GRPO),
-        expand(rules.grpo.output, **EVERY_GRPO),
-        evaluations(),
-        rules.tables.output,
-        rules.figures.output,
-        rules.report.output,
+        expand(rules.arms.output, **EVERY_DRAW),
+        expand(rules.select.output, **EVERY_DRAW, selection=experiment.further_selections),
+        study.of_all(lambda own: of_sft(own, rules.sft.output)),
+        study.of_all(lambda own: of_grpo(own, rules.pass_rates.output if own.asks_pass_rates else [])),
+        study.of_all(lambda own: of_grpo(own, rules.grpo.output)),
+        study.of_all(evaluations),
+        SHOWN,
+        STUDENTS,
     message:
         f"all results of {RESULTS}"
 
@@ -81,7 +81,10 @@ onsuccess:
     shell(f"glow timings {RESULTS}")
     # Exact for the jobs of this machine: the operating system's count of all that this process waited for.
     print(f"CPU seconds of this run, Snakemake's own included: {sum(os.times()[:4]):,.0f}")
-    if Path(rules.tables.output.tables).exists():
-        shell(f"glow gates {FROZEN} --results {RESULTS}")
-    if Path(rules.report.output.page).exists():
-        print(f"Report: {rules.report.output.page}")
+    for own in study.students.values():
+        if Path(f"{own.home}tables/tables.json").exists():
+            shell(f"glow gates {FROZEN} --results {RESULTS} {own.option}")
+        if Path(f"{own.home}report.html").exists():
+            print(f"Report: {own.home}report.html")
+    if STUDENTS and Path(rules.students.output.page).exists():
+        print(f"Report: {rules.students.output.page}")

@@ -175,7 +175,7 @@ def _on_results(function: str, command: str, of_this_study: bool = False) -> Cal
             manifests.
     """
 
-    def run(file: Path, results: Path | None) -> None:
+    def run(file: Path, results: Path | None, student: str | None) -> None:
         if file.is_dir():
             raise UserError(f"{file}: is a folder: glow {command} CONFIG --results {file}")
         shown = experiment.read(file)
@@ -185,9 +185,24 @@ def _on_results(function: str, command: str, of_this_study: bool = False) -> Cal
             raise UserError(f"{root}: no such folder in {Path.cwd()}; {where}")
         if of_this_study:
             _refuse_other_study(shown, file, root)
-        _function(function)(shown, root)
+        name = _student(shown, student, file)
+        _function(function)(shown.studies[name], root, name)
 
     return run
+
+
+def _student(shown: config.Experiment, named: str | None, file: Path) -> str:
+    """The name of the student whose results are meant; empty where there is one alone."""
+    if named is None and not shown.students:
+        return ""
+    known = list(shown.students)
+    if named is None:
+        raise UserError(f"{file}: has several students; give --student, one of {', '.join(known)}")
+    if not known:
+        raise UserError(f"{file}: has one student, without a name; leave out --student {named}")
+    if named not in known:
+        raise UserError(f"--student: {config.unknown(named, known)}")
+    return named
 
 
 SHOWN_ALONE = {"gates", "margin", "contrasts", "reported"}
@@ -228,9 +243,10 @@ _CONTINUED = {"--model": {"type": Path, "help": "directory of a model made by th
                                                 "(default: random weights)"}}
 _TRUST = {"--trust-remote-code": {"action": "store_true",
                                   "help": "run the code in the model's directory: read it before"}}
-_EXPERIMENT = {
+_EXPERIMENT: dict[str, dict[str, Any]] = {
     "file": {"type": Path, "metavar": "config", "help": "YAML or JSON configuration of the experiment"},
     "--results": {"type": Path, "help": "its results (default: results/<name>)", "metavar": "PATH"},
+    "--student": {"help": "whose, where it has several students", "metavar": "NAME"},
 }
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 

@@ -60,14 +60,21 @@ def load(document: Any, source: str) -> Experiment:
             objectives[name] = ObjectiveChoice(objective=choice.objective, **settings)
         except UserError as error:
             mistakes += str(error).splitlines()
-    mistakes += _impossible_replays(experiment, chosen)
+    domains = dict(experiment.domains)
+    for domain, own in experiment.domains.items():
+        try:
+            domains[domain] = own.model_copy(update={"objectives": _in_domain(experiment, domain)})
+        except UserError as error:
+            mistakes += str(error).splitlines()
+    for study in experiment.studies.values():
+        mistakes += _impossible_replays(study, chosen)
     suites: dict[str, Suite] = {}
     for name, suite in experiment.suites.items():
         try:
             suites[name] = resolved(name, suite, experiment.data_dir, experiment.domain_names)
         except UserError as error:
             mistakes.append(f"suites.{name}: {error}")
-    looked_up = experiment.model_copy(update={"objectives": objectives, "suites": suites})
+    looked_up = experiment.model_copy(update={"objectives": objectives, "domains": domains, "suites": suites})
     if not mistakes:  # Only now is it known which suites are in-domain.
         mistakes += _unknown_scopes(looked_up)
     if mistakes:
@@ -75,10 +82,30 @@ def load(document: Any, source: str) -> Experiment:
     return looked_up
 
 
+def _in_domain(experiment: Experiment, domain: str) -> dict[str, dict[str, Any]]:
+    """The settings of objectives that differ in a domain, whole, as the objectives declare them.
+
+    Raises:
+        UserError: no such setting, or a value out of bounds; or one that decides which run is replayed.
+    """
+    found = {}
+    for name in experiment.domains[domain].objectives:
+        choice = experiment.objective_in(domain, name)
+        key = f"domains.{domain}.objectives.{name}."
+        if "of" in experiment.domains[domain].objectives[name]:
+            raise UserError(f"{key}of: the arm that is replayed is the same in all domains; remove it")
+        found[name] = choose(choice.objective, choice.settings, key).settings.model_dump(mode="json")
+    return found
+
+
 def missing_packages(experiment: Experiment) -> list[str]:
     """What the study needs and is not installed here, a line each, with the command that installs it."""
-    said = [missing(package, needed_by) for needed_by, package in _needed_packages(experiment)]
-    return [line for line in said if line is not None]
+    said = [
+        missing(package, needed_by)
+        for study in experiment.studies.values()
+        for needed_by, package in _needed_packages(study)
+    ]
+    return list(dict.fromkeys(line for line in said if line is not None))
 
 
 def _needed_packages(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -135,7 +162,11 @@ def _no_control(control: ChosenObjective, arm: str, replayed: ChosenObjective) -
 
 
 def _unknown_templates(experiment: Experiment) -> Iterator[str]:
-    for key, prompt in (("prompt", experiment.prompt), ("teacher_prompt", experiment.teacher_prompt)):
+    prompts = {key: getattr(experiment, key) for key in ("prompt", "teacher_prompt", "sft_prompt")}
+    for name in experiment.students:
+        own = experiment.of(name)
+        prompts |= {f"students.{name}.{key}": getattr(own, key) for key in ("prompt", "sft_prompt")}
+    for key, prompt in prompts.items():
         if prompt is not None and prompt.chat_template is not None:
             try:
                 template_text(prompt.chat_template)
@@ -159,8 +190,8 @@ def _unknown_scopes(experiment: Experiment) -> Iterator[str]:
 
 def _unknown_families(experiment: Experiment) -> Iterator[str]:
     named: dict[str, list[str] | None] = {}
-    for role, model in (("student", experiment.student), ("teacher", experiment.teacher)):
-        if model is not None and model.pretrain is not None:
+    for role, model in experiment.named_models.items():
+        if model.pretrain is not None:
             for group, families in model.pretrain.families.items():
                 named[f"{role}.pretrain.families.{group}"] = families
     for name, domain in experiment.domains.items():

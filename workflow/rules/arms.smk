@@ -13,7 +13,7 @@ rule arms:
             f"{RESULTS}/arms/{{{{domain}}}}/seed-{{{{seed}}}}/{{name}}",
             name=["positive.jsonl", "negative.jsonl", "mixed.jsonl", "all.jsonl", "manifest.json"],
         ),
-        held_out=study.held_out("{domain}", "{seed}"),
+        held_out=study.where_held_out(f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/held_out.jsonl"),
     log:
         f"{LOGS}/arms/{{domain}}/seed-{{seed}}.log",
     benchmark:

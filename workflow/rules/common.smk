@@ -1,4 +1,8 @@
-"""The experiment, checked before anything runs, and lists of what rules make (`study.py` names all other files).
+"""The experiment, checked before anything runs, and lists of what rules make (`study.py` and `student.py` name
+all other files).
+
+The files of a student begin with the wildcard `of`: "students/<student>/" where there are several, and nothing
+where there is one. `of(wildcards)` is the student.
 
 Of a rule's params, `settings` says what its result depends on beside its inputs: when it changes, the job runs
 again. Snakemake does not compare params that are functions of `resources` (or output), so `flags` and `model`
@@ -18,14 +22,15 @@ from glow.config import extended
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.bookkeeping import unrecorded
-from glow.files.frozen import changes, freeze, frozen_file, refuse_other_layout
+from glow.files.frozen import changes, freeze, frozen_file, refuse_other_layout, refuse_other_students
 from glow.files.running import refuse_beside_others
 from glow.files.runs import note_run
 from glow.models.templates import template_files
 from glow.reporting.captions import FIGURE_SUFFIXES, TABLE_SUFFIXES, figure_names, table_names
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # Not a package: it serves the rules alone.
-from study import Study, depends_on, on_hardware, one_of, options, read_from
+from jobs import depends_on, on_hardware, one_of, options, read_from, trust
+from study import Study
 
 
 @contextmanager
@@ -47,12 +52,14 @@ def load_experiment():
         loaded = load(document, source)
         if workflow.is_main_process:
             refuse_other_layout(Path(Study(loaded).results))
+            refuse_other_students(Path(Study(loaded).results), list(loaded.students))
     return document, loaded
 
 
 config, experiment = load_experiment()
 
 study = Study(experiment)
+of = study.of
 
 RESULTS, LOGS, BENCHMARKS = study.results, study.logs, study.benchmarks
 FROZEN = str(frozen_file(Path(RESULTS)))
@@ -68,7 +75,8 @@ def refuse_unrecorded():
 
         with mistakes_end_snakemake():
             try:
-                agreement.refuse_unrecorded(results.Results(experiment, Path(RESULTS)), manifests)
+                for name, own in experiment.studies.items():
+                    agreement.refuse_unrecorded(results.Results(own, Path(RESULTS), name), manifests)
             except UserError:
                 refuse_beside_others(Path(RESULTS), Path(FROZEN))
                 raise
@@ -76,15 +84,8 @@ def refuse_unrecorded():
 
 def refuse_resources():
     """Resources of training, a profile's among them, of which nothing can be made."""
-    # What the command line or a profile gives as text is an expression, which Snakemake evaluates for each job.
-    given = {
-        some.name: {
-            name: found.raw if found.is_evaluable() else found.value for name, found in some.resources.items()
-        }
-        for some in workflow.rules
-    }
     with mistakes_end_snakemake():
-        study.refuse_resources(given)
+        study.refuse_resources({some.name: dict(some.resources.items()) for some in workflow.rules})
 
 
 if workflow.is_main_process:
@@ -113,12 +114,8 @@ def freeze_experiment():
         note_run(Path(RESULTS))
 
 
-EVERY_RUN = {"domain": experiment.domain_names, "seed": experiment.seeds}
-EVERY_GRPO = {
-    "domain": experiment.domain_names,
-    "init": experiment.initialisations,
-    "seed": experiment.grpo_seeds,
-}
+EVERY_DRAW = {"domain": experiment.domain_names, "seed": experiment.seeds}
+EVALUATED = dict.fromkeys(study.of_all(lambda own: own.trained_models()))
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
 # whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network. Trackio (`report_to`) keeps its
@@ -131,6 +128,7 @@ shell.prefix(
 
 
 wildcard_constraints:
+    of=one_of(filter(None, study.students)),
     seed=r"\d+",
     shard=r"\d+",
     domain=one_of(experiment.domain_names),
@@ -149,33 +147,42 @@ def domain_data():
     ]
 
 
-def evaluations():
-    """The evaluations of every model, with each seed that it is trained with."""
+def of_sft(own, files):
+    """Files of every run of SFT of a student."""
+    return expand(files, of=own.prefix, arm=own.experiment.arms, **own.every_draw)
+
+
+def of_grpo(own, files):
+    """Files of every run of GRPO of a student."""
+    return expand(files, of=own.prefix, **own.every_grpo)
+
+
+def evaluations(own):
+    """The evaluations of every model of a student, with each seed that it is trained with."""
     return [
         file
-        for model in study.trained_models()
-        for file in expand(rules.evaluate.output, model=model, seed=study.seeds(model))
+        for model in own.trained_models()
+        for file in expand(rules.evaluate.output, of=own.prefix, model=model, seed=own.seeds(model))
     ]
 
 
-def measured():
-    """What tables, figures and report are made of; the last two run after the tables."""
+def measured(own):
+    """What a student's tables, figures and report are made of; the last two run after the tables."""
     return [
         *expand(rules.suite.output, suite=experiment.suites),
         *expand(rules.contamination.output, domain=experiment.domain_names),
         *expand(rules.verify.output.verdicts, domain=experiment.domain_names),
-        *expand(rules.arms.output, **EVERY_RUN),
-        *expand(rules.select.output, **EVERY_RUN, selection=experiment.further_selections),
-        *expand(
+        *expand(rules.arms.output, **own.every_draw),
+        *expand(rules.select.output, **own.every_draw, selection=own.experiment.further_selections),
+        *of_sft(
+            own,
             [
                 rules.sft.output.history,
                 rules.sft.output.log,
                 *rules.sft.output.epochs,
                 rules.sft.output.manifest,
             ],
-            **EVERY_RUN,
-            arm=experiment.arms,
         ),
-        *expand([rules.grpo.output.log, rules.grpo.output.manifest], **EVERY_GRPO),
-        *evaluations(),
+        *of_grpo(own, [rules.grpo.output.log, rules.grpo.output.manifest]),
+        *evaluations(own),
     ]

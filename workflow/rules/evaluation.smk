@@ -6,36 +6,36 @@ Both rules keep the answers in the folder `answers`, which is not declared: they
 
 rule answer:
     input:
-        model=lambda wildcards: study.made(study.trained_model(wildcards.model, wildcards.seed)),
-        below=lambda wildcards: study.below(study.trained_model(wildcards.model, wildcards.seed)),
+        model=lambda wildcards: study.made(study.evaluated(wildcards)),
+        below=lambda wildcards: of(wildcards).below(study.evaluated(wildcards)),
         suites=study.suite_files(),
     output:
         # What says that a shard is answered is gone when all is judged: another number of shards makes
         # nothing again.
-        note=temp(f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/answers/shard-{{shard}}-of-{{shards}}.json"),
+        note=temp(f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/answers/shard-{{shard}}-of-{{shards}}.json"),
     log:
-        f"{LOGS}/answer/{{model}}/seed-{{seed}}/shard-{{shard}}-of-{{shards}}.log",
+        f"{LOGS}/answer/{{of}}{{model}}/seed-{{seed}}/shard-{{shard}}-of-{{shards}}.log",
     benchmark:
-        f"{BENCHMARKS}/answer/{{model}}/seed-{{seed}}/shard-{{shard}}-of-{{shards}}.tsv"
+        f"{BENCHMARKS}/answer/{{of}}{{model}}/seed-{{seed}}/shard-{{shard}}-of-{{shards}}.tsv"
     wildcard_constraints:
-        model=one_of(study.trained_models()),
+        model=one_of(EVALUATED),
         shards=r"\d+",
-    threads: study.at_scale("base", 1, 8)
+    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
     resources:
-        mem_mb=study.at_scale("base", 3000, 64000),
-        runtime=study.at_scale("base", 60, 1440),
-        gpu=study.at_scale("base", 0, 1),
+        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 64000),
+        runtime=lambda wildcards: of(wildcards).at_scale(60, 1440),
+        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
         slurm_extra=STOPS_IN_TIME,
     params:
-        model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),
+        model=lambda wildcards, resources: study.evaluated(wildcards),
         settings=lambda wildcards: depends_on(
-            experiment.answering_run(int(wildcards.seed)),
+            of(wildcards).experiment.answering_run(int(wildcards.seed)),
             *experiment.suites,
-            *study.given(study.trained_model(wildcards.model, wildcards.seed)),
-            *template_files(experiment.prompt),
+            *study.given(study.evaluated(wildcards)),
+            *template_files(of(wildcards).experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(experiment.answering_run(int(wildcards.seed)), resources), study.trust("base")
+            on_hardware(of(wildcards).experiment.answering_run(int(wildcards.seed)), resources), of(wildcards).trust
         ),
     shell:
         "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
@@ -44,37 +44,37 @@ rule answer:
 
 rule evaluate:
     input:
-        model=lambda wildcards: study.made(study.trained_model(wildcards.model, wildcards.seed)),
-        below=lambda wildcards: study.below(study.trained_model(wildcards.model, wildcards.seed)),
+        model=lambda wildcards: study.made(study.evaluated(wildcards)),
+        below=lambda wildcards: of(wildcards).below(study.evaluated(wildcards)),
         suites=study.suite_files(),
-        answers=lambda wildcards: study.answers(wildcards.model, wildcards.seed),
+        answers=lambda wildcards: of(wildcards).answers(wildcards.model, wildcards.seed),
     output:
-        scores=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/scores.json",
-        samples=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",
-        manifest=f"{RESULTS}/evaluation/{{model}}/seed-{{seed}}/manifest.json",
+        scores=f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/scores.json",
+        samples=f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/samples.jsonl.gz",
+        manifest=f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/manifest.json",
     log:
-        f"{LOGS}/evaluate/{{model}}/seed-{{seed}}.log",
+        f"{LOGS}/evaluate/{{of}}{{model}}/seed-{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/evaluate/{{model}}/seed-{{seed}}.tsv"
+        f"{BENCHMARKS}/evaluate/{{of}}{{model}}/seed-{{seed}}.tsv"
     wildcard_constraints:
-        model=one_of(study.trained_models()),
-    threads: study.at_scale("base", 1, 8)
+        model=one_of(EVALUATED),
+    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
     resources:
-        mem_mb=study.at_scale("base", 3000, 64000),
-        runtime=study.at_scale("base", 60, 1440),
-        gpu=study.at_scale("base", 0, 1),
+        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 64000),
+        runtime=lambda wildcards: of(wildcards).at_scale(60, 1440),
+        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
         slurm_extra=STOPS_IN_TIME,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        model=lambda wildcards, resources: study.trained_model(wildcards.model, wildcards.seed),
+        model=lambda wildcards, resources: study.evaluated(wildcards),
         settings=lambda wildcards: depends_on(
-            experiment.evaluation_run(int(wildcards.seed)),
+            of(wildcards).experiment.evaluation_run(int(wildcards.seed)),
             *experiment.suites,
-            *study.given(study.trained_model(wildcards.model, wildcards.seed)),
-            *template_files(experiment.prompt),
+            *study.given(study.evaluated(wildcards)),
+            *template_files(of(wildcards).experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(experiment.evaluation_run(int(wildcards.seed)), resources), study.trust("base")
+            on_hardware(of(wildcards).experiment.evaluation_run(int(wildcards.seed)), resources), of(wildcards).trust
         ),
     shell:
         "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"

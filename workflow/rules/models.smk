@@ -7,23 +7,23 @@ an ordinary Hugging Face checkpoint.
 
 rule pretrain:
     input:
-        trunk=lambda wildcards: study.trunk(wildcards.role),
+        trunk=lambda wildcards: study.trunk(wildcards.made),
     output:
-        directory(f"{RESULTS}/models/{{role}}"),
+        directory(f"{RESULTS}/{{made}}"),
     log:
-        f"{LOGS}/pretrain/{{role}}.log",
+        f"{LOGS}/pretrain/{{made}}.log",
     benchmark:
-        f"{BENCHMARKS}/pretrain/{{role}}.tsv"
+        f"{BENCHMARKS}/pretrain/{{made}}.tsv"
     wildcard_constraints:
-        role=study.roles("pretrain"),
+        made=one_of(study.models_from("pretrain")),
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
         gpu=0,
     params:
-        settings=lambda wildcards: depends_on(study.models[wildcards.role].pretrain),
-        flags=lambda wildcards, resources: options(study.models[wildcards.role].pretrain),
+        settings=lambda wildcards: depends_on(study.models[wildcards.made].pretrain),
+        flags=lambda wildcards, resources: options(study.models[wildcards.made].pretrain),
         model=lambda wildcards, input: "--model" if input.trunk else "",
     shell:
         "glow pretrain --output {output} {params.model} {input.trunk} {params.flags} 2>&1 | tee -a {log} {log}.all"
@@ -33,41 +33,41 @@ rule scratch:
     input:
         text=study.trajectories(experiment.domain_names[0]),
     output:
-        directory(f"{RESULTS}/models/{{role}}"),
+        directory(f"{RESULTS}/{{made}}"),
     log:
-        f"{LOGS}/scratch/{{role}}.log",
+        f"{LOGS}/scratch/{{made}}.log",
     benchmark:
-        f"{BENCHMARKS}/scratch/{{role}}.tsv"
+        f"{BENCHMARKS}/scratch/{{made}}.tsv"
     wildcard_constraints:
-        role=study.roles("scratch"),
+        made=one_of(study.models_from("scratch")),
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
         gpu=0,
     params:
-        settings=lambda wildcards: depends_on(study.models[wildcards.role].scratch),
-        flags=lambda wildcards, resources: options(study.models[wildcards.role].scratch),
+        settings=lambda wildcards: depends_on(study.models[wildcards.made].scratch),
+        flags=lambda wildcards, resources: options(study.models[wildcards.made].scratch),
     shell:
         "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
 
 
 rule fetch:
     output:
-        directory(f"{RESULTS}/models/{{role}}"),
+        directory(f"{RESULTS}/{{made}}"),
     log:
-        f"{LOGS}/fetch/{{role}}.log",
+        f"{LOGS}/fetch/{{made}}.log",
     benchmark:
-        f"{BENCHMARKS}/fetch/{{role}}.tsv"
+        f"{BENCHMARKS}/fetch/{{made}}.tsv"
     wildcard_constraints:
-        role=study.roles("hub"),
+        made=one_of(study.models_from("hub")),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=0,
     params:
-        settings=lambda wildcards: depends_on(study.models[wildcards.role].hub),
-        flags=lambda wildcards, resources: options(study.models[wildcards.role].hub),
+        settings=lambda wildcards: depends_on(study.models[wildcards.made].hub),
+        flags=lambda wildcards, resources: options(study.models[wildcards.made].hub),
     shell:
         "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -6,48 +6,50 @@ An arm that replays the weights of another waits for that arm's history.
 
 rule sft:
     input:
-        data=lambda wildcards: study.selection(wildcards.domain, wildcards.arm, wildcards.seed),
+        data=lambda wildcards: of(wildcards).selection(wildcards.domain, wildcards.arm, wildcards.seed),
         everything=f"{RESULTS}/arms/{{domain}}/seed-{{seed}}/all.jsonl",
-        model=study.made(study.model_path("base")),
-        replayed=lambda wildcards: study.replayed(wildcards.domain, wildcards.arm, wildcards.seed),
-        held_out=study.held_out("{domain}", "{seed}"),
+        model=lambda wildcards: study.made(of(wildcards).base),
+        replayed=lambda wildcards: of(wildcards).replayed(wildcards.domain, wildcards.arm, wildcards.seed),
+        held_out=lambda wildcards: of(wildcards).held_out(wildcards.domain, wildcards.seed),
         # The check has to pass first; but repeating it with another threshold trains nothing again.
         checked=ancient(f"{RESULTS}/contamination/{{domain}}/manifest.json"),
     output:
-        model=directory(f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),
-        history=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/history.parquet",
-        log=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/log.jsonl",
-        epochs=study.epochs("{domain}", "{arm}", "{seed}"),
-        manifest=f"{RESULTS}/sft/{{domain}}/{{arm}}/seed-{{seed}}/manifest.json",
+        model=directory(f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),
+        history=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/history.parquet",
+        log=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/log.jsonl",
+        epochs=study.where_held_out(
+            f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/epochs.jsonl"
+        ),
+        manifest=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/manifest.json",
     log:
-        f"{LOGS}/sft/{{domain}}/{{arm}}/seed-{{seed}}.log",
+        f"{LOGS}/sft/{{of}}{{domain}}/{{arm}}/seed-{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/sft/{{domain}}/{{arm}}/seed-{{seed}}.tsv"
-    threads: study.at_scale("base", 1, 8)
+        f"{BENCHMARKS}/sft/{{of}}{{domain}}/{{arm}}/seed-{{seed}}.tsv"
+    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
     resources:
-        mem_mb=study.at_scale("base", 3000, 128000),
-        runtime=study.at_scale("base", 60, 2880),
-        gpu=study.at_scale("base", 0, 1),
+        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 128000),
+        runtime=lambda wildcards: of(wildcards).at_scale(60, 2880),
+        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
         nodes=1,
         sharding="ddp",
         offload=False,
-        micro_batch=study.at_scale("base", 0, 1),
+        micro_batch=lambda wildcards: of(wildcards).at_scale(0, 1),
         slurm_extra=STOPS_IN_TIME,
         training=1,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),
-        model=lambda wildcards, resources: study.model_path("base"),
+        model=lambda wildcards, resources: of(wildcards).base,
         settings=lambda wildcards: depends_on(
-            experiment.sft_run(wildcards.arm, int(wildcards.seed)),
-            *study.given(study.model_path("base")),
-            *template_files(experiment.prompt),
-            *study.objective_files(wildcards.arm),
+            of(wildcards).experiment.sft_run(wildcards.domain, wildcards.arm, int(wildcards.seed)),
+            *study.given(of(wildcards).base),
+            *template_files(of(wildcards).experiment.asked_in_sft),
+            *of(wildcards).objective_files(wildcards.domain, wildcards.arm),
         ),
         flags=lambda wildcards, resources: options(
-            study.sft_run(wildcards.domain, wildcards.arm, wildcards.seed, resources),
-            study.trust("base"),
-            study.replaying(wildcards.domain, wildcards.arm, wildcards.seed),
-            study.holding_out(wildcards.domain, wildcards.seed),
+            of(wildcards).sft_run(wildcards.domain, wildcards.arm, wildcards.seed, resources),
+            of(wildcards).trust,
+            of(wildcards).replaying(wildcards.domain, wildcards.arm, wildcards.seed),
+            of(wildcards).holding_out(wildcards.domain, wildcards.seed),
         ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"

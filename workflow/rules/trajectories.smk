@@ -9,7 +9,7 @@ SHARD = f"{RESULTS}/trajectories/{{domain}}/shard-{{shard}}-of-{experiment.shard
 rule generate:
     input:
         problems=rules.problems.output.train,
-        model=study.made(study.model_path("teacher")),
+        model=study.made(study.teacher),
     output:
         trajectories=temp(f"{SHARD}.jsonl.gz"),
         manifest=temp(f"{SHARD}.jsonl.gz.manifest.json"),
@@ -17,22 +17,22 @@ rule generate:
         f"{LOGS}/generate/{{domain}}/shard-{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/generate/{{domain}}/shard-{{shard}}.tsv"
-    threads: study.at_scale("teacher", 1, 8)
+    threads: study.teacher_at_scale(1, 8)
     resources:
-        mem_mb=study.at_scale("teacher", 3000, 64000),
-        runtime=study.at_scale("teacher", 60, 1440),
-        gpu=study.at_scale("teacher", 0, 1),
+        mem_mb=study.teacher_at_scale(3000, 64000),
+        runtime=study.teacher_at_scale(60, 1440),
+        gpu=study.teacher_at_scale(0, 1),
         slurm_extra=STOPS_IN_TIME,
     params:
-        model=lambda wildcards, resources: study.model_path("teacher"),
+        model=lambda wildcards, resources: study.teacher,
         shards=experiment.shards,
         settings=lambda wildcards: depends_on(
             experiment.generation,
-            *study.given(study.model_path("teacher")),
+            *study.given(study.teacher),
             *template_files(experiment.asked_of_teacher),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(experiment.generation, resources), study.trust("teacher")
+            on_hardware(experiment.generation, resources), trust(study.models["models/teacher"])
         ),
     shell:
         "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
@@ -42,7 +42,7 @@ rule generate:
 rule merge:
     input:
         problems=rules.problems.output.train,
-        model=study.made(study.model_path("teacher")),
+        model=study.made(study.teacher),
         shards=lambda wildcards: study.shards(wildcards.domain),
         manifests=lambda wildcards: [f"{shard}.manifest.json" for shard in study.shards(wildcards.domain)],
     output:

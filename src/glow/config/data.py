@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from glow.config.models import Decoding
 from glow.config.section import Section, distinct_families, existing
@@ -76,6 +76,9 @@ class Domain(Section):
     """A training domain: its own problems, trajectories, arms and models."""
 
     problems: Problems
+    objectives: dict[str, dict[str, JsonValue]] = Field(
+        {}, description="settings of objectives, by name, that differ when training in this domain"
+    )
 
 
 class Fields(Section):

@@ -93,18 +93,28 @@ def load(document: Any, source: str) -> Experiment:
     """
     whole = _mapping(extended(document, source), source)
     try:
-        return redrawn(Experiment.model_validate(whole))
+        experiment = redrawn(Experiment.model_validate(whole))
     except ValidationError as error:
-        lines = list(dict.fromkeys(f"{source}: {_explain(mistake)}" for mistake in error.errors()))
-        raise UserError("\n".join(lines)) from None
+        raise UserError(_lines(source, "", error)) from None
+    for name in experiment.students:
+        try:
+            experiment.of(name)
+        except ValidationError as error:
+            raise UserError(_lines(source, f"students.{name}.", error)) from None
+    return experiment
 
 
-def _explain(mistake: Any) -> str:
+def _lines(source: str, above: str, error: ValidationError) -> str:
+    """A line for each mistake; `above` are the keys that an experiment of one student stands below."""
+    return "\n".join(dict.fromkeys(f"{source}: {_explain(above, mistake)}" for mistake in error.errors()))
+
+
+def _explain(above: str, mistake: Any) -> str:
     location = [str(part) for part in mistake["loc"]]
-    key = ".".join(location)
+    key = above + ".".join(location)
     if mistake["type"] == "extra_forbidden":
         return f"{key}: unknown key; {_nearest_key(location)}"
-    return f"{key}: {message(mistake)}" if key else message(mistake)
+    return f"{key.removesuffix('.')}: {message(mistake)}" if key else message(mistake)
 
 
 def _nearest_key(location: list[str]) -> str:

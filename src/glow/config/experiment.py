@@ -11,8 +11,8 @@ from typing import Any, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from glow.config.consistency import REFUSALS
 from glow.config.data import (
-    PAIRED,
     POSITIVES_ONLY,
     Contamination,
     Domain,
@@ -30,7 +30,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Decoding, Model, Prompt
 from glow.config.reporting import Contrast, Gates
-from glow.config.section import Section, existing, existing_folder, unknown
+from glow.config.section import Section, existing, existing_folder, overlaid
 from glow.config.stages import (
     AnswerSettings,
     ArmSettings,
@@ -43,8 +43,8 @@ from glow.config.stages import (
     SftSettings,
     VerdictSettings,
 )
+from glow.config.students import CHANGED_BY_STUDENT, Student
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
-from glow.config.weights import refuse_unmatched_adapters
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
 
@@ -64,10 +64,12 @@ class Experiment(Section):
     extraction_pattern: str | None = Field(None, validate_default=True)
     leniency: Leniency = "allow"
     verdict_timeout_s: float = Field(3.0, gt=0)
-    student: Model
+    student: Model | None = None
+    students: dict[str, Student] = Field({}, description="several, by name, in place of `student`")
     teacher: Model | None = None
     prompt: Prompt = Prompt()
     teacher_prompt: Prompt | None = Field(None, description="what of `prompt` differs for the teacher")
+    sft_prompt: Prompt | None = Field(None, description="what of `prompt` differs in supervised fine-tuning")
     domains: dict[str, Domain] = Field({})
     sampling: Sampling | None = None
     trajectories: OwnTrajectories | None = None
@@ -112,7 +114,15 @@ class Experiment(Section):
     def _is_folder(cls, folder: Path | None) -> Path | None:
         return existing_folder(folder)
 
-    @field_validator("domains", "arms", "suites")
+    @field_validator("students", mode="before")
+    @classmethod
+    def _without_removed(cls, students: Any) -> Any:
+        """A student that is null is left out: so an overlay takes one away."""
+        if isinstance(students, dict):
+            return {name: student for name, student in students.items() if student is not None}
+        return students
+
+    @field_validator("domains", "arms", "suites", "students")
     @classmethod
     def _plain_names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
@@ -122,116 +132,64 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if bool(self.domains) == (self.trajectories is not None):
-            raise ValueError(
-                "give either domains (with teacher and sampling) or trajectories (your own files)"
-            )
-        if self.domains and (self.teacher is None or self.sampling is None):
-            raise ValueError("domains need a teacher and sampling")
-        if self.teacher_prompt is not None and not self.domains:
-            raise ValueError("teacher_prompt: no teacher is asked here; remove it")
-        if self.teacher is not None and self.teacher.scratch is not None:
-            raise ValueError("teacher: a model from scratch is untrained and cannot teach; choose another")
-        if self.student.pretrain is not None and self.student.pretrain.continues is not None:
-            raise ValueError("student.pretrain.continues: the student is what others go on from; remove it")
-        if self.teacher is not None and self.teacher.pretrain is not None:
-            trunk = self.student.pretrain
-            if self.teacher.pretrain.continues and (
-                trunk is None or trunk.shape != self.teacher.pretrain.shape
-            ):
-                raise ValueError(
-                    "teacher.pretrain.continues: the student must be pretrained too, with the same "
-                    "hidden_size, layers and heads"
-                )
-        for name, arm in self.arms.items():
-            if arm.objective not in self.objectives:
-                raise ValueError(f"arms.{name}.objective: {unknown(arm.objective, self.objectives)}")
-        if "base" in self.arms:
-            raise ValueError("arms.base: `base` is the name of the student before training; choose another")
+        for refuse in REFUSALS:
+            refuse(self)
         return self
 
-    @model_validator(mode="after")
-    def _pairs_can_be(self) -> Self:
-        if self.trajectories is None and self.sampling is not None and self.sampling.samples == 1:
-            for name, arm in self.arms.items():
-                if arm.trajectories in PAIRED:
-                    raise ValueError(
-                        f"arms.{name}.trajectories: {arm.trajectories} takes questions with right and wrong "
-                        "responses, and each is asked once; set sampling.samples to 2 or more"
-                    )
-        return self
+    # --- one student ------------------------------------------------------------------------------
 
-    @model_validator(mode="after")
-    def _held_out_can_be_asked(self) -> Self:
-        asked, aside = self.sft.epoch_questions, self.selection.held_out
-        if asked > aside:
-            raise ValueError(
-                f"sft.epoch_questions: {asked}, and selection.held_out sets {aside} questions aside; raise "
-                "that or lower this"
-            )
-        return self
+    def of(self, name: str) -> Self:
+        """The study of one of `students`, as an experiment by itself, on data that all share.
 
-    @model_validator(mode="after")
-    def _domains_fit(self) -> Self:
-        for name, suite in self.suites.items():
-            if suite.domain is not None and suite.domain not in self.domain_names:
-                raise ValueError(f"suites.{name}.domain: {unknown(suite.domain, self.domain_names)}")
-        for domain in self.domain_names:
-            if self.grpo is not None and not self.grpo_problems(domain):
-                raise ValueError(
-                    f"grpo: domain {domain!r} keeps no GRPO prompts; set its `grpo` number of problems"
-                )
-            if self.grpo is not None and self.grpo.eval_problems:
-                kept, needed = self.grpo_problems(domain), self.grpo.eval_problems + self.grpo.prompts
-                if kept < needed:
-                    raise ValueError(
-                        f"grpo.eval_problems: with those of a step, {needed} problems are needed, and domain "
-                        f"{domain!r} keeps {kept} for GRPO; lower it, or raise its `grpo` number of problems"
-                    )
-        return self
+        Contrasts, and models that GRPO would start from, are those that this student has.
 
-    @model_validator(mode="after")
-    def _contrasts_fit(self) -> Self:
-        known, seen = ["base", *self.arms], set()
-        for place, contrast in enumerate(self.contrasts):
-            key = f"contrasts.{place}"
-            for side, name in (("arm", contrast.arm), ("over", contrast.over)):
-                if name not in known:
-                    raise ValueError(f"{key}.{side}: {unknown(name, known)}")
-            if contrast.arm == contrast.over:
-                raise ValueError(f"{key}.over: {contrast.over!r} is the arm itself; choose another")
-            if contrast.domain is None and len(self.domain_names) > 1:
-                raise ValueError(f"{key}.domain: missing; choose one of {', '.join(self.domain_names)}")
-            if contrast.domain is not None and contrast.domain not in self.domain_names:
-                raise ValueError(f"{key}.domain: {unknown(contrast.domain, self.domain_names)}")
-            domain = contrast.domain or self.domain_names[0]
-            tested = (domain, frozenset({contrast.arm, contrast.over}), contrast.scope)
-            if tested in seen:
-                raise ValueError(f"{key}: the same two arms are compared above already; remove it")
-            seen.add(tested)
-        return self
+        Raises:
+            ValidationError: what differs for it is no valid setting.
+        """
+        student = self.students[name]
+        arms = {key: arm for key, arm in self.arms.items() if student.arms is None or key in student.arms}
+        seeds = [seed for seed in self.seeds if student.seeds is None or seed in student.seeds]
+        trained = {"base", *arms}
+        contrasts = [own for own in self.contrasts if {own.arm, own.over} <= trained]
+        given: dict[str, Any] = {key: getattr(self, key) for key in self.model_fields_set}
+        given |= {"student": student.model, "students": {}, "grpo": self._grpo_of(student, trained, seeds)}
+        given |= {"arms": arms, "seeds": seeds, "contrasts": contrasts}
+        for key in CHANGED_BY_STUDENT:
+            if changes := getattr(student, key):
+                given[key] = overlaid(getattr(self, key), changes)
+        return type(self).model_validate(given)
 
-    @model_validator(mode="after")
-    def _adapters_fit(self) -> Self:
-        if self.grpo is not None and any(name != "base" for name in self.initialisations):
-            refuse_unmatched_adapters(self.sft, self.grpo, self.grpo.kl)
-        return self
+    def _grpo_of(self, student: Student, trained: set[str], seeds: list[int]) -> dict[str, Any] | None:
+        """GRPO of a student, from those of the models and with those of the seeds that it has."""
+        if student.grpo is None or self.grpo is None:
+            return None
+        given = overlaid(self.grpo, student.grpo)
+        for key, known in (("initialisations", trained), ("seeds", set(seeds))):
+            if key not in student.grpo and given.get(key) is not None:
+                given[key] = [one for one in given[key] if one in known]
+                if not given[key]:
+                    return None
+        return given
 
-    @model_validator(mode="after")
-    def _grpo_fits(self) -> Self:
-        if self.grpo is None:
-            return self
-        models = ["base", *self.arms]
-        for name in self.grpo.initialisations or ():
-            if name not in models:
-                raise ValueError(f"grpo.initialisations: {unknown(name, models)}")
-        for seed in self.grpo.seeds or ():
-            if seed not in self.seeds:
-                known = ", ".join(map(str, self.seeds))
-                raise ValueError(
-                    f"grpo.seeds: {seed} is not one of `seeds` ({known}); add it there or remove it"
-                )
-        return self
+    @property
+    def base(self) -> Model:
+        """The student before fine-tuning, of an experiment with one."""
+        assert self.student is not None, "several students: ask `of` one"
+        return self.student
+
+    @property
+    def named_models(self) -> dict[str, Model]:
+        """Every model of the study, by its key in the configuration."""
+        found = {"student": self.student, "teacher": self.teacher}
+        found |= {f"students.{name}": student.model for name, student in self.students.items()}
+        return {key: model for key, model in found.items() if model is not None}
+
+    @property
+    def studies(self) -> dict[str, Self]:
+        """The experiment of each student, by its name; of one student by the empty name, as it is."""
+        return {name: self.of(name) for name in self.students} or {"": self}
+
+    # --- names --------------------------------------------------------------------------------------
 
     @property
     def domain_names(self) -> list[str]:
@@ -254,10 +212,17 @@ class Experiment(Section):
     @property
     def asked_of_teacher(self) -> Prompt:
         """The teacher's prompt: `prompt` with what `teacher_prompt` says otherwise."""
-        if self.teacher_prompt is None:
+        return self._prompt_with(self.teacher_prompt)
+
+    @property
+    def asked_in_sft(self) -> Prompt:
+        """The prompt of supervised fine-tuning: `prompt` with what `sft_prompt` says otherwise."""
+        return self._prompt_with(self.sft_prompt)
+
+    def _prompt_with(self, changed: Prompt | None) -> Prompt:
+        if changed is None:
             return self.prompt
-        given = self.teacher_prompt.model_fields_set
-        return self.prompt.model_copy(update={key: getattr(self.teacher_prompt, key) for key in given})
+        return self.prompt.model_copy(update={key: getattr(changed, key) for key in changed.model_fields_set})
 
     @property
     def further_selections(self) -> list[FurtherSelection]:
@@ -348,12 +313,17 @@ class Experiment(Section):
         aside = {key: getattr(self.selection, key) for key in HeldOut.model_fields}
         return SelectSettings(trajectories=trajectories, **aside, seed=seed)
 
-    def sft_run(self, arm: str, seed: int) -> SftSettings:
+    def objective_in(self, domain: str, name: str) -> ObjectiveChoice:
+        """An objective with the settings that it has in a domain."""
+        differing = self.domains[domain].objectives.get(name, {}) if domain in self.domains else {}
+        general = self.objectives[name]
+        return ObjectiveChoice(objective=general.objective, **(general.settings | differing))
+
+    def sft_run(self, domain: str, arm: str, seed: int) -> SftSettings:
         """Settings of one run of SFT."""
-        objective = self.objectives[self.arms[arm].objective]
         return SftSettings(
-            prompt=self.prompt,
-            objective=objective,
+            prompt=self.asked_in_sft,
+            objective=self.objective_in(domain, self.arms[arm].objective),
             sft=self.sft,
             verification=self.verification,
             seed=seed,

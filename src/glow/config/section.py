@@ -1,6 +1,7 @@
 """The base class of every group of settings, and the checks that several of them share."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -48,6 +49,19 @@ class Section(BaseModel):
             elif key in decisive and isinstance(inner := getattr(self, key), Section):
                 decisive[key] = inner.decisive()
         return decisive
+
+
+def overlaid(section: Section | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set of a section, and laid over it, key by key, what differs; to be validated as its class.
+
+    Settings that nobody gave are left to their defaults again, which may depend on those that differ.
+    """
+    given = {} if section is None else {key: getattr(section, key) for key in section.model_fields_set}
+    for key, value in changes.items():
+        below = given.get(key)
+        within = isinstance(below, Section) and isinstance(value, Mapping)
+        given[key] = overlaid(below, value) if within else value
+    return given
 
 
 FamilyList = TypeVar("FamilyList", list[str], list[str] | None)

@@ -24,9 +24,8 @@ def drawn_seeds(experiment: Experiment) -> dict[str, int]:
 def _drawn(experiment: Experiment) -> dict[str, Section]:
     """The sections that have such a seed, by their dotted keys."""
     found: dict[str, Section | None] = {}
-    for role, model in (("student", experiment.student), ("teacher", experiment.teacher)):
-        if model is not None:
-            found |= {f"{role}.pretrain": model.pretrain, f"{role}.scratch": model.scratch}
+    for role, model in experiment.named_models.items():
+        found |= {f"{role}.pretrain": model.pretrain, f"{role}.scratch": model.scratch}
     found |= {f"domains.{name}.problems": domain.problems for name, domain in experiment.domains.items()}
     found["sampling"] = experiment.sampling
     found |= {f"suites.{name}": suite for name, suite in experiment.suites.items() if _is_drawn(suite)}
@@ -48,9 +47,14 @@ def redrawn(experiment: Experiment) -> Experiment:
     if world is None:
         return experiment
     changes: dict[str, Any] = {"name": f"{experiment.name}-world-{world}"}
-    changes["student"] = _model(experiment.student, world)
-    if experiment.teacher is not None:
-        changes["teacher"] = _model(experiment.teacher, world)
+    for role in ("student", "teacher"):
+        if (model := getattr(experiment, role)) is not None:
+            changes[role] = _model(model, world)
+    if experiment.students:
+        changes["students"] = {
+            name: student.model_copy(update={"model": _model(student.model, world)})
+            for name, student in experiment.students.items()
+        }
     changes["domains"] = {
         name: domain.model_copy(update={"problems": _reseeded(domain.problems, world)})
         for name, domain in experiment.domains.items()

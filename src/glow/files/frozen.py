@@ -9,6 +9,7 @@ version of glow are refused: they would be made again beside the old ones, or be
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,17 @@ LAYOUT = 3
 
 _STAGES = (
     *("models", "suites", "problems", "trajectories", "verdicts", "arms", "contamination", "sft", "grpo"),
-    *("evaluation", "tables", "figures"),
+    *("evaluation", "tables", "figures", "students"),
 )
+
+
+def student_prefix(student: str) -> str:
+    """The beginning of the paths below R of what a student has of its own.
+
+    Args:
+        student: its name; empty for one student alone.
+    """
+    return f"students/{student}/" if student else ""
 
 
 def frozen_file(results: Path) -> Path:
@@ -66,6 +76,35 @@ def mark_layout(results: Path) -> None:
     if _layout(results) != str(LAYOUT):
         with atomic_path(results / "layout") as partial:
             partial.write_text(f"{LAYOUT}\n", encoding="utf-8")
+
+
+_OF_A_STUDENT = ("sft", "grpo", "evaluation", "models/base")
+
+
+def refuse_other_students(results: Path, students: Sequence[str]) -> None:
+    """Refuse results of one student where there are several, and the other way round: they stand elsewhere.
+
+    Args:
+        results: results/<name>, which need not be there.
+        students: their names; none for one student.
+
+    Raises:
+        UserError: says which results these are, and what to do.
+    """
+    of_one = [stage for stage in _OF_A_STUDENT if (results / stage).exists()]
+    of_several = sorted(folder.name for folder in (results / "students").glob("*"))
+    choose = "choose another `name:`, or move the folder away"
+    if students and of_one:
+        home = results / student_prefix(students[0])
+        raise UserError(
+            f"{results}: has results of one student ({', '.join(of_one)}), and the configuration has "
+            f"several. If they are those of {students[0]!r}, move them to {home}; else {choose}"
+        )
+    if not students and of_several:
+        raise UserError(
+            f"{results}: has results of several students ({', '.join(of_several)}), and the configuration "
+            f"has one, without a name: write it below `students:`, by its name; or {choose}"
+        )
 
 
 def refuse_other_layout(results: Path) -> None:

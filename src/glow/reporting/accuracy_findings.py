@@ -91,7 +91,7 @@ def glow_ood(results: Results, domain: str) -> Iterator[Finding]:
         detail += f" Difference from plain SFT on the same data ({plain[0]}): {listing({first: same})}."
     detail += limits(gain) + equivalent(gain, experiment.margin)
     detail += " The paper's abstract claims that GLOW is more accurate out of domain than positive-only SFT."
-    subject = f"OOD accuracy of {arms[first].label} ({first})"
+    subject = f"OOD accuracy of GLOW ({first})"
     yield Finding(headline(subject, gain, POSITIVE_ONLY), detail, _badge(results, first, gain))
 
 

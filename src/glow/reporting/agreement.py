@@ -104,13 +104,17 @@ def _known(settings: Mapping[str, Any], section: Section) -> dict[str, Any]:
 
 def _measured(results: Results) -> Expected:
     """Of what tables read: these manifests must be there."""
-    experiment, objectives = results.experiment, arm_objectives(results.experiment)
+    experiment = results.experiment
+    objectives = {domain: arm_objectives(experiment, domain) for domain in experiment.domain_names}
     for run in results.models:
         yield results.evaluation(run) / "manifest.json", experiment.evaluation_run(run.seed)
     for run in results.runs("sft"):
+        assert run.domain is not None, "what SFT trains is of a domain"
         yield (
             results.training(run) / "manifest.json",
-            _with_objective(experiment.sft_run(run.name, run.seed), objectives[run.name]),
+            _with_objective(
+                experiment.sft_run(run.domain, run.name, run.seed), objectives[run.domain][run.name]
+            ),
         )
     for run in results.runs("grpo"):
         yield results.training(run) / "manifest.json", experiment.grpo_run(run.seed)
@@ -142,8 +146,12 @@ def _below(results: Results) -> Expected:
         expected.append((manifest_path(root / "problems" / name / "train.jsonl"), drawn.problems))
     for name, suite in experiment.suites.items():
         expected.append((manifest_path(root / "suites" / f"{name}.jsonl"), suite))
-    for role, model in (("base", experiment.student), ("teacher", experiment.teacher)):
+    places = (
+        (results.home / "models" / "base", experiment.base),
+        (root / "models" / "teacher", experiment.teacher),
+    )
+    for place, model in places:
         made = model and (model.pretrain or model.scratch or model.hub)
         if made:
-            expected.append((root / "models" / role / "manifest.json", made))
+            expected.append((place / "manifest.json", made))
     return (pair for pair in expected if pair[0].is_file())

@@ -95,12 +95,13 @@ def _has_both_signs(experiment: Experiment) -> bool:
 
 
 def _has_weights(experiment: Experiment) -> bool:
-    return any(chosen.entry.uses_history for chosen in arm_objectives(experiment).values())
+    arms = arm_objectives(experiment, experiment.domain_names[0])  # Domains differ in settings alone.
+    return any(chosen.entry.uses_history for chosen in arms.values())
 
 
 def student_text(experiment: Experiment) -> str:
     """What the student is, in a few words; a hub or local model is given by name."""
-    student = experiment.student
+    student = experiment.base
     if small := student.pretrain or student.scratch:
         start = "pretrained" if student.pretrain else "trained"
         return f"a {small.layers}-layer Qwen2 model of width {small.hidden_size}, {start} from scratch"

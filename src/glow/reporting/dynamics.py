@@ -17,23 +17,25 @@ AT_BOUND = 1e-6
 WEIGHT_COLUMNS = ("samples", "mean", "sd", "effective", "correct", "wrong", "low", "high", "gain")
 
 
-def weighted_arms(experiment: Experiment) -> dict[str, ChosenObjective]:
+def weighted_arms(experiment: Experiment, domain: str) -> dict[str, ChosenObjective]:
     """The arms whose weights follow from the epoch before, as GLOW's do, each with its objective."""
-    return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.entry.uses_history}
+    arms = arm_objectives(experiment, domain)
+    return {name: chosen for name, chosen in arms.items() if chosen.entry.uses_history}
 
 
-def arms_with_weights(experiment: Experiment) -> dict[str, ChosenObjective]:
+def arms_with_weights(experiment: Experiment, domain: str) -> dict[str, ChosenObjective]:
     """These arms, and the controls that replay their weights, each with its objective."""
     return {
         name: chosen
-        for name, chosen in arm_objectives(experiment).items()
+        for name, chosen in arm_objectives(experiment, domain).items()
         if chosen.entry.uses_history or chosen.replayed_arm is not None
     }
 
 
-def arms_of(experiment: Experiment, objective: str) -> dict[str, ChosenObjective]:
+def arms_of(experiment: Experiment, objective: str) -> list[str]:
     """The arms trained with one objective of ours ("glow", "plain"), of which the paper has claims."""
-    return {name: chosen for name, chosen in arm_objectives(experiment).items() if chosen.name == objective}
+    objectives = experiment.objectives
+    return [name for name, arm in experiment.arms.items() if objectives[arm.objective].objective == objective]
 
 
 def both_signs(experiment: Experiment) -> list[str]:

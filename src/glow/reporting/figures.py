@@ -55,19 +55,20 @@ STYLE: "dict[RcKeyType, str | float]" = {
 }  # fmt: skip
 
 
-def write_figures(experiment: Experiment, root: Path) -> None:
+def write_figures(experiment: Experiment, root: Path, student: str = "") -> None:
     """Write R/figures/<figure>.{png,svg} and the manifest.
 
     Args:
-        experiment: the configuration.
+        experiment: the configuration, of one student.
         root: its results, R, with R/tables.
+        student: its name, where there are several: the tables are then below R/students/<student>.
 
     Raises:
         UserError: a result that a figure needs is missing, or R/tables was made before it changed; the
             message names the file.
     """
     manifest = Manifest("figures")
-    results = Results(experiment, root)
+    results = Results(experiment, root, student)
     results.refuse_outdated("tables")
     names = figure_names(experiment)
     with mpl.rc_context(STYLE):

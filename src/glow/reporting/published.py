@@ -127,7 +127,7 @@ def _rows(results: Results, entry: Published) -> list[dict[str, Cell]]:
         "published_setting": text_cell(entry.setting),
         "published_source": text_cell(entry.source),
     }
-    scratch = experiment.student.pretrain or experiment.student.scratch
+    scratch = experiment.base.pretrain or experiment.base.scratch
     scale = text_cell("yes: ours from scratch" if scratch else "as configured")
     several = len(experiment.domain_names) > 1
     rows = []

@@ -68,19 +68,20 @@ class FigurePart:
     source: str
 
 
-def write_report(experiment: Experiment, root: Path) -> None:
+def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     """Write R/report.html and its manifest.
 
     Args:
-        experiment: the configuration.
+        experiment: the configuration, of one student.
         root: its results, R, with R/tables and R/figures.
+        student: its name, where there are several: all of these are then below R/students/<student>.
 
     Raises:
         UserError: a table, a figure or a result is missing, or a result changed after they were made; the
             message names the file.
     """
     manifest = Manifest("report")
-    results = Results(experiment, root)
+    results = Results(experiment, root, student)
     results.refuse_outdated("tables")
     results.refuse_outdated("figures")
     sections = _sections(results)
@@ -155,13 +156,16 @@ def _figure(results: Results, name: str) -> FigurePart:
 
 def _arms(experiment: Experiment) -> list[dict[str, str]]:
     """Name, colour, trajectories and objective of the base and of every arm, in words."""
-    rows, objectives = [], arm_objectives(experiment)
+    rows, domains = [], {name: arm_objectives(experiment, name) for name in experiment.domain_names}
     for name, colour in arm_colours(experiment).items():
         if name == BASE:
             trajectories, objective = "none", "the student before fine-tuning"
         else:
             arm = experiment.arms[name]
-            trajectories, objective = arm.trajectories, str(objectives[name])
+            said = {domain: str(own[name]) for domain, own in domains.items()}
+            trajectories, objective = arm.trajectories, next(iter(said.values()))
+            if len(set(said.values())) > 1:
+                objective = "; ".join(f"{text} (in {domain})" for domain, text in said.items())
         rows.append({"name": name, "colour": colour, "trajectories": trajectories, "objective": objective})
     return rows
 

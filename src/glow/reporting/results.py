@@ -17,7 +17,7 @@ import pandas as pd
 from glow.config import CommonSelection, Experiment, SelectionName
 from glow.errors import UserError
 from glow.evaluation.metrics import QuestionResult, accuracy, questions, read_scored_rows
-from glow.files.frozen import refuse_other_layout
+from glow.files.frozen import refuse_other_layout, student_prefix
 from glow.files.hashing import digest, hash_path
 from glow.files.jsonl import present_file, read_json, read_jsonl
 from glow.files.manifest import manifest_path
@@ -64,6 +64,7 @@ class Results:
     """The results of one experiment, below `root` (results/<name>).
 
     Attributes:
+        home: where those of its student are: `root`, or where there are several root/students/<student>.
         tables, figures: the folders of the tables and of the figures.
         tables_file: all tables with their captions, as the report shows them.
         questions_file: what every model answered: `questions` of all runs.
@@ -77,11 +78,12 @@ class Results:
         UserError: another version of glow made them, and arranged them in another way.
     """
 
-    def __init__(self, experiment: Experiment, root: Path) -> None:
+    def __init__(self, experiment: Experiment, root: Path, student: str = "") -> None:
         refuse_other_layout(root)
-        self.experiment = experiment
-        self.root = root
-        self.tables, self.figures, self.report = root / "tables", root / "figures", root / "report.html"
+        self.experiment, self.student = experiment, student
+        self.root, self.home = root, root / student_prefix(student)
+        self.tables, self.figures = self.home / "tables", self.home / "figures"
+        self.report = self.home / "report.html"
         self.tables_file, self.questions_file = self.tables / "tables.json", self.tables / "questions.parquet"
         self.trajectories_file = self.tables / "trajectories.parquet"
         self.examples_file = self.tables / "examples.json"
@@ -135,11 +137,11 @@ class Results:
 
     def evaluation(self, run: Run) -> Path:
         """The folder of a model's scores and samples."""
-        return self.root / "evaluation" / run.folder
+        return self.home / "evaluation" / run.folder
 
     def training(self, run: Run) -> Path:
         """The folder of a trained model, its log and its history."""
-        return self.root / run.folder
+        return self.home / run.folder
 
     def verdicts_file(self, domain: str) -> Path:
         """The judged trajectories of a domain."""
@@ -211,7 +213,7 @@ class Results:
 
     def refuse_outdated(self, stage: Shown) -> None:
         """Raise a `UserError` unless the stage ran on the files and with the settings that there are now."""
-        folder, again = self.root / stage, f"run `glow {stage}` on these results again"
+        folder, again = self.home / stage, f"run `glow {stage}` on these results again"
         manifest = read_json(folder / "manifest.json", f"`glow {stage}`")
         if manifest.get("settings_sha256") != digest(self.settings):
             raise UserError(f"{folder}: made with another configuration or version of glow; {again}")

@@ -52,21 +52,22 @@ def build_tables(results: Results) -> list[Table]:
     return [BUILDERS[name](results) for name in table_names(results.experiment)]
 
 
-def write_tables(experiment: Experiment, root: Path) -> None:
+def write_tables(experiment: Experiment, root: Path, student: str = "") -> None:
     """Write R/tables: <table>.{csv,md,tex}, tables.json, examples.json, questions.{parquet,json},
     trajectories.parquet, chains.parquet where there is a table of steps, sources.json and the manifest; print
     the gates.
 
     Args:
-        experiment: the configuration.
+        experiment: the configuration, of one student.
         root: its results, R.
+        student: its name, where there are several: the tables then go below R/students/<student>.
 
     Raises:
         UserError: a result that a cell needs is missing, or was made with other settings than those of the
             configuration; the message names the file.
     """
     manifest = Manifest("tables")
-    results = Results(experiment, root)
+    results = Results(experiment, root, student)
     refuse_other_settings(results)
     frames = {
         results.questions_file: results.collect(),
@@ -92,17 +93,18 @@ def write_tables(experiment: Experiment, root: Path) -> None:
     print("\n".join(gate_lines(_gates(results, tables))))
 
 
-def print_failed_gates(experiment: Experiment, root: Path) -> None:
+def print_failed_gates(experiment: Experiment, root: Path, student: str = "") -> None:
     """Print the gates that failed, or that all were passed, as the tables have them.
 
     Args:
-        experiment: the configuration.
+        experiment: the configuration, of one student.
         root: its results, R, with R/tables.
+        student: its name, where there are several: the tables are then below R/students/<student>.
 
     Raises:
         UserError: R/tables/tables.json is missing, or is not what this version of glow writes.
     """
-    results = Results(experiment, root)
+    results = Results(experiment, root, student)
     print("\n".join(gate_lines(_gates(results, read_tables(results)), failed_alone=True)))
 
 

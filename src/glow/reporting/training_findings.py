@@ -267,7 +267,7 @@ HARDLY = 95.0
 
 def weights(results: Results, domain: str) -> Iterator[Finding]:
     """How far the weights of samples differ, epoch by epoch: by Kish's effective share of samples."""
-    for arm, objective in dynamics.weighted_arms(results.experiment).items():
+    for arm, objective in dynamics.weighted_arms(results.experiment, domain).items():
         summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.bounds)
         if summary.empty:
             continue

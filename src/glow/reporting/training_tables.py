@@ -259,7 +259,7 @@ def weights_table(results: Results) -> Table:
     columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
     rows = []
     for domain in experiment.domain_names:
-        for arm, objective in dynamics.arms_with_weights(experiment).items():
+        for arm, objective in dynamics.arms_with_weights(experiment, domain).items():
             summary = dynamics.weight_summary(dynamics.histories(results, domain, arm), objective.bounds)
             for epoch, by_seed in summary.groupby(level="epoch", sort=False):
                 rows.append(_weight_row(domain, arm, str(epoch), by_seed))
@@ -290,7 +290,7 @@ def gains_table(results: Results) -> Table:
     columns = {"domain": "Domain", "arm": "Arm", "epoch": "Epoch", "n": "n", "samples": "Samples"}
     rows = []
     for domain in experiment.domain_names:
-        for arm in dynamics.arms_with_weights(experiment):
+        for arm in dynamics.arms_with_weights(experiment, domain):
             summary = gain_summary(dynamics.histories(results, domain, arm))
             for epoch, by_seed in summary.groupby(level="epoch"):
                 rows.append(_gain_row(domain, arm, str(epoch), by_seed))

@@ -19,11 +19,11 @@ def draw_weights(results: Results) -> Figure:
     """Quantiles by epoch and verdict of the weights of each arm that has them, and below of gains as they are
     and relative to the trend of losses within their epochs."""
     experiment = results.experiment
-    arms, domains = dynamics.arms_with_weights(experiment), experiment.domain_names
-    figure, grid = panels(len(ROWS) * len(domains), len(arms), 4.2, 2.3)
-    for place, domain in enumerate(domains):
+    arms = {domain: dynamics.arms_with_weights(experiment, domain) for domain in experiment.domain_names}
+    figure, grid = panels(len(ROWS) * len(arms), len(arms[experiment.domain_names[0]]), 4.2, 2.3)
+    for place, (domain, own_arms) in enumerate(arms.items()):
         own = grid[place * len(ROWS) : (place + 1) * len(ROWS)]
-        for column, (arm, objective) in zip(own.T, arms.items(), strict=True):
+        for column, (arm, objective) in zip(own.T, own_arms.items(), strict=True):
             history = relative_gain(dynamics.histories(results, domain, arm))
             for axes, key in zip(column, ROWS, strict=True):
                 _bars(axes, history[history["epoch"] >= 2], key)

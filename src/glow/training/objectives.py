@@ -243,10 +243,13 @@ def _mistakes(name: str, entry: Objective, error: ValidationError, above: str) -
             yield f"{above}{key}: the objective {name!r} has no settings; remove {key!r}"
 
 
-def arm_objectives(experiment: Experiment) -> dict[str, ChosenObjective]:
-    """The objective of every arm."""
-    chosen = {name: choose(item.objective, item.settings) for name, item in experiment.objectives.items()}
-    return {name: chosen[arm.objective] for name, arm in experiment.arms.items()}
+def arm_objectives(experiment: Experiment, domain: str) -> dict[str, ChosenObjective]:
+    """The objective of every arm, as it is in a domain."""
+    found = {}
+    for name, arm in experiment.arms.items():
+        item = experiment.objective_in(domain, arm.objective)
+        found[name] = choose(item.objective, item.settings)
+    return found
 
 
 def objectives_help() -> str:
