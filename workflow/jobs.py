@@ -5,33 +5,25 @@ Which files there are is in `study.py` and `student.py`.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snakemake.exceptions import WorkflowError
-from snakemake.iocontainers import Wildcards
-
 from glow.config import (
     AnswerSettings,
-    EngineHardware,
     GenerateSettings,
     GrpoSettings,
     Model,
     PassRateSettings,
     Problems,
     Section,
-    SftHardware,
     SftSettings,
     Suite,
-    TrainingHardware,
 )
-from glow.config.options import flags, section_from_resources
-from glow.errors import UserError
+from glow.config.options import flags
+from glow.planning.resources import engine_hardware
 
-Amount = TypeVar("Amount", int, float)
 Sampled = TypeVar("Sampled", GenerateSettings, PassRateSettings, AnswerSettings)
-Hardware = TypeVar("Hardware", SftHardware, TrainingHardware)
 
 
 def options(*given: Section | str) -> str:
@@ -42,16 +34,10 @@ def options(*given: Section | str) -> str:
 def on_hardware(settings: Sampled, resources: Any) -> Sampled:
     """The settings of a stage that samples, with the hardware of its rule's resources.
 
-    Resources have the names of `EngineHardware`'s settings. Without `tensor_parallel`, a model is spread over
-    all of the job's GPUs: one engine can use them in no other way.
-
     Raises:
         UserError: a resource is of the wrong type or out of bounds.
     """
-    given = {key: value for key in EngineHardware.model_fields if (value := resources.get(key)) is not None}
-    spread = {"tensor_parallel": max(1, resources.get("gpu") or 0)}
-    hardware = section_from_resources(spread | given, EngineHardware)
-    return settings.model_copy(update={"hardware": hardware})
+    return settings.model_copy(update={"hardware": engine_hardware(resources)})
 
 
 def depends_on(*parts: Section | Path | str) -> str:
@@ -79,44 +65,6 @@ def _noted(part: Section | Path | str) -> Any:
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
 
 
-def training_hardware(resources: Mapping[str, Any], kind: type[Hardware]) -> Hardware:
-    """What a training runs on, from the resources of its job.
-
-    A job has `gpu` GPUs in all, on `nodes` nodes. Where it has none, `processes` says how many processes each
-    node trains with, on its CPUs. The others are named as in `TrainingHardware`; 0 stands for its default.
-
-    Raises:
-        UserError: a resource that is no such setting's value, or GPUs that do not divide among the nodes.
-    """
-    nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
-    if nodes < 1:
-        raise UserError(f"resource nodes: {nodes}; give at least 1")
-    if gpus % nodes:
-        raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
-    devices = gpus // nodes or resources.get("processes", 1)
-    given = {key: resources.get(key) or None for key in kind.model_fields}
-    return section_from_resources(given | {"devices": devices, "nodes": nodes}, kind)
-
-
-def of_student(resources: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
-    """Resources of a rule, as Snakemake has them, for the jobs of a student.
-
-    Args:
-        prefix: the wildcard `of` of these jobs.
-
-    Returns:
-        Their values; None where one depends on more of a job than on its student.
-    """
-    job = {"input": [], "attempt": 1, "threads": 1, "rulename": "", "async_run": None}
-    try:
-        found = {
-            name: one.evaluate(Wildcards(fromdict={"of": prefix}), **job) for name, one in resources.items()
-        }
-    except (WorkflowError, AttributeError):
-        return None
-    return {name: one.value for name, one in found.items()}
-
-
 def one_of(names: Iterable[str]) -> str:
     """A wildcard constraint: any of the names, and nothing else."""
     return "|".join(map(re.escape, names)) or "()"  # An empty constraint would be none.
@@ -126,18 +74,6 @@ def read_from(source: Problems | Suite) -> list[Section | Path]:
     """Where problems come from: the settings, and the local files that they name."""
     files = [source.file] if isinstance(source, Problems) else [source.file, source.shots_file]
     return [source, *(file for file in files if file is not None)]
-
-
-def _is_large(model: Model) -> bool:
-    """Whether a model wants a GPU: fetched ones, and your own of 2 GB and more."""
-    if model.path is None:
-        return model.hub is not None
-    return sum(file.stat().st_size for file in model.path.glob("*.safetensors")) >= 2e9
-
-
-def at_scale(model: Model, small: Amount, large: Amount) -> Amount:
-    """A resource by the size of a model; the experiment's own is set in a profile."""
-    return large if _is_large(model) else small
 
 
 def trust(model: Model) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import Amount, at_scale, training_hardware, trust
+from jobs import trust
 
 from glow.config import (
     EngineHardware,
@@ -19,6 +19,7 @@ from glow.config import (
     refuse_unproven,
 )
 from glow.config.options import section_from_resources
+from glow.planning.resources import Asked, asked, training_hardware
 from glow.training.micro_batches import share_of
 from glow.training.objectives import arm_objectives
 
@@ -87,9 +88,9 @@ class OfStudent:
         """The option that lets the code of its base run, where the configuration says so."""
         return trust(self.experiment.base)
 
-    def at_scale(self, small: Amount, large: Amount) -> Amount:
-        """A resource by the size of its base."""
-        return at_scale(self.experiment.base, small, large)
+    def asks(self, rule: str) -> Asked:
+        """What a job of a rule asks for by the size of its base; the experiment's own is set in a profile."""
+        return asked(rule, self.experiment.base)
 
     def refuse_resources(self, rule: str, resources: Mapping[str, Any]) -> None:
         """Refuse resources of a rule of which nothing can be made.

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import Amount, at_scale, of_student
 from student import OfStudent
 
 from glow.config import Experiment, Model
 from glow.errors import UserError
 from glow.files.frozen import student_prefix
+from glow.planning.resources import Asked, asked, evaluated
 
 
 class Study:
@@ -88,9 +88,10 @@ class Study:
         goes_on = pretrain is not None and pretrain.continues
         return [own.base for own in self.students.values()] if goes_on else []
 
-    def teacher_at_scale(self, small: Amount, large: Amount) -> Amount:
-        """A resource by the size of the teacher."""
-        return at_scale(self.models["models/teacher"], small, large)
+    @property
+    def teacher_asks(self) -> Asked:
+        """What a job of `generate` asks for, by the size of the teacher."""
+        return asked("generate", self.models["models/teacher"])
 
     # --- data -----------------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ class Study:
         """
         for rule, resources in rules.items():
             for prefix, own in self.students.items():
-                found = of_student(resources, prefix)
+                found = evaluated(resources, {"of": prefix})
                 try:
                     if found is not None:
                         own.refuse_resources(rule, found)

@@ -20,11 +20,11 @@ rule answer:
     wildcard_constraints:
         model=one_of(EVALUATED),
         shards=r"\d+",
-    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
+    threads: lambda wildcards: of(wildcards).asks("answer").threads
     resources:
-        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 64000),
-        runtime=lambda wildcards: of(wildcards).at_scale(60, 1440),
-        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
+        mem_mb=lambda wildcards: of(wildcards).asks("answer").mem_mb,
+        runtime=lambda wildcards: of(wildcards).asks("answer").runtime,
+        gpu=lambda wildcards: of(wildcards).asks("answer").gpu,
         slurm_extra=STOPS_IN_TIME,
     params:
         model=lambda wildcards, resources: study.evaluated(wildcards),
@@ -58,11 +58,11 @@ rule evaluate:
         f"{BENCHMARKS}/evaluate/{{of}}{{model}}/seed-{{seed}}.tsv"
     wildcard_constraints:
         model=one_of(EVALUATED),
-    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
+    threads: lambda wildcards: of(wildcards).asks("evaluate").threads
     resources:
-        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 64000),
-        runtime=lambda wildcards: of(wildcards).at_scale(60, 1440),
-        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
+        mem_mb=lambda wildcards: of(wildcards).asks("evaluate").mem_mb,
+        runtime=lambda wildcards: of(wildcards).asks("evaluate").runtime,
+        gpu=lambda wildcards: of(wildcards).asks("evaluate").gpu,
         slurm_extra=STOPS_IN_TIME,
     params:
         directory=lambda wildcards, output: str(Path(output.manifest).parent),

@@ -16,11 +16,11 @@ rule pass_rates:
         f"{LOGS}/pass_rates/{{of}}{{domain}}/{{init}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/pass_rates/{{of}}{{domain}}/{{init}}/seed-{{seed}}.tsv"
-    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
+    threads: lambda wildcards: of(wildcards).asks("pass_rates").threads
     resources:
-        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 64000),
-        runtime=lambda wildcards: of(wildcards).at_scale(60, 1440),
-        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
+        mem_mb=lambda wildcards: of(wildcards).asks("pass_rates").mem_mb,
+        runtime=lambda wildcards: of(wildcards).asks("pass_rates").runtime,
+        gpu=lambda wildcards: of(wildcards).asks("pass_rates").gpu,
         slurm_extra=STOPS_IN_TIME,
     params:
         model=lambda wildcards, resources: study.start(wildcards),
@@ -57,15 +57,15 @@ rule grpo:
         f"{LOGS}/grpo/{{of}}{{domain}}/{{init}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/grpo/{{of}}{{domain}}/{{init}}/seed-{{seed}}.tsv"
-    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
+    threads: lambda wildcards: of(wildcards).asks("grpo").threads
     resources:
-        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 128000),
-        runtime=lambda wildcards: of(wildcards).at_scale(60, 2880),
-        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
-        nodes=1,
-        sharding="ddp",
-        offload=False,
-        micro_batch=lambda wildcards: of(wildcards).at_scale(0, 1),
+        mem_mb=lambda wildcards: of(wildcards).asks("grpo").mem_mb,
+        runtime=lambda wildcards: of(wildcards).asks("grpo").runtime,
+        gpu=lambda wildcards: of(wildcards).asks("grpo").gpu,
+        nodes=lambda wildcards: of(wildcards).asks("grpo").nodes,
+        sharding=lambda wildcards: of(wildcards).asks("grpo").sharding,
+        offload=lambda wildcards: of(wildcards).asks("grpo").offload,
+        micro_batch=lambda wildcards: of(wildcards).asks("grpo").micro_batch,
         slurm_extra=STOPS_IN_TIME,
         training=1,
     params:

@@ -25,15 +25,15 @@ rule sft:
         f"{LOGS}/sft/{{of}}{{domain}}/{{arm}}/seed-{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/sft/{{of}}{{domain}}/{{arm}}/seed-{{seed}}.tsv"
-    threads: lambda wildcards: of(wildcards).at_scale(1, 8)
+    threads: lambda wildcards: of(wildcards).asks("sft").threads
     resources:
-        mem_mb=lambda wildcards: of(wildcards).at_scale(3000, 128000),
-        runtime=lambda wildcards: of(wildcards).at_scale(60, 2880),
-        gpu=lambda wildcards: of(wildcards).at_scale(0, 1),
-        nodes=1,
-        sharding="ddp",
-        offload=False,
-        micro_batch=lambda wildcards: of(wildcards).at_scale(0, 1),
+        mem_mb=lambda wildcards: of(wildcards).asks("sft").mem_mb,
+        runtime=lambda wildcards: of(wildcards).asks("sft").runtime,
+        gpu=lambda wildcards: of(wildcards).asks("sft").gpu,
+        nodes=lambda wildcards: of(wildcards).asks("sft").nodes,
+        sharding=lambda wildcards: of(wildcards).asks("sft").sharding,
+        offload=lambda wildcards: of(wildcards).asks("sft").offload,
+        micro_batch=lambda wildcards: of(wildcards).asks("sft").micro_batch,
         slurm_extra=STOPS_IN_TIME,
         training=1,
     params:

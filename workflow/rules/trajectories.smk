@@ -17,11 +17,11 @@ rule generate:
         f"{LOGS}/generate/{{domain}}/shard-{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/generate/{{domain}}/shard-{{shard}}.tsv"
-    threads: study.teacher_at_scale(1, 8)
+    threads: study.teacher_asks.threads
     resources:
-        mem_mb=study.teacher_at_scale(3000, 64000),
-        runtime=study.teacher_at_scale(60, 1440),
-        gpu=study.teacher_at_scale(0, 1),
+        mem_mb=study.teacher_asks.mem_mb,
+        runtime=study.teacher_asks.runtime,
+        gpu=study.teacher_asks.gpu,
         slurm_extra=STOPS_IN_TIME,
     params:
         model=lambda wildcards, resources: study.teacher,

@@ -29,9 +29,18 @@ def cut(examples: int, hardware: TrainingHardware, what: str) -> Cut:
     Raises:
         UserError: as `share_of` says.
     """
-    share = share_of(examples, processes(), what)
-    limit = min(hardware.micro_batch or share, share)
-    micro_batch = next(size for size in range(limit, 0, -1) if share % size == 0)
+    return dealt(examples, processes(), hardware.micro_batch, what)
+
+
+def dealt(examples: int, devices: int, limit: int | None, what: str) -> Cut:
+    """The same for a number of devices, and at most `limit` examples at a time (None: all of a share).
+
+    Raises:
+        UserError: as `share_of` says.
+    """
+    share = share_of(examples, devices, what)
+    largest = min(limit or share, share)
+    micro_batch = next(size for size in range(largest, 0, -1) if share % size == 0)
     return Cut(micro_batch, share // micro_batch)
 
 

@@ -1,0 +1,1 @@
+"""What a study costs, and whether it fits: hours, memory and disk by stage, before anything runs."""
