@@ -1,0 +1,94 @@
+"""`glow plan`, and what of it `glow check` says: from options to a question, and from a plan to what is
+printed.
+"""
+
+import os
+from pathlib import Path
+
+from glow.config import Experiment
+from glow.errors import UserError
+from glow.planning.constants import assumed, device
+from glow.planning.fit import Machine
+from glow.planning.kinds import Kinds, Question
+from glow.planning.needs import needs
+from glow.planning.plan import planned
+from glow.planning.printing import csv_rows, text_of, write_csv
+from glow.planning.resources import read_profile
+
+
+def machine_of(gpu: str, nodes: int, per_node: int | None) -> Machine:
+    """What is planned for; a node has 8 GPUs, or this machine's cores, unless that is said.
+
+    Raises:
+        UserError: no such device, or numbers below 1.
+    """
+    found = device(gpu)
+    number = per_node or (len(os.sched_getaffinity(0)) if found.is_cpu else 8)
+    for option, value in (("--nodes", nodes), ("--gpus-per-node", number)):
+        if value < 1:
+            raise UserError(f"{option} {value}: give at least 1")
+    return Machine(found, nodes, number)
+
+
+def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
+    experiment: Experiment,
+    gpu: str,
+    nodes: int = 1,
+    per_node: int | None = None,
+    profile: Path | None = None,
+    set_resources: list[str] | None = None,
+    assume: list[str] | None = None,
+    results: Path | None = None,
+    csv: Path | None = None,
+) -> None:
+    """Print the plan of a study, and write it as CSV where that is asked.
+
+    Args:
+        gpu: a device of `constants.yaml`.
+        per_node: GPUs of a node, or cores.
+        results: where what the study found out already is read (default: results/<name>).
+
+    Raises:
+        UserError: something does not fit, or an option is no value.
+    """
+    question = Question(
+        experiment=experiment,
+        machine=machine_of(gpu, nodes, per_node),
+        profile=read_profile(profile, set_resources or []),
+        results=results or Path("results") / experiment.name,
+        assumed=assumed(assume or []),
+    )
+    if results is not None and not results.is_dir():
+        raise UserError(f"--results {results}: no such folder")
+    plan = planned(question)
+    print(text_of(plan))
+    if csv is not None:
+        write_csv(csv, csv_rows(plan))
+        print(f"\n{csv}: {len(plan.rows)} rows")
+
+
+def check_memory(
+    experiment: Experiment,
+    gpu: str | None,
+    nodes: int,
+    profile: Path | None,
+    set_resources: list[str] | None,
+) -> tuple[list[str], list[str]]:
+    """Lines for `glow check`: whether all fits on a device, or what a device must have where none is named.
+
+    Returns:
+        What is to be said, and what does not fit.
+
+    Raises:
+        UserError: an option is no value, or the shape of a model is not known where a device is named.
+    """
+    given = read_profile(profile, set_resources or [])
+    results = Path("results") / experiment.name
+    if gpu is None:
+        if profile is not None or set_resources:
+            raise UserError("--profile and --set-resources are for --gpu: name the device too (--gpu h100)")
+        return needs(experiment, results), []
+    question = Question(experiment, machine_of(gpu, nodes, None), given, results, assumed([]))
+    refusals = Kinds(question).refusals()
+    fits = f"every job fits on {question.machine.text}; `glow plan` says what it costs"
+    return ([] if refusals else [fits]), refusals

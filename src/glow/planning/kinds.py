@@ -1,0 +1,200 @@
+"""The kinds of jobs of a study, each on its hardware: what they run, and what of it does not fit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from glow.config import Experiment, Model
+from glow.files.frozen import student_prefix
+from glow.planning import disk
+from glow.planning.constants import Number, assumptions
+from glow.planning.fit import Fit, Machine, Subject, fitted
+from glow.planning.found import Found, look, nothing
+from glow.planning.jobs import Job, jobs_of
+from glow.planning.nearest import nearest
+from glow.planning.resources import DEFAULTS, NO_PROFILE, Profile, asked
+from glow.planning.shapes import Shape, shape_of
+from glow.planning.sizes import End, Sizes, sizes_of
+
+ENDS: tuple[End, End] = ("low", "high")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be planned.
+
+    Attributes:
+        results: results/<name>, of which what is there is used; None: nothing is.
+        assumed: what is not known before.
+    """
+
+    experiment: Experiment
+    machine: Machine
+    profile: Profile
+    results: Path | None
+    assumed: Mapping[str, Number]
+
+
+def question_of(
+    experiment: Experiment,
+    machine: Machine,
+    profile: Profile = NO_PROFILE,
+    results: Path | None = None,
+    assumed: Mapping[str, Number] | None = None,
+) -> Question:
+    """A question with what is left out."""
+    return Question(experiment, machine, profile, results, assumed if assumed is not None else assumptions())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs that differ in their seeds and shards alone: they take the same.
+
+    Attributes:
+        job: the first of them.
+        model, shape: what they run or make; None where they run none.
+        setting, fit: what each asks for, and how it sits on that; None of jobs that hold no model.
+    """
+
+    job: Job
+    jobs: tuple[Job, ...]
+    model: Model | None
+    shape: Shape | None
+    setting: dict[str, Any] | None
+    fit: Fit | None
+
+
+class Kinds:
+    """The kinds of jobs of a study, and what they run, read and write.
+
+    Attributes:
+        jobs: all of them.
+        known: what results say, by student.
+        sizes: of the data, by student and end of what is assumed.
+
+    Raises:
+        UserError: the shape of a model is not known, or a resource is no value.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question, self.experiment = question, question.experiment
+        self.studies = self.experiment.studies
+        self.jobs = jobs_of(self.experiment)
+        results = question.results
+        self.known: dict[str, Found] = {
+            name: look(own, results, name) if results is not None and results.is_dir() else nothing(own)
+            for name, own in self.studies.items()
+        }
+        self.sizes: dict[tuple[str, End], Sizes] = {
+            (name, end): sizes_of(own, self.known[name], question.assumed, end)
+            for name, own in self.studies.items()
+            for end in ENDS
+        }
+
+    # --- what jobs run ----------------------------------------------------------------------------
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        """Of the teacher, and of each student's base."""
+        folder = self.question.results or Path("results") / self.experiment.name
+        found: dict[str, Shape] = {}
+        if self.experiment.teacher is not None and self.experiment.domains:
+            found["teacher"] = shape_of(self.experiment.teacher, folder / "models/teacher", "teacher")
+        for name, own in self.studies.items():
+            key = f"students.{name}" if name else "student"
+            found[f"base {name}"] = shape_of(own.base, folder / student_prefix(name) / "models/base", key)
+        return found
+
+    def _model(self, job: Job) -> tuple[Model | None, Shape | None]:
+        """The model that a job runs or makes."""
+        if job.rule == "generate" or job.key == "teacher":
+            return self.experiment.teacher, self._shapes["teacher"]
+        if job.rule in DEFAULTS or job.rule in ("fetch", "pretrain", "scratch"):
+            return self.own(job).base, self._shapes[f"base {job.student}"]
+        return None, None
+
+    def own(self, job: Job) -> Experiment:
+        """The experiment of a job's student; the first student's, where it is of none."""
+        return self.studies.get(job.student) or next(iter(self.studies.values()))
+
+    def sizes_for(self, job: Job, end: End) -> Sizes:
+        """The sizes of the study of a job's student."""
+        student = job.student if job.student in self.studies else next(iter(self.studies))
+        return self.sizes[student, end]
+
+    @cached_property
+    def all(self) -> list[Kind]:
+        """Every kind, those that others wait for first."""
+        grouped: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            varying = ("seed", "shard")
+            named = {name: value for name, value in job.named.items() if name not in varying}
+            teacher = job.key == "teacher"
+            grouped.setdefault(json.dumps([job.rule, job.student, named, teacher]), []).append(job)
+        return [self._kind(jobs) for jobs in grouped.values()]
+
+    def _kind(self, jobs: list[Job]) -> Kind:
+        job = jobs[0]
+        model, shape = self._model(job)
+        if job.rule not in DEFAULTS or model is None or shape is None:
+            return Kind(job, tuple(jobs), model, shape, None, None)
+        given = self.question.profile.of(job.rule, job.wildcards)
+        if "mem" in given:
+            given["mem_mb"] = given.pop("mem")
+        setting = asdict(asked(job.rule, model)) | given
+        if self.question.machine.device.is_cpu:
+            setting |= {"gpu": 0, "nodes": 1}
+        subject = self._subject(job, shape)
+        return Kind(job, tuple(jobs), model, shape, setting, fitted(subject, setting, self.question.machine))
+
+    def _subject(self, job: Job, shape: Shape) -> Subject:
+        domains = self.sizes_for(job, "high").domains.values()
+        prompt = round(max(domain.longest_prompt for domain in domains))
+        return Subject(job.rule, self.own(job), shape, self._text(job), prompt)
+
+    def _text(self, job: Job) -> float:
+        """Bytes of the trajectories that a job reads, or of the responses that it writes, at most."""
+        sizes = self.sizes_for(job, "high")
+        if job.rule == "sft":
+            domain = sizes.domains[job.named["domain"]]
+            return disk.text_of(domain.selections["all"], domain.prompt + domain.lengths.mean)
+        if job.rule == "generate":
+            domain = sizes.domains[job.named["domain"]]
+            return disk.text_of(domain.trajectories / self.experiment.shards, domain.lengths.mean)
+        return disk.evaluation(self.own(job), sizes) if job.rule in ("answer", "evaluate") else 0.0
+
+    # --- refusals ---------------------------------------------------------------------------------
+
+    def refusals(self) -> list[str]:
+        """What does not fit, and the nearest setting that does, a line or two each; none where all fits."""
+        worst: dict[str, Kind] = {}
+        for kind in self.all:
+            if kind.fit is None or not kind.fit.misfits:
+                continue
+            alike = json.dumps([kind.job.rule, kind.job.student, kind.setting], default=str)
+            before = worst.get(alike)
+            # Those that differ in their data alone: the one with most text on the host stands for all.
+            if before is None or before.fit is None or before.fit.host.total < kind.fit.host.total:
+                worst[alike] = kind
+        return [f"{_name(kind.job)}: {self._refusal(kind)}" for kind in worst.values()]
+
+    def _refusal(self, kind: Kind) -> str:
+        assert kind.fit is not None and kind.shape is not None and kind.setting is not None
+        text = "; ".join(kind.fit.misfits)
+        found = nearest(self._subject(kind.job, kind.shape), kind.setting, self.question.machine)
+        if found is None:
+            return f"{text}\n  no setting fits: take GPUs with more memory, or ask for shorter sequences"
+        changes = " ".join(f"{kind.job.rule}:{name}={value}" for name, value in found.changed.items())
+        more = (
+            "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"
+        )
+        takes = f"{found.fit.device.total / 1e9:,.0f} GB on each GPU" if found.fit.gpus else "it fits then"
+        return f"{text}\n  nearest that fits{more}: --set-resources {changes} ({takes})"
+
+
+def _name(job: Job) -> str:
+    """A kind of job, in words: `sft of qwen2.5-32b`."""
+    return f"{job.rule} of {job.student}" if job.student else job.rule

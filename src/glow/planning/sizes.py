@@ -1,0 +1,308 @@
+"""How much data a study has: trajectories, what arms train on, answers, rollouts; in numbers and tokens.
+
+Some of it the configuration says. The rest a study finds out when it runs: it is assumed (`constants.yaml`),
+or read from results that are there (`glow.planning.found`).
+"""
+
+import gzip
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from glow.config import Domain, Experiment, Suite
+from glow.planning.constants import Number, constant, questions
+from glow.planning.found import Found, FoundDomain
+from glow.suites.tasks import read_task
+
+End = Literal["low", "high"]
+"""Which end of an assumption that is a range."""
+
+_LOOKED_AT = 2000
+"""So many of a user's own rows are read to estimate the others."""
+_SUITE_PROBLEMS = 200
+"""Problems of a made-up suite that does not say (`glow.suites.files`)."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long responses are: groups with a share and a mean, in tokens.
+
+    Attributes:
+        spread: standard deviation within the first group, in means; others have one length.
+    """
+
+    groups: tuple[tuple[float, float], ...]
+    spread: float
+
+    @property
+    def mean(self) -> float:
+        """Tokens of a response."""
+        return sum(share * length for share, length in self.groups)
+
+    @property
+    def mean_square(self) -> float:
+        """Of the tokens of a response."""
+        (share, length), *others = self.groups
+        widened = share * length**2 * (1 + self.spread**2)
+        return widened + sum(share * length**2 for share, length in others)
+
+    @property
+    def mean_place(self) -> float:
+        """The mean place of a token in its response: how much stands before it."""
+        return self.mean_square / (2 * self.mean)
+
+
+@dataclass(frozen=True)
+class DomainSizes:
+    """Of one training domain.
+
+    Attributes:
+        prompt, longest_prompt: tokens of a prompt, and of the longest.
+        lengths: of the trajectories.
+        selections: trajectories in each selection that arms may train on.
+        held_out: trajectories that none trains on.
+    """
+
+    prompt: float
+    longest_prompt: float
+    lengths: Lengths
+    trajectories: int
+    selections: dict[str, int]
+    held_out: int
+
+
+@dataclass(frozen=True)
+class SuiteSizes:
+    """Of one suite: how many questions, and whether choices are scored or answers sampled."""
+
+    questions: int
+    scored: bool
+    prompt: float
+    lengths: Lengths
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a study, for one student, at one end of what is assumed.
+
+    Attributes:
+        rollouts: lengths of GRPO's, by domain; none without GRPO.
+        used: the assumptions that went in, by name.
+    """
+
+    domains: dict[str, DomainSizes]
+    suites: dict[str, SuiteSizes]
+    rollouts: dict[str, Lengths]
+    used: frozenset[str]
+
+    @property
+    def answers(self) -> int:
+        """Questions that are answered by sampling."""
+        return sum(suite.questions for suite in self.suites.values() if not suite.scored)
+
+
+class _Assumed:
+    """The assumptions at one end, noting which are used."""
+
+    def __init__(self, numbers: Mapping[str, Number], end: End) -> None:
+        self._numbers, self._end = numbers, end
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> float:
+        self.used.add(name)
+        value: float = getattr(self._numbers[name], self._end)
+        return value
+
+    def of(self, what: str, domain: str) -> float:
+        """The assumption for a domain, or that for any other."""
+        return self[f"{what}.{domain}" if f"{what}.{domain}" in self._numbers else f"{what}.other"]
+
+
+def sizes_of(experiment: Experiment, found: Found, numbers: Mapping[str, Number], end: End) -> Sizes:
+    """The sizes of a study of one student.
+
+    Args:
+        found: what is known from its results.
+        numbers: the assumptions.
+        end: which end of those that are ranges.
+    """
+    assumed = _Assumed(numbers, end)
+    domains = {
+        name: _domain(experiment, name, found.domains[name], assumed) for name in experiment.domain_names
+    }
+    suites = {
+        name: _suite(experiment, name, suite, found, assumed) for name, suite in experiment.suites.items()
+    }
+    rollouts = (
+        {name: _rollouts(experiment, name, found, assumed) for name in domains} if experiment.grpo else {}
+    )
+    return Sizes(domains, suites, rollouts, frozenset(assumed.used))
+
+
+# --- trajectories -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Trajectories before anything is selected: questions, rows, and what is known of the rows."""
+
+    questions: float
+    rows: float
+    tokens: float
+    decided: float
+    right: float
+
+
+def _domain(experiment: Experiment, name: str, found: FoundDomain, assumed: _Assumed) -> DomainSizes:
+    own = experiment.domains.get(name)
+    rows = _sampled(experiment, name, own, found, assumed) if own else _brought(experiment, found, assumed)
+    right, wrong = found.right, found.wrong
+    if right is None or wrong is None:
+        decided = rows.rows * rows.decided
+        right, wrong = round(decided * rows.right), round(decided * (1 - rows.right))
+    aside = min(1.0, experiment.selection.held_out / rows.questions)
+    sizes = _selections(
+        experiment, (1 - aside) * right, (1 - aside) * wrong, (1 - aside) * rows.questions, assumed
+    )
+    sizes |= {selection: round(size) for selection, size in found.selections.items()}
+    kind = ".made_up" if _made_up(own) else ""
+    return DomainSizes(
+        prompt=assumed[f"prompt{kind}"],
+        longest_prompt=assumed[f"prompt.longest{kind}"],
+        lengths=Lengths(((1.0, rows.tokens),), assumed["spread"]),
+        trajectories=round(rows.rows),
+        selections=sizes,
+        held_out=round(aside * (right + wrong)),
+    )
+
+
+def _made_up(domain: Domain | None) -> bool:
+    return domain is not None and domain.problems.families is not None
+
+
+def _sampled(experiment: Experiment, name: str, own: Domain, found: FoundDomain, assumed: _Assumed) -> _Rows:
+    """The teacher's."""
+    assert experiment.sampling is not None
+    sampling, asked = experiment.sampling, own.problems.train
+    tokens = found.tokens
+    if tokens is None and _made_up(own):
+        tokens = assumed["tokens.made_up"] * sampling.max_tokens
+    elif tokens is None:
+        tokens = min(assumed.of("tokens", name), sampling.max_tokens)
+    judged = found.right is not None
+    return _Rows(
+        questions=asked,
+        rows=found.trajectories or asked * sampling.samples,
+        tokens=tokens,
+        decided=1.0 if judged or _made_up(own) else assumed["decided"],
+        right=0.0 if judged else assumed.of("right", name),
+    )
+
+
+def _brought(experiment: Experiment, found: FoundDomain, assumed: _Assumed) -> _Rows:
+    """The user's own, of which the first rows are looked at."""
+    own = experiment.trajectories
+    assert own is not None
+    rows, characters, right = 0.0, 0.0, None
+    for file in own.files:
+        seen = _look_at(file, own.fields.response, own.fields.label)
+        rows, characters, right = rows + seen.rows, characters + seen.rows * seen.characters, seen.right
+    number = found.trajectories or (min(rows, own.limit) if own.limit else rows)
+    judged = found.right is not None
+    tokens = characters / rows / constant("bytes_per_token") if characters else assumed["tokens.other"]
+    return _Rows(
+        questions=max(1.0, number / 2),
+        rows=number,
+        tokens=found.tokens or tokens,
+        decided=1.0 if judged else assumed["decided"],
+        right=0.0 if judged else assumed["right.other"] if right is None else right,
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A file of rows: about how many, mean characters of a response, and the share with a true label."""
+
+    rows: float
+    characters: float
+    right: float | None
+
+
+def _look_at(file: Path, response: str, label: str | None) -> _Seen:
+    if file.suffix == ".parquet":
+        from pyarrow.parquet import ParquetFile
+
+        return _Seen(ParquetFile(file).metadata.num_rows, 0.0, None)
+    with file.open("rb") as raw, gzip.open(raw) if file.suffix == ".gz" else nullcontext(raw) as stream:
+        rows = [json.loads(line) for line in islice(stream, _LOOKED_AT) if line.strip()]
+        # Of a packed file a little more has been read than was asked for, which rounds the number down.
+        share = raw.tell() / max(1, file.stat().st_size)
+    number = len(rows) if len(rows) < _LOOKED_AT else len(rows) / share
+    characters = sum(len(str(row.get(response, ""))) for row in rows) / max(1, len(rows))
+    labels = [bool(row[label]) for row in rows if label and row.get(label) is not None]
+    return _Seen(number, characters, sum(labels) / len(labels) if labels else None)
+
+
+def _selections(
+    experiment: Experiment, right: float, wrong: float, asked: float, assumed: _Assumed
+) -> dict[str, int]:
+    """Sizes of all selections, as `glow.data.arms` draws them."""
+    size = experiment.selection.size
+    common = min(right, wrong) // 2 * 2 if size == "auto" else size // 2 * 2
+    sizes = {"positive": common, "negative": common, "mixed": common, "all": right + wrong}
+    sizes |= {"positive_all": right, "negative_all": wrong}
+    if experiment.further_selections:
+        of_each = max(1.0, (experiment.sampling.samples if experiment.sampling else 2) / 3)
+        pairs = min(right, wrong, assumed["both"] * asked * of_each)
+        sizes |= {"positive_paired": pairs, "negative_paired": pairs, "all_paired": 2 * pairs}
+    return {name: round(size) for name, size in sizes.items()}
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+
+def _suite(experiment: Experiment, name: str, suite: Suite, found: Found, assumed: _Assumed) -> SuiteSizes:
+    made_up, limit = suite.families is not None, experiment.evaluation.max_tokens
+    scored = (suite.format or ("boxed" if made_up else read_task(suite.task or name).format)) == "choice"
+    if scored and not made_up:
+        lengths, prompt = Lengths(((1.0, 0.0),), 0.0), assumed["choices"]
+    else:
+        lengths = _answers(experiment, made_up, limit, found, assumed)
+        prompt = assumed["prompt.made_up" if made_up else "prompt"]
+    return SuiteSizes(_questions(name, suite), scored, prompt, lengths)
+
+
+def _answers(experiment: Experiment, made_up: bool, limit: int, found: Found, assumed: _Assumed) -> Lengths:
+    spread = assumed["spread"]
+    if found.answers is not None:
+        return Lengths(((1.0, found.answers),), spread)
+    if made_up or experiment.base.pretrain is not None or experiment.base.scratch is not None:
+        return Lengths(((1.0, assumed["answers.made_up"] * limit),), spread)
+    endless = assumed["endless"]
+    return Lengths(((1 - endless, min(assumed["answers"], limit)), (endless, limit)), spread)
+
+
+def _questions(name: str, suite: Suite) -> int:
+    if suite.problems is not None:
+        return suite.problems
+    if suite.families is not None:
+        return _SUITE_PROBLEMS
+    known = questions(suite.task or name)
+    if suite.file is not None and (known is None or suite.file.suffix != ".parquet"):
+        return round(_look_at(suite.file, "", None).rows)
+    return known or 0
+
+
+def _rollouts(experiment: Experiment, domain: str, found: Found, assumed: _Assumed) -> Lengths:
+    assert experiment.grpo is not None
+    limit, spread = experiment.grpo.max_tokens, assumed["spread"]
+    if found.rollouts is not None:
+        return Lengths(((1.0, found.rollouts),), spread)
+    small = experiment.base.pretrain is not None or experiment.base.scratch is not None
+    if _made_up(experiment.domains.get(domain)) or small:
+        return Lengths(((1.0, assumed["rollouts.made_up"] * limit),), spread)
+    return Lengths(((1.0, min(assumed["rollouts"], limit)),), spread)
