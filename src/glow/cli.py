@@ -93,7 +93,7 @@ class Stage:
         return 0
 
 
-def _function(name: str) -> Callable[..., None]:
+def _function(name: str) -> Callable[..., Any]:
     """The function of a stage, its module imported.
 
     To import the deep-learning libraries makes half a million objects that stay. The garbage collector would
@@ -108,41 +108,39 @@ def _function(name: str) -> Callable[..., None]:
         finally:
             gc.freeze()
             gc.enable()
-    found: Callable[..., None] = getattr(import_module(module), function)
+    found: Callable[..., Any] = getattr(import_module(module), function)
     return found
 
 
 # --- what stages are of the whole experiment ------------------------------------------------------
 
 
-def _check(files: list[Path], world: int | None) -> None:
+def _check(
+    files: list[Path],
+    world: int | None,
+    gpu: str | None,
+    nodes: int,
+    profile: Path | None,
+    set_resources: list[str] | None,
+) -> None:
     try:
         checked = experiment.read(*files, world=world)
     except UserError as error:
         raise UserError(f"{_overlay_hint(files)}{error}") from None
     lacking = experiment.missing_packages(checked)
     state = "valid, but it cannot run here" if lacking else "ok"
-    print(
-        f"{' + '.join(map(str, files))}: {state}: {checked.name}: {len(checked.domain_names)} domain(s), "
-        f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
-        f"{_grpo_in_words(checked)}; report: results/{checked.name}/report.html"
-    )
-    used = dict.fromkeys(arm.trajectories for arm in checked.arms.values())
-    reference = checked.reference_arm
-    compared = "none trains plainly on positives alone, so tables compare none"
-    if reference is not None:
-        compared = f"tables compare them with {reference}"
-    print(f"arms train on {', '.join(used)}; {compared}")
-    for domain in checked.domain_names:
-        if left := checked.left_to_contamination(domain):
-            print(
-                f"not kept apart from training questions, only checked for: {', '.join(left)}; "
-                f"name them in {checked.disjoint_key(domain)}"
-            )
-        inside = [name for name, suite in checked.suites.items() if suite.domain == domain]
-        print(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
-    if lacking:
-        raise UserError("\n".join(lacking))
+    print(f"{' + '.join(map(str, files))}: {state}: {experiment.in_words(checked)}")
+    memory = _function("glow.planning.command:check_memory")
+    said, too_large = memory(checked, gpu, nodes, profile, set_resources)
+    for line in said:
+        print(line)
+    if lacking or too_large:
+        raise UserError("\n".join([*lacking, *too_large]))
+
+
+def _plan(files: list[Path], world: int | None, **options: Any) -> None:
+    """Plan a configuration, as `glow.planning.command` does."""
+    _function("glow.planning.command:print_plan")(experiment.read(*files, world=world), **options)
 
 
 def _overlay_hint(files: list[Path]) -> str:
@@ -157,14 +155,6 @@ def _overlay_hint(files: list[Path]) -> str:
         f"{source}: looks like an overlay ({', '.join(missing)} are not in it): give the file that it "
         f"changes before it: glow check CONFIG {source}\n"
     )
-
-
-def _grpo_in_words(checked: config.Experiment) -> str:
-    if checked.grpo is None:
-        return "no GRPO"
-    part = f"from {len(checked.initialisations)} models" if checked.grpo.initialisations else ""
-    seeds = f"with {len(checked.grpo_seeds)} seed(s)" if checked.grpo.seeds else ""
-    return " ".join(filter(None, ("GRPO", part, seeds)))
 
 
 def _on_results(function: str, command: str, of_this_study: bool = False) -> Callable[..., None]:
@@ -233,6 +223,19 @@ def _unlock() -> None:
     _function("glow.files.unlock:unlock")(Path.cwd())
 
 
+_PLANNED = """\
+One node with 8 H100s, and each of the paper's jobs as the profile says:
+  glow plan config/paper.yaml --gpu h100 --nodes 4 --profile profiles/paper
+
+Another setting, without a file:
+  glow plan config/paper.yaml --gpu h100 --set-resources sft:gpu=8 sft:sharding=fsdp2
+
+This machine's own study, on its two cores:
+  glow plan config/miniature.yaml --gpu cpu
+
+A range is what follows from a range that is assumed. Where a job does not fit, the nearest setting that does
+is named, and the exit code is 2. docs/cluster.md, "What it costs", says how to read the table."""
+
 # --- the table ------------------------------------------------------------------------------------
 
 # fmt: off
@@ -250,12 +253,35 @@ _EXPERIMENT: dict[str, dict[str, Any]] = {
 }
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 
+_CONFIGURED: dict[str, dict[str, Any]] = {
+    "files": {"type": Path, "nargs": "+", "metavar": "config",
+              "help": "YAML configuration file, then any overlays, each changing those before it"},
+    "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
+}
+_MACHINE: dict[str, dict[str, Any]] = {
+    "--nodes": {"type": int, "default": 1, "help": "nodes (default: 1)", "metavar": "N"},
+    "--profile": {"type": Path, "metavar": "PATH", "help": "folder of a Snakemake profile with resources"},
+    "--set-resources": {"nargs": "+", "metavar": "RULE:NAME=VALUE", "help": "the same, over the profile"},
+}
+_GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (an unknown name lists them), or cpu"
+
 STAGES = (
     Stage("check", "check a configuration file and say what it would run", _check, options={
-        "files": {"type": Path, "nargs": "+", "metavar": "config",
-                  "help": "YAML configuration file, then any overlays, each changing those before it"},
-        "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
+        **_CONFIGURED, "--gpu": {"help": f"see whether all jobs fit on this device too: {_GPU}"}, **_MACHINE,
     }, logged=False),
+    Stage("plan", "say what a study costs before it runs: hours, memory, disk by stage; or what does not fit",
+          _plan, options={
+              **_CONFIGURED,
+              "--gpu": {"required": True, "help": f"what it is to run on: {_GPU}"},
+              **_MACHINE,
+              "--gpus-per-node": {"type": int, "dest": "per_node", "metavar": "N",
+                                  "help": "GPUs of a node (default: 8); of a cpu its cores (default: all)"},
+              "--assume": {"nargs": "+", "metavar": "KEY=VALUE",
+                           "help": "what is not known before, a number or LOW..HIGH: tokens.math=9000"},
+              "--results": {"type": Path, "metavar": "PATH",
+                            "help": "of the study, whose own numbers count (default: results/<name>)"},
+              "--csv": {"type": Path, "metavar": "PATH", "help": "file for the same rows, with all digits"},
+          }, epilog=_PLANNED, logged=False),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
           "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
     Stage("scratch", "make a small random model with a tokenizer trained on your text",

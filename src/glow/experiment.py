@@ -98,6 +98,38 @@ def _in_domain(experiment: Experiment, domain: str) -> dict[str, dict[str, Any]]
     return found
 
 
+def in_words(experiment: Experiment) -> str:
+    """What an experiment would run: its size, what arms train on, which suites are in-domain."""
+    lines = [
+        f"{experiment.name}: {len(experiment.domain_names)} domain(s), {len(experiment.arms)} arms, "
+        f"{len(experiment.seeds)} seed(s), {len(experiment.suites)} suites, {_grpo_in_words(experiment)}; "
+        f"report: results/{experiment.name}/report.html"
+    ]
+    used = dict.fromkeys(arm.trajectories for arm in experiment.arms.values())
+    reference = experiment.reference_arm
+    compared = "none trains plainly on positives alone, so tables compare none"
+    if reference is not None:
+        compared = f"tables compare them with {reference}"
+    lines.append(f"arms train on {', '.join(used)}; {compared}")
+    for domain in experiment.domain_names:
+        if left := experiment.left_to_contamination(domain):
+            lines.append(
+                f"not kept apart from training questions, only checked for: {', '.join(left)}; "
+                f"name them in {experiment.disjoint_key(domain)}"
+            )
+        inside = [name for name, suite in experiment.suites.items() if suite.domain == domain]
+        lines.append(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
+    return "\n".join(lines)
+
+
+def _grpo_in_words(experiment: Experiment) -> str:
+    if experiment.grpo is None:
+        return "no GRPO"
+    part = f"from {len(experiment.initialisations)} models" if experiment.grpo.initialisations else ""
+    seeds = f"with {len(experiment.grpo_seeds)} seed(s)" if experiment.grpo.seeds else ""
+    return " ".join(filter(None, ("GRPO", part, seeds)))
+
+
 def missing_packages(experiment: Experiment) -> list[str]:
     """What the study needs and is not installed here, a line each, with the command that installs it."""
     said = [
