@@ -229,6 +229,11 @@ def _pool(results: list[Path], output: Path) -> None:
     _function("glow.reporting.pool:write_pool")(studies, output)
 
 
+def _students(file: Path, results: Path | None) -> None:
+    shown = experiment.read(file)
+    _function("glow.reporting.students.page:write_students")(shown, results or Path("results") / shown.name)
+
+
 def _unlock() -> None:
     _function("glow.files.unlock:unlock")(Path.cwd())
 
@@ -366,6 +371,8 @@ STAGES = (
     Stage("gates", "print the acceptance gates that a finished experiment failed (no error)",
           _on_results("glow.reporting.tables:print_failed_gates", "gates", of_this_study=True),
           options=_EXPERIMENT, logged=False),
+    Stage("students", "set the students of a study beside each other: table, figure and page", _students,
+          options={key: own for key, own in _EXPERIMENT.items() if key != "--student"}),
     Stage("pool", "tables and a figure over finished studies of one design in several worlds", _pool,
           {"output": "directory of the tables and of the figure"},
           {"results": {"type": Path, "nargs": "+", "metavar": "results",

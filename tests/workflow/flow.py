@@ -18,6 +18,7 @@ from glow import cli
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
 TWO_DOMAINS = ROOT / "tests" / "workflow" / "two_domains.yaml"
+TWO_STUDENTS = ROOT / "tests" / "workflow" / "two_students.yaml"
 BIN = Path(sys.executable).parent
 
 

@@ -85,7 +85,7 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     results.refuse_outdated("tables")
     results.refuse_outdated("figures")
     sections = _sections(results)
-    page = _template().render(
+    page = template("report.html.j2").render(
         experiment=experiment,
         arms=_arms(experiment),
         colours=arm_colours(experiment),
@@ -111,7 +111,8 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     print(f"report: {results.report} ({results.report.stat().st_size / 1e6:.1f} MB, self-contained)")
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template, by its path in this folder."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -120,7 +121,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.tests["table"] = lambda part: isinstance(part, Table)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 # --- contents -------------------------------------------------------------------------------------

@@ -22,7 +22,13 @@ ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "config" / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
-LIKE = {"teacher": "student", "teacher_prompt": "prompt", "grpo.lora": "sft.lora"}
+LIKE = {
+    "teacher": "student",
+    "students.<name>.model": "student",
+    "teacher_prompt": "prompt",
+    "sft_prompt": "prompt",
+    "grpo.lora": "sft.lora",
+}
 """Sections whose keys are explained once, under another name."""
 
 WRITTEN = {
@@ -271,6 +277,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("example", list(examples()), ids=lambda example: next(iter(example)))
 def test_every_example_is_valid(example: dict[str, Any], root: Path) -> None:
     document = example if "extends" in example else BASE | example
+    if "students" in example:
+        del document["student"]
     if "trajectories" in example:
         document = {key: document[key] for key in document.keys() - {"domains", "teacher", "sampling"}}
     experiment = load(document, "README.md")
