@@ -123,7 +123,8 @@ def _check(files: list[Path], world: int | None) -> None:
     lacking = experiment.missing_packages(checked)
     state = "valid, but it cannot run here" if lacking else "ok"
     print(
-        f"{' + '.join(map(str, files))}: {state}: {checked.name}: {len(checked.domain_names)} domain(s), "
+        f"{' + '.join(map(str, files))}: {state}: {checked.name}: {_students_in_words(checked)}"
+        f"{len(checked.domain_names)} domain(s), "
         f"{len(checked.arms)} arms, {len(checked.seeds)} seed(s), {len(checked.suites)} suites, "
         f"{_grpo_in_words(checked)}; report: results/{checked.name}/report.html"
     )
@@ -157,6 +158,10 @@ def _overlay_hint(files: list[Path]) -> str:
         f"{source}: looks like an overlay ({', '.join(missing)} are not in it): give the file that it "
         f"changes before it: glow check CONFIG {source}\n"
     )
+
+
+def _students_in_words(checked: config.Experiment) -> str:
+    return f"{len(checked.students)} students ({', '.join(checked.students)}), " if checked.students else ""
 
 
 def _grpo_in_words(checked: config.Experiment) -> str:

@@ -17,7 +17,7 @@ from flow import (
     BIN,
     ROOT,
     TINY,
-    TWO_DOMAINS,
+    TWO_STUDENTS,
     Job,
     command,
     environment,
@@ -37,7 +37,7 @@ from glow.reporting.captions import figure_names, table_names
 CONFIGS = [
     *sorted(file for file in (ROOT / "config").glob("*.yaml") if file.name != "reported.yaml"),
     TINY,
-    TWO_DOMAINS,
+    TWO_STUDENTS,
 ]
 
 
@@ -74,11 +74,9 @@ def shipped_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 def expected_counts(experiment: config.Experiment) -> dict[str, int]:
     """How many jobs of each rule an experiment has, from its configuration."""
-    domains, seeds, arms = len(experiment.domain_names), len(experiment.seeds), len(experiment.arms)
-    trained_on = len(experiment.initialisations) * len(experiment.grpo_seeds)
-    models = [model for model in (experiment.student, experiment.teacher) if model is not None]
+    domains, seeds = len(experiment.domain_names), len(experiment.seeds)
     own = experiment.trajectories is not None
-    evaluations = seeds * (1 + domains * arms) + domains * trained_on
+    models = experiment.named_models.values()
     counts = {
         "pretrain": sum(model.pretrain is not None for model in models),
         "scratch": sum(model.scratch is not None for model in models),
@@ -92,14 +90,21 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "verify": domains,
         "arms": domains * seeds,
         "select": domains * seeds * len(experiment.further_selections),
-        "sft": domains * seeds * arms,
-        "grpo": domains * trained_on,
-        "answer": evaluations * experiment.evaluation.shards if experiment.evaluation.shards > 1 else 0,
-        "evaluate": evaluations,
-        "tables": 1,
-        "figures": 1,
-        "report": 1,
+        "students": 1 if experiment.students else 0,
     }
+    for name, study in experiment.studies.items():
+        trained_on = len(study.initialisations) * len(study.grpo_seeds)
+        sft = domains * len(study.seeds) * len(study.arms)
+        evaluations = len(study.seeds) + sft + domains * trained_on
+        shards = study.evaluation.shards
+        for rule, count in {
+            "sft": sft,
+            "grpo": domains * trained_on,
+            "answer": evaluations * shards if shards > 1 else 0,
+            "evaluate": evaluations,
+            **{"_".join(filter(None, (stage, name))): 1 for stage in ("tables", "figures", "report")},
+        }.items():
+            counts[rule] = counts.get(rule, 0) + count
     return {rule: count for rule, count in counts.items() if count}
 
 
@@ -113,7 +118,8 @@ def test_every_shipped_configuration_plans_every_result(shipped_file: Path, plan
 
 def test_every_command_is_one_that_glow_takes(shipped_file: Path, plan: Plan) -> None:
     for job in plan(shipped_file):
-        assert parsed(job).stage.name == job.rule.removesuffix("_trajectories")
+        named = re.sub(r"^(tables|figures|report)_.*|_trajectories$", r"\1", job.rule)
+        assert parsed(job).stage.name == named
 
 
 def test_hardware_and_stop_strings_reach_the_engines_and_no_other_stage(tmp_path: Path) -> None:
