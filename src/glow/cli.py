@@ -228,10 +228,13 @@ def _refuse_other_study(shown: config.Experiment, file: Path, root: Path) -> Non
         )
 
 
-def _pool(results: list[Path], output: Path) -> None:
+def _pool(results: list[Path], output: Path, student: str | None) -> None:
     """Read the studies of several worlds as they were frozen, and pool them."""
-    studies = [(experiment.read(study_file(root)), root) for root in results]
-    _function("glow.reporting.pool:write_pool")(studies, output)
+    studies = []
+    for root in results:
+        found = experiment.read(study_file(root))
+        studies.append((found.studies[_student(found, student, study_file(root))], root))
+    _function("glow.reporting.pool:write_pool")(studies, output, student or "")
 
 
 def _students(file: Path, results: Path | None) -> None:
@@ -381,7 +384,8 @@ STAGES = (
     Stage("pool", "tables and a figure over finished studies of one design in several worlds", _pool,
           {"output": "directory of the tables and of the figure"},
           {"results": {"type": Path, "nargs": "+", "metavar": "results",
-                       "help": "results/<name> of each study; they differ in seeds and world alone"}}),
+                       "help": "results/<name> of each study; they differ in seeds and world alone"},
+           "--student": _EXPERIMENT["--student"]}),
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
           options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}, logged=False),
