@@ -1,7 +1,7 @@
 """Jobs in the image: what Snakemake asks Apptainer for, and which `glow` they find.
 
-Apptainer is a stand-in here, which does what matters to a job: it notes how it is called, says which image that
-is, has a PATH of its own and forgets which signals were ignored.
+Apptainer is a stand-in here, which does what matters to a job: it notes how it is called, names the image,
+has a PATH of its own and forgets which signals were ignored.
 """
 
 import json
