@@ -15,12 +15,14 @@ if not workflow.overwrite_configfiles:
     configfile: f"{workflow.basedir}/config/miniature.yaml"
 
 
-# Jobs run in the environment that runs Snakemake (.venv, see Makefile). This names a base image for
-# `snakemake --lint`; it is ignored unless Snakemake is told to deploy software with containers.
-container: "docker://python:3.11-slim-bookworm"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Jobs run in the environment that runs Snakemake (.venv, see Makefile), and nothing looks for this image, unless
+# Snakemake is told to deploy software with Apptainer (profiles/apptainer). Then they run in it.
+container: IMAGE
+
+
 include: "workflow/rules/models.smk"
 include: "workflow/rules/suites.smk"
 
