@@ -37,7 +37,7 @@ SECTIONS = {
     ),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
-    "published": ("Compared with published figures", ["tables/published"]),
+    "published": ("Compared with published figures", ["tables/published", "tables/published_cells"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
     "entropy": (
         "Policy entropy",

@@ -15,7 +15,7 @@ from glow.config import Experiment, ObjectiveChoice, Section
 from glow.experiment import load
 from glow.files.records import ANSWER_TYPES
 from glow.miniature.families import FAMILIES
-from glow.reporting.published import Measure, read_published
+from glow.reporting.published import Counterpart, Measure, Published, Unit, read_published
 from glow.training.objectives import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -298,5 +298,5 @@ def test_published_figures_are_as_explained(tmp_path: Path) -> None:
     file.write_text(block, encoding="utf-8")
     assert len(read_published(file)) == 1
     _, _, about = TEXT.partition("## reported.yaml")
-    for measure in get_args(Measure):
-        assert f"`{measure}`" in about
+    named = [*get_args(Measure), *get_args(Unit), *Published.model_fields, *Counterpart.model_fields]
+    assert [name for name in named if f"`{name}`" not in about] == []
