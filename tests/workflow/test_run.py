@@ -331,7 +331,7 @@ def test_another_start_of_grpo_runs_that_grpo_alone(finished: Finished) -> None:
     with without(missing[0]), without(missing[1]):
         jobs = planned(finished.directory, TINY)
     assert Counter(job.rule for job in jobs) == {"grpo": 1, "evaluate": 1, **LAST}
-    assert {job.wildcards for job in jobs if job.rule == "grpo"} == {"domain=logic, init=glow, seed=0"}
+    assert {job.wildcards for job in jobs if job.rule == "grpo"} == {"of=, domain=logic, init=glow, seed=0"}
 
 
 def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:

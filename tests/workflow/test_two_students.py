@@ -98,8 +98,8 @@ def test_a_student_is_added_by_its_lines_alone(finished: Path, tmp_path: Path) -
     jobs = planned(directory, (TWO_STUDENTS, overlay))
     # Its model, an arm in two domains, all models on all suites, what is shown of it, and over all students.
     assert sorted(job.rule for job in jobs) == [
-        *("evaluate", "evaluate", "evaluate", "figures_third", "report_third", "scratch", "sft", "sft"),
-        *("students", "tables_third"),
+        *("evaluate", "evaluate", "evaluate", "figures", "report", "scratch", "sft", "sft"),
+        *("students", "tables"),
     ]
 
 
