@@ -27,6 +27,7 @@ from glow.config import (
 )
 from glow.config.options import flags, section_from_resources
 from glow.errors import UserError
+from glow.suites.tasks import reads_hub
 from glow.training.micro_batches import share_of
 from glow.training.objectives import arm_objectives
 
@@ -170,6 +171,26 @@ class Study:
         return large if _is_large(self.models[role]) else small
 
     # --- data -----------------------------------------------------------------------------------
+
+    @property
+    def fetches_suites(self) -> bool:
+        """Whether the rows of any suite come from the hub: then the rule runs where Snakemake does."""
+        return any(reads_hub(name, suite) for name, suite in self.experiment.suites.items())
+
+    @property
+    def fetches_problems(self) -> bool:
+        """Whether the problems of any domain come from the hub."""
+        return any(domain.problems.reads_hub for domain in self.experiment.domains.values())
+
+    def fetched(self) -> list[str]:
+        """All that is made with a network: what comes from the hub, and what that is kept apart from."""
+        domains = [name for name, domain in self.experiment.domains.items() if domain.problems.reads_hub]
+        suites = [name for name, suite in self.experiment.suites.items() if reads_hub(name, suite)]
+        return [
+            *(self.model_path(role) for role, model in self.models.items() if model.hub is not None),
+            *self._suite_files(suites),
+            *(f"{self.results}/problems/{domain}/train.jsonl" for domain in domains),
+        ]
 
     def suite_files(self) -> list[str]:
         """The problem files of all suites."""
@@ -327,9 +348,9 @@ class Study:
 
 
 def read_from(source: Problems | Suite) -> list[Section | Path]:
-    """Where problems come from: the settings, and the local files that they name."""
-    files = [source.file] if isinstance(source, Problems) else [source.file, source.shots_file]
-    return [source, *(file for file in files if file is not None)]
+    """Where problems come from: the settings, and the local files and folders that they name."""
+    beside = source.data_dir if isinstance(source, Problems) else source.shots_file
+    return [source, *(file for file in (source.file, beside) if file is not None)]
 
 
 def _is_large(model: Model) -> bool:

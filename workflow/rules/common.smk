@@ -14,6 +14,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.constants import HF_HUB_OFFLINE
+
 from glow.config import extended
 from glow.errors import UserError
 from glow.experiment import load
@@ -121,13 +123,17 @@ EVERY_GRPO = {
 }
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
-# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network. Trackio (`report_to`) keeps its
-# files where this says, unless the environment says otherwise.
+# whose stage may download set HF_HUB_OFFLINE themselves (ONLINE); no other uses a network. Trackio
+# (`report_to`) keeps its files where this says, unless the environment says otherwise.
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
     "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
     f'TRACKIO_DIR="${{{{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}}}"; '
 )
+
+# The rules that fetch are local: they run where Snakemake does, since the nodes of a cluster often have no network.
+# Whoever sets HF_HUB_OFFLINE for Snakemake has none there either, and is told so.
+ONLINE = f"HF_HUB_OFFLINE={int(HF_HUB_OFFLINE)}"
 
 
 wildcard_constraints:
