@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import hypothesis
@@ -107,9 +108,19 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Served], list[tuple[obje
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were to be slept, in turn; nothing sleeps."""
+    """The seconds that are to be waited before something is asked again, in turn: nobody waits.
+
+    Other sleepers, such as those that wait for a lock, sleep on.
+    """
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    from glow.files import hub
+
     seconds: list[float] = []
-    monkeypatch.setattr(time, "sleep", seconds.append)
+    hurried = SimpleNamespace(**vars(time) | {"sleep": seconds.append})
+    for module in (hub, file_download, _http):
+        monkeypatch.setattr(module, "time", hurried)
     return seconds
 
 
