@@ -4,10 +4,13 @@ The one stage of models that uses a network. It runs where Snakemake runs (workf
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils import disable_progress_bars, filter_repo_objects
 
 from glow.config import Hub
 from glow.errors import UserError
@@ -15,7 +18,7 @@ from glow.files.atomic import put_in_place
 from glow.files.hub import Repository
 from glow.files.hub_files import model_files, refuse_without_room, verified
 from glow.files.manifest import Manifest
-from glow.files.progress import HouseBar
+from glow.files.progress import progress_bar
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
 """Weights in safetensors, configuration, tokenizer: no pickles, and `CODE` only where it is trusted."""
@@ -55,24 +58,55 @@ def fetch(settings: Hub, output: Path) -> None:
     for left in (partial / NOTES).rglob("*.incomplete"):  # of a killed process: huggingface_hub begins anew
         left.unlink()
     refuse_without_room(repository, wanted, partial)
-    repository.ask(
-        lambda: snapshot_download(
-            settings.hub,
-            revision=settings.revision,
-            local_dir=partial,
-            allow_patterns=patterns,
-            ignore_patterns=UNWANTED,
-            tqdm_class=HouseBar,  # type: ignore[arg-type]  # annotated as another class of tqdm's; any will do
-        ),
-        downloads=True,
-    )
+    size = sum(file.size for file in wanted)
+    with _shown(partial, size):
+        repository.ask(
+            lambda: snapshot_download(
+                settings.hub,
+                revision=settings.revision,
+                local_dir=partial,
+                allow_patterns=patterns,
+                ignore_patterns=UNWANTED,
+            ),
+            downloads=True,
+        )
     found = verified(repository, wanted, partial)
     shutil.rmtree(partial / NOTES, ignore_errors=True)
     put_in_place(partial, output)
-    size = sum(file.size for file in wanted)
     facts = {"endpoint": constants.ENDPOINT, "revision": commit, "bytes": size, "files": found}
     manifest.write(output, settings.model_dump(mode="json"), [], facts)
     print(f"{output}: {repository}, {size / 1e9:.2f} GB in {len(wanted)} files, all as the hub lists them")
+
+
+@contextmanager
+def _shown(folder: Path, size: int) -> Iterator[None]:
+    """Show how the folder grows to that size, in place of the several bars of huggingface_hub."""
+    disable_progress_bars()
+    is_over = Event()
+    with progress_bar("downloading", "B", total=size, unit_scale=True) as bar:
+
+        def watch() -> None:
+            while not is_over.wait(1):
+                bar.update(_bytes_of(folder) - bar.n)
+
+        watcher = Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+            is_over.set()
+            bar.update(size - bar.n)
+        finally:
+            is_over.set()
+            watcher.join()
+
+
+def _bytes_of(folder: Path) -> int:
+    """What of a model is there, whole files and others; huggingface_hub moves and deletes files meanwhile."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _has_model(paths: set[str]) -> bool:
