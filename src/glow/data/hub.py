@@ -154,6 +154,10 @@ class HubSplit:
             return self._hub_files.open(file, "rb", cache_type="none")
 
         ask = self._repository.ask if self._folder is None else _once
+        if self._folder is None:
+            ask(
+                lambda: self._hub_files.info(files[0])
+            )  # Lists the folder, before several threads would do so.
         columns = ParquetColumns(files, self._columns, opened, ask, typed)
         self.facts["bytes"] = columns.stored
         return columns.rows(self.name)
