@@ -74,6 +74,15 @@ rule all:
         f"all results of {RESULTS}"
 
 
+# What comes from the hub, and nothing else: for a machine that has a network. All that is left then runs without.
+rule fetched:
+    input:
+        study.fetched(),
+    localrule: True
+    message:
+        f"{RESULTS} has all that comes from the hub"
+
+
 # Only the main process calls this, and only when it is about to run something: a dry-run freezes nothing.
 onstart:
     freeze_experiment()

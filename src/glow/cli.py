@@ -270,7 +270,7 @@ STAGES = (
         "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
     }, logged=False),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
-          "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
+          "glow.models.fetch:fetch", {"output": "directory of the model"}, settings=config.Hub),
     Stage("scratch", "make a small random model with a tokenizer trained on your text",
           "glow.models.build:scratch",
           {"text": "JSONL(.gz) trajectories whose text trains the tokenizer",

@@ -121,7 +121,7 @@ def _jobs(shown: str) -> list[Job]:
 def parsed(job: Job) -> argparse.Namespace:
     """What glow takes a job's command for."""
     words = shlex.split(job.command.rpartition(" 2>&1 ")[0])
-    program, *arguments = [word for word in words if word != "HF_HUB_OFFLINE=0"]
+    program, *arguments = [word for word in words if not word.startswith("HF_HUB_OFFLINE=")]
     assert program == "glow"
     return cli._parser().parse_args(arguments)
 

@@ -157,6 +157,28 @@ def test_a_hub_model_is_large_and_made_here(tmp_path: Path) -> None:
     assert (hub.models_from("pretrain"), hub.models_from("scratch")) == (["models/teacher"], ["none"])
 
 
+def test_what_comes_from_the_hub(tmp_path: Path) -> None:
+    document = yaml.safe_load(TINY.read_text())
+    none = Study(load(document, "none.yaml"))
+    assert (none.fetched(), none.fetches_suites, none.fetches_problems) == ([], False, False)
+    document["student"] = {"hub": "Qwen/Qwen2.5-7B", "revision": "0" * 40}
+    source = {"hub_dataset": "org/name", "revision": "0" * 40, "train": 40, "grpo": 16}
+    document["domains"]["logic"]["problems"] = source
+    (tmp_path / "rows.jsonl").write_text("")
+    document["suites"] |= {"gsm8k": {}, "math500": {"file": str(tmp_path / "rows.jsonl")}, "gym": {}}
+    hub = Study(load(document, "hub.yaml"))
+    assert (hub.fetches_suites, hub.fetches_problems) == (True, True)
+    assert hub.fetched() == [
+        "results/tiny/models/base",
+        "results/tiny/suites/gsm8k.jsonl",
+        "results/tiny/problems/logic/train.jsonl",
+    ]
+    source["data_dir"] = str(tmp_path)
+    copy = Study(load(document, "copy.yaml"))
+    assert not copy.fetches_problems
+    assert read_from(copy.experiment.domains["logic"].problems)[1:] == [tmp_path]
+
+
 def test_options_and_constraints() -> None:
     marks = "--thought '<think>' '</think>'"
     assert options(Prompt(), "--own", "", Prompt(system="a b")) == (

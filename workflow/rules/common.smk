@@ -19,6 +19,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub.constants import HF_HUB_OFFLINE
 from snakemake.settings.types import DeploymentMethod
 
 from glow.config import extended
@@ -137,8 +138,8 @@ EVALUATED = dict.fromkeys(study.of_all(lambda own: own.trained_models()))
 
 # `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH; those of the image, in a
 # job that Snakemake puts into a container: the variables say which one a process is in. Apptainer hands on no signal
-# that is ignored, so it is ignored once more in there. Rules whose stage may download set HF_HUB_OFFLINE=0
-# themselves; no other uses a network. Trackio (`report_to`) keeps its files where this says, unless the environment
+# that is ignored, so it is ignored once more in there. Rules whose stage may download set HF_HUB_OFFLINE
+# themselves (ONLINE); no other uses a network. Trackio (`report_to`) keeps its files where this says, unless the environment
 # says otherwise.
 CONTAINER = "".join(os.environ.get(f"{program}_CONTAINER", "") for program in ("APPTAINER", "SINGULARITY"))
 shell.prefix(
@@ -148,6 +149,10 @@ shell.prefix(
     "export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
     f'TRACKIO_DIR="${{{{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}}}"; '
 )
+
+# The rules that fetch are local: they run where Snakemake does, since the nodes of a cluster often have no network.
+# Whoever sets HF_HUB_OFFLINE for Snakemake has none there either, and is told so.
+ONLINE = f"HF_HUB_OFFLINE={int(HF_HUB_OFFLINE)}"
 
 
 wildcard_constraints:
