@@ -27,9 +27,11 @@ CHECK = $(BIN)/glow check $(CONFIG) $(if $(WORLD),--world $(WORLD))
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) $(if $(WORLD),--config world=$(WORLD)) \
   --resources gpu=$(GPU_JOBS) --cores all
 LONG := miniature_long
+PINS = $(shell sed -n 's/^[A-Z_]*=/--build-arg &/p' containers/pins.env)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce report long test test-extras test-slurm test-vllm lint tiny docs pictures clean given
+.PHONY: help setup reproduce report long test test-extras test-slurm test-vllm lint tiny docs pictures docker apptainer
+.PHONY: clean given
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -85,6 +87,12 @@ pictures: $(READY)  ## draw docs/*.svg again, from results/miniature (needs grap
 	  | dot -Tsvg > docs/dag.svg
 	cp results/miniature/figures/main.svg docs/main.svg
 	$(if $(wildcard results/$(LONG)-pooled),cp results/$(LONG)-pooled/pooled_contrasts.svg docs/$(LONG).svg)
+
+docker:  ## build the image `glow`, for Docker (docs/cluster.md, "In a container")
+	docker build $(PINS) --file containers/Dockerfile --tag glow .
+
+apptainer:  ## build the image containers/glow.sif, for Apptainer
+	apptainer build $(PINS) containers/glow.sif containers/glow.def
 
 clean:  ## remove the environments and the caches; results/ stays
 	rm -rf .venv .venv-vllm .slurm docs/api .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,12 +15,14 @@ if not workflow.overwrite_configfiles:
     configfile: f"{workflow.basedir}/config/miniature.yaml"
 
 
-# Jobs run in the environment that runs Snakemake (.venv, see Makefile). This names a base image for
-# `snakemake --lint`; it is ignored unless Snakemake is told to deploy software with containers.
-container: "docker://python:3.11-slim-bookworm"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Jobs run in the environment that runs Snakemake (.venv, see Makefile), and nothing looks for this image, unless
+# Snakemake is told to deploy software with Apptainer (profiles/apptainer). Then they run in it.
+container: IMAGE
+
+
 include: "workflow/rules/models.smk"
 include: "workflow/rules/suites.smk"
 
@@ -70,6 +72,15 @@ rule all:
         STUDENTS,
     message:
         f"all results of {RESULTS}"
+
+
+# What comes from the hub, and nothing else: for a machine that has a network. All that is left then runs without.
+rule fetched:
+    input:
+        study.fetched(),
+    localrule: True
+    message:
+        f"{RESULTS} has all that comes from the hub"
 
 
 # Only the main process calls this, and only when it is about to run something: a dry-run freezes nothing.

@@ -71,9 +71,9 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def read_from(source: Problems | Suite) -> list[Section | Path]:
-    """Where problems come from: the settings, and the local files that they name."""
-    files = [source.file] if isinstance(source, Problems) else [source.file, source.shots_file]
-    return [source, *(file for file in files if file is not None)]
+    """Where problems come from: the settings, and the local files and folders that they name."""
+    beside = source.data_dir if isinstance(source, Problems) else source.shots_file
+    return [source, *(file for file in (source.file, beside) if file is not None)]
 
 
 def trust(model: Model) -> str:

@@ -60,6 +60,11 @@ class OfStudent:
         """The option that names the student, where there are several."""
         return f"--student {self.name}" if self.name else ""
 
+    def document(self, whole: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration, as it is written, without the other students: what its tables are of."""
+        named = {"students": {self.name: whole["students"][self.name]}} if self.name else {}
+        return {**whole, **named}
+
     # --- models ---------------------------------------------------------------------------------
 
     @property

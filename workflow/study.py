@@ -13,6 +13,7 @@ from glow.config import Experiment, Model
 from glow.errors import UserError
 from glow.files.frozen import student_prefix
 from glow.planning.resources import Asked, asked, evaluated
+from glow.suites.tasks import reads_hub
 
 
 class Study:
@@ -94,6 +95,26 @@ class Study:
         return asked("generate", self.models["models/teacher"])
 
     # --- data -----------------------------------------------------------------------------------
+
+    @property
+    def fetches_suites(self) -> bool:
+        """Whether the rows of any suite come from the hub: then the rule runs where Snakemake does."""
+        return any(reads_hub(name, suite) for name, suite in self.experiment.suites.items())
+
+    @property
+    def fetches_problems(self) -> bool:
+        """Whether the problems of any domain come from the hub."""
+        return any(domain.problems.reads_hub for domain in self.experiment.domains.values())
+
+    def fetched(self) -> list[str]:
+        """All that is made with a network: what comes from the hub, and what that is kept apart from."""
+        domains = [name for name, domain in self.experiment.domains.items() if domain.problems.reads_hub]
+        suites = [name for name, suite in self.experiment.suites.items() if reads_hub(name, suite)]
+        return [
+            *(f"{self.results}/{made}" for made, model in self.models.items() if model.hub is not None),
+            *self._suite_files(suites),
+            *(f"{self.results}/problems/{domain}/train.jsonl" for domain in domains),
+        ]
 
     def suite_files(self) -> list[str]:
         """The problem files of all suites."""

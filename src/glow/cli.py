@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from glow import config, experiment
+from glow import config, experiment, planning
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
 from glow.files import stopping
@@ -213,28 +213,23 @@ def _refuse_other_study(shown: config.Experiment, file: Path, root: Path) -> Non
         )
 
 
-def _pool(results: list[Path], output: Path) -> None:
+def _pool(results: list[Path], output: Path, student: str | None) -> None:
     """Read the studies of several worlds as they were frozen, and pool them."""
-    studies = [(experiment.read(study_file(root)), root) for root in results]
-    _function("glow.reporting.pool:write_pool")(studies, output)
+    studies = []
+    for root in results:
+        found = experiment.read(study_file(root))
+        studies.append((found.studies[_student(found, student, study_file(root))], root))
+    _function("glow.reporting.pool:write_pool")(studies, output, student or "")
+
+
+def _students(file: Path, results: Path | None) -> None:
+    shown = experiment.read(file)
+    _function("glow.reporting.students.page:write_students")(shown, results or Path("results") / shown.name)
 
 
 def _unlock() -> None:
     _function("glow.files.unlock:unlock")(Path.cwd())
 
-
-_PLANNED = """\
-One node with 8 H100s, and each of the paper's jobs as the profile says:
-  glow plan config/paper.yaml --gpu h100 --nodes 4 --profile profiles/paper
-
-Another setting, without a file:
-  glow plan config/paper.yaml --gpu h100 --set-resources sft:gpu=8 sft:sharding=fsdp2
-
-This machine's own study, on its two cores:
-  glow plan config/miniature.yaml --gpu cpu
-
-A range is what follows from a range that is assumed. Where a job does not fit, the nearest setting that does
-is named, and the exit code is 2. docs/cluster.md, "What it costs", says how to read the table."""
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -281,9 +276,9 @@ STAGES = (
               "--results": {"type": Path, "metavar": "PATH",
                             "help": "of the study, whose own numbers count (default: results/<name>)"},
               "--csv": {"type": Path, "metavar": "PATH", "help": "file for the same rows, with all digits"},
-          }, epilog=_PLANNED, logged=False),
+          }, epilog=planning.EXAMPLES, logged=False),
     Stage("fetch", "download a model from the Hugging Face hub at a pinned commit",
-          "glow.models.build:fetch", {"output": "directory of the model"}, settings=config.Hub),
+          "glow.models.fetch:fetch", {"output": "directory of the model"}, settings=config.Hub),
     Stage("scratch", "make a small random model with a tokenizer trained on your text",
           "glow.models.build:scratch",
           {"text": "JSONL(.gz) trajectories whose text trains the tokenizer",
@@ -392,10 +387,13 @@ STAGES = (
     Stage("gates", "print the acceptance gates that a finished experiment failed (no error)",
           _on_results("glow.reporting.tables:print_failed_gates", "gates", of_this_study=True),
           options=_EXPERIMENT, logged=False),
+    Stage("students", "set the students of a study beside each other: table, figure and page", _students,
+          options={key: own for key, own in _EXPERIMENT.items() if key != "--student"}),
     Stage("pool", "tables and a figure over finished studies of one design in several worlds", _pool,
           {"output": "directory of the tables and of the figure"},
           {"results": {"type": Path, "nargs": "+", "metavar": "results",
-                       "help": "results/<name> of each study; they differ in seeds and world alone"}}),
+                       "help": "results/<name> of each study; they differ in seeds and world alone"},
+           "--student": _EXPERIMENT["--student"]}),
     Stage("timings", "print time and peak memory by stage of a finished experiment",
           "glow.reporting.timings:print_timings",
           options={"root": {"type": Path, "metavar": "results", "help": "results/<name>"}}, logged=False),

@@ -101,7 +101,8 @@ def _in_domain(experiment: Experiment, domain: str) -> dict[str, dict[str, Any]]
 def in_words(experiment: Experiment) -> str:
     """What an experiment would run: its size, what arms train on, which suites are in-domain."""
     lines = [
-        f"{experiment.name}: {len(experiment.domain_names)} domain(s), {len(experiment.arms)} arms, "
+        f"{experiment.name}: {_students_in_words(experiment)}{len(experiment.domain_names)} domain(s), "
+        f"{len(experiment.arms)} arms, "
         f"{len(experiment.seeds)} seed(s), {len(experiment.suites)} suites, {_grpo_in_words(experiment)}; "
         f"report: results/{experiment.name}/report.html"
     ]
@@ -120,6 +121,11 @@ def in_words(experiment: Experiment) -> str:
         inside = [name for name, suite in experiment.suites.items() if suite.domain == domain]
         lines.append(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
     return "\n".join(lines)
+
+
+def _students_in_words(experiment: Experiment) -> str:
+    several = experiment.students
+    return f"{len(several)} students ({', '.join(several)}), " if several else ""
 
 
 def _grpo_in_words(experiment: Experiment) -> str:

@@ -20,6 +20,7 @@ ORDER = (
 LATE = {
     "cli.py": "a stage is imported when it runs: `glow --help` loads no deep-learning library",
     "__init__.py": "the trainer is imported when it is first asked for, for the same reason",
+    "config/consistency.py": "the experiment, which asks it, is named in its annotations alone",
     "training/objectives.py": "the names of objectives are read where torch must not be loaded",
 }
 """The files that may import a room inside a function, and why."""

@@ -17,7 +17,7 @@ from glow import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "workflow" / "tiny.yaml"
-TWO_DOMAINS = ROOT / "tests" / "workflow" / "two_domains.yaml"
+TWO_STUDENTS = ROOT / "tests" / "workflow" / "two_students.yaml"
 BIN = Path(sys.executable).parent
 
 
@@ -110,7 +110,7 @@ def _jobs(shown: str) -> list[Job]:
     for block in re.split(r"\n\[\w{3} \w{3} .+\]\n", shown)[1:]:
         facts = dict(re.findall(r"^    (wildcards|resources): (.+)$", block, re.M))
         shell = re.search(r"^Shell command: (.+)", block, re.M | re.S)  # its last words
-        rule = re.search(r"^(?:local)?rule (\w+):$", block, re.M)
+        rule = re.search(r"^(?:local)?rule ([\w.-]+):$", block, re.M)
         message = re.search(r"^Job \d+: (\w+)", block, re.M)
         name = rule or message
         assert name is not None, block
@@ -121,7 +121,7 @@ def _jobs(shown: str) -> list[Job]:
 def parsed(job: Job) -> argparse.Namespace:
     """What glow takes a job's command for."""
     words = shlex.split(job.command.rpartition(" 2>&1 ")[0])
-    program, *arguments = [word for word in words if word != "HF_HUB_OFFLINE=0"]
+    program, *arguments = [word for word in words if not word.startswith("HF_HUB_OFFLINE=")]
     assert program == "glow"
     return cli._parser().parse_args(arguments)
 

@@ -17,7 +17,7 @@ from flow import (
     BIN,
     ROOT,
     TINY,
-    TWO_DOMAINS,
+    TWO_STUDENTS,
     Job,
     command,
     environment,
@@ -37,7 +37,7 @@ from glow.reporting.captions import figure_names, table_names
 CONFIGS = [
     *sorted(file for file in (ROOT / "config").glob("*.yaml") if file.name != "reported.yaml"),
     TINY,
-    TWO_DOMAINS,
+    TWO_STUDENTS,
 ]
 
 
@@ -74,11 +74,9 @@ def shipped_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 def expected_counts(experiment: config.Experiment) -> dict[str, int]:
     """How many jobs of each rule an experiment has, from its configuration."""
-    domains, seeds, arms = len(experiment.domain_names), len(experiment.seeds), len(experiment.arms)
-    trained_on = len(experiment.initialisations) * len(experiment.grpo_seeds)
-    models = [model for model in (experiment.student, experiment.teacher) if model is not None]
+    domains, seeds = len(experiment.domain_names), len(experiment.seeds)
     own = experiment.trajectories is not None
-    evaluations = seeds * (1 + domains * arms) + domains * trained_on
+    models = experiment.named_models.values()
     counts = {
         "pretrain": sum(model.pretrain is not None for model in models),
         "scratch": sum(model.scratch is not None for model in models),
@@ -92,14 +90,21 @@ def expected_counts(experiment: config.Experiment) -> dict[str, int]:
         "verify": domains,
         "arms": domains * seeds,
         "select": domains * seeds * len(experiment.further_selections),
-        "sft": domains * seeds * arms,
-        "grpo": domains * trained_on,
-        "answer": evaluations * experiment.evaluation.shards if experiment.evaluation.shards > 1 else 0,
-        "evaluate": evaluations,
-        "tables": 1,
-        "figures": 1,
-        "report": 1,
+        "students": 1 if experiment.students else 0,
     }
+    for study in experiment.studies.values():
+        trained_on = len(study.initialisations) * len(study.grpo_seeds)
+        sft = domains * len(study.seeds) * len(study.arms)
+        evaluations = len(study.seeds) + sft + domains * trained_on
+        shards = study.evaluation.shards
+        for rule, count in {
+            "sft": sft,
+            "grpo": domains * trained_on,
+            "answer": evaluations * shards if shards > 1 else 0,
+            "evaluate": evaluations,
+            **dict.fromkeys(("tables", "figures", "report"), 1),
+        }.items():
+            counts[rule] = counts.get(rule, 0) + count
     return {rule: count for rule, count in counts.items() if count}
 
 
@@ -404,11 +409,11 @@ def test_an_arm_that_replays_waits_for_the_history_of_the_same_seed(tmp_path: Pa
     runs = {job.wildcards: parsed(job) for job in jobs if job.rule == "sft"}
     history = Path("results/tiny/sft/logic/glow/seed-1/history.parquet")
     assert {wildcards: options.replayed for wildcards, options in runs.items()} == {
-        "domain=logic, arm=glow, seed=1": None,
-        "domain=logic, arm=control, seed=1": history,
+        "of=, domain=logic, arm=glow, seed=1": None,
+        "of=, domain=logic, arm=control, seed=1": history,
     }
-    assert runs["domain=logic, arm=glow, seed=1"].output == history.parent
-    control = cli.section_from(runs["domain=logic, arm=control, seed=1"], config.ObjectiveChoice)
+    assert runs["of=, domain=logic, arm=glow, seed=1"].output == history.parent
+    control = cli.section_from(runs["of=, domain=logic, arm=control, seed=1"], config.ObjectiveChoice)
     assert control == config.ObjectiveChoice(objective="glow_permuted", of="glow")
 
 
@@ -418,7 +423,7 @@ def test_a_model_of_ones_own_is_used_where_it_is(tmp_path: Path) -> None:
     (model / "config.json").write_text("{}")
     document = yaml.safe_load(TINY.read_text()) | {"student": str(model)}
     jobs = planned(tmp_path, write(tmp_path, document))
-    assert [job.wildcards for job in jobs if job.rule == "pretrain"] == ["role=teacher"]
+    assert [job.wildcards for job in jobs if job.rule == "pretrain"] == ["made=models/teacher"]
     assert all(f"--model {model} " in job.command for job in jobs if job.rule == "sft")
 
 

@@ -19,7 +19,6 @@ from flow import (
     BIN,
     ROOT,
     TINY,
-    TWO_DOMAINS,
     contents,
     environment,
     glow,
@@ -332,7 +331,7 @@ def test_another_start_of_grpo_runs_that_grpo_alone(finished: Finished) -> None:
     with without(missing[0]), without(missing[1]):
         jobs = planned(finished.directory, TINY)
     assert Counter(job.rule for job in jobs) == {"grpo": 1, "evaluate": 1, **LAST}
-    assert {job.wildcards for job in jobs if job.rule == "grpo"} == {"domain=logic, init=glow, seed=0"}
+    assert {job.wildcards for job in jobs if job.rule == "grpo"} == {"of=, domain=logic, init=glow, seed=0"}
 
 
 def test_another_version_of_glow_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:
@@ -495,25 +494,6 @@ def test_a_live_run_keeps_its_lock(finished: Finished, tmp_path: Path) -> None:
     cleared = glow(tmp_path, "unlock")
     assert cleared.returncode == 0
     assert "cleared the lock" in cleared.stdout
-
-
-# --- two domains --------------------------------------------------------------------------------
-
-
-def test_what_is_in_domain_for_one_domain_is_ood_for_the_other(tmp_path: Path) -> None:
-    ended = snakemake(tmp_path, TWO_DOMAINS, "--cores", "2")
-    assert ended.returncode == 0, ended.stdout[-5000:]
-    main = pd.read_csv(tmp_path / "results" / "two_domains" / "tables" / "main.csv").set_index(
-        ["domain", "arm"]
-    )
-    assert set(main.index) == {
-        (domain, arm) for domain in ("logic", "lists") for arm in ("chance level", "base", "positive", "glow")
-    }
-    for (domain, _), row in main.drop(index="chance level", level="arm").iterrows():
-        own, other = ("boolean", "membership") if domain == "logic" else ("membership", "boolean")
-        assert row["in_domain_mean"] == pytest.approx(row[f"suite_{own}_mean"])
-        ood = (row[f"suite_{other}_mean"] + row["suite_brackets_mean"]) / 2
-        assert row["ood_mean"] == pytest.approx(ood)
 
 
 # --- failing jobs -------------------------------------------------------------------------------

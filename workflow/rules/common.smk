@@ -13,10 +13,14 @@ Of the two logs of a job, Snakemake deletes the first when the job starts again;
 """
 
 import json
+import os
 import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+
+from huggingface_hub.constants import HF_HUB_OFFLINE
+from snakemake.settings.types import DeploymentMethod
 
 from glow.config import extended
 from glow.errors import UserError
@@ -88,7 +92,22 @@ def refuse_resources():
         study.refuse_resources({some.name: dict(some.resources.items()) for some in workflow.rules})
 
 
+IMAGE = "containers/glow.sif"  # Below the folder in which Snakemake works. Nobody publishes one.
+
+
+def refuse_missing_image():
+    """Jobs in a container want the image, and nothing here builds it by itself."""
+    deploys = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    if deploys and not Path(IMAGE).exists():
+        with mistakes_end_snakemake():
+            raise UserError(
+                f"{IMAGE}: no such image in {Path.cwd()}; build it with `make apptainer`, or link it there "
+                '(docs/cluster.md, "In a container")'
+            )
+
+
 if workflow.is_main_process:
+    refuse_missing_image()
     # Jobs that are started elsewhere (SLURM) read the frozen configuration, whatever becomes of the files
     # that were given here.
     workflow.config_settings.configfiles = [Path(FROZEN).absolute()]
@@ -117,14 +136,23 @@ def freeze_experiment():
 EVERY_DRAW = {"domain": experiment.domain_names, "seed": experiment.seeds}
 EVALUATED = dict.fromkeys(study.of_all(lambda own: own.trained_models()))
 
-# `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH. Rules
-# whose stage may download set HF_HUB_OFFLINE=0 themselves; no other uses a network. Trackio (`report_to`) keeps its
-# files where this says, unless the environment says otherwise.
+# `glow` and Python are those that run Snakemake, whether or not their folder is on the PATH; those of the image, in a
+# job that Snakemake puts into a container: the variables say which one a process is in. Apptainer hands on no signal
+# that is ignored, so it is ignored once more in there. Rules whose stage may download set HF_HUB_OFFLINE
+# themselves (ONLINE); no other uses a network. Trackio (`report_to`) keeps its files where this says, unless the environment
+# says otherwise.
+CONTAINER = "".join(os.environ.get(f"{program}_CONTAINER", "") for program in ("APPTAINER", "SINGULARITY"))
 shell.prefix(
-    f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" '
-    "TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
+    "set -euo pipefail; trap '' USR1; "
+    f'if [ "${{{{APPTAINER_CONTAINER-}}}}${{{{SINGULARITY_CONTAINER-}}}}" = "{CONTAINER}" ]; '
+    f'then export PATH="{Path(sys.executable).parent}:$PATH"; fi; '
+    "export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
     f'TRACKIO_DIR="${{{{TRACKIO_DIR:-$PWD/{LOGS}/trackio}}}}"; '
 )
+
+# The rules that fetch are local: they run where Snakemake does, since the nodes of a cluster often have no network.
+# Whoever sets HF_HUB_OFFLINE for Snakemake has none there either, and is told so.
+ONLINE = f"HF_HUB_OFFLINE={int(HF_HUB_OFFLINE)}"
 
 
 wildcard_constraints:

@@ -12,7 +12,9 @@ rule answer:
     output:
         # What says that a shard is answered is gone when all is judged: another number of shards makes
         # nothing again.
-        note=temp(f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/answers/shard-{{shard}}-of-{{shards}}.json"),
+        note=temp(
+            f"{RESULTS}/{{of}}evaluation/{{model}}/seed-{{seed}}/answers/shard-{{shard}}-of-{{shards}}.json"
+        ),
     log:
         f"{LOGS}/answer/{{of}}{{model}}/seed-{{seed}}/shard-{{shard}}-of-{{shards}}.log",
     benchmark:
@@ -35,7 +37,8 @@ rule answer:
             *template_files(of(wildcards).experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(of(wildcards).experiment.answering_run(int(wildcards.seed)), resources), of(wildcards).trust
+            on_hardware(of(wildcards).experiment.answering_run(int(wildcards.seed)), resources),
+            of(wildcards).trust,
         ),
     shell:
         "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
@@ -74,7 +77,8 @@ rule evaluate:
             *template_files(of(wildcards).experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(of(wildcards).experiment.evaluation_run(int(wildcards.seed)), resources), of(wildcards).trust
+            on_hardware(of(wildcards).experiment.evaluation_run(int(wildcards.seed)), resources),
+            of(wildcards).trust,
         ),
     shell:
         "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"

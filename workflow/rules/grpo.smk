@@ -30,7 +30,8 @@ rule pass_rates:
             *template_files(of(wildcards).experiment.prompt),
         ),
         flags=lambda wildcards, resources: options(
-            on_hardware(of(wildcards).experiment.pass_rate_run(int(wildcards.seed)), resources), of(wildcards).trust
+            on_hardware(of(wildcards).experiment.pass_rate_run(int(wildcards.seed)), resources),
+            of(wildcards).trust,
         ),
     shell:
         "glow pass-rates --problems {input.problems} --model {params.model:q} --output {output}"

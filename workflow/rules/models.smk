@@ -61,6 +61,7 @@ rule fetch:
         f"{BENCHMARKS}/fetch/{{made}}.tsv"
     wildcard_constraints:
         made=one_of(study.models_from("hub")),
+    localrule: True
     threads: 1
     resources:
         mem_mb=4000,
@@ -70,4 +71,4 @@ rule fetch:
         settings=lambda wildcards: depends_on(study.models[wildcards.made].hub),
         flags=lambda wildcards, resources: options(study.models[wildcards.made].hub),
     shell:
-        "HF_HUB_OFFLINE=0 glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "{ONLINE} glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"

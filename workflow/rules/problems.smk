@@ -12,6 +12,7 @@ rule problems:
         f"{LOGS}/problems/{{domain}}.log",
     benchmark:
         f"{BENCHMARKS}/problems/{{domain}}.tsv"
+    localrule: study.fetches_problems
     threads: 1
     resources:
         mem_mb=3000,
@@ -24,5 +25,5 @@ rule problems:
         ),
         flags=lambda wildcards, resources: options(experiment.domains[wildcards.domain].problems),
     shell:
-        "HF_HUB_OFFLINE=0 glow problems --suites {input.suites} --output {output.train}"
+        "{ONLINE} glow problems --suites {input.suites} --output {output.train}"
         " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -17,9 +17,7 @@ rule sft:
         model=directory(f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/model"),
         history=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/history.parquet",
         log=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/log.jsonl",
-        epochs=study.where_held_out(
-            f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/epochs.jsonl"
-        ),
+        epochs=study.where_held_out(f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/epochs.jsonl"),
         manifest=f"{RESULTS}/{{of}}sft/{{domain}}/{{arm}}/seed-{{seed}}/manifest.json",
     log:
         f"{LOGS}/sft/{{of}}{{domain}}/{{arm}}/seed-{{seed}}.log",

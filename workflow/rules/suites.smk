@@ -9,6 +9,7 @@ rule suite:
         f"{LOGS}/suite/{{suite}}.log",
     benchmark:
         f"{BENCHMARKS}/suite/{{suite}}.tsv"
+    localrule: study.fetches_suites
     threads: 1
     resources:
         mem_mb=3000,
@@ -18,5 +19,5 @@ rule suite:
         settings=lambda wildcards: depends_on(*read_from(experiment.suites[wildcards.suite])),
         flags=lambda wildcards, resources: options(experiment.suites[wildcards.suite]),
     shell:
-        "HF_HUB_OFFLINE=0 glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
+        "{ONLINE} glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
         " 2>&1 | tee -a {log} {log}.all"

@@ -34,8 +34,8 @@ for own in study.students.values():
             results=lambda wildcards: RESULTS,
             student=own.option,
             experiment=lambda wildcards: FROZEN,
-            settings=lambda wildcards: depends_on(
-                json.dumps(config, sort_keys=True),
+            settings=lambda wildcards, own=own: depends_on(
+                json.dumps(own.document(config), sort_keys=True),
                 *([experiment.reported] if experiment.reported else []),
             ),
         message:

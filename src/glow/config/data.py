@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Section, distinct_families, existing
+from glow.config.section import Added, Section, distinct_families, existing, existing_folder
 
 CommonSelection = Literal["positive", "negative", "mixed", "all"]
 """The selections that every study has; they are drawn together."""
@@ -39,6 +39,9 @@ class Problems(Section):
     hub_config: str | None = Field(None, description="configuration (subset) of the hub data set")
     hub_split: str = Field("train", description="split of the hub data set")
     revision: str | None = Field(None, description="commit of the hub data set", pattern=r"^[0-9a-f]{40}$")
+    data_dir: Added[Path | None] = Field(
+        None, description="folder with the hub data set's files at that commit (default: the hub itself)"
+    )
     question_field: str = Field("question", description="key of the question")
     answer_field: str = Field("answer", description="key of the gold answer")
     choices_field: str | None = Field(
@@ -53,6 +56,11 @@ class Problems(Section):
         description="suites with which no question may be shared; the others are left to contamination",
     )
 
+    @property
+    def reads_hub(self) -> bool:
+        """Whether they are read from the hub, and not from a copy or from elsewhere."""
+        return self.hub_dataset is not None and self.data_dir is None
+
     @field_validator("families")
     @classmethod
     def _distinct(cls, families: list[str] | None) -> list[str] | None:
@@ -63,12 +71,21 @@ class Problems(Section):
     def _present(cls, file: Path | None) -> Path | None:
         return existing(file)
 
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, folder: Path | None) -> Path | None:
+        return existing_folder(folder)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if sum(x is not None for x in (self.families, self.file, self.hub_dataset)) != 1:
             raise ValueError("give exactly one of families, file, hub_dataset")
         if (self.hub_dataset is None) != (self.revision is None):
             raise ValueError("hub_dataset and revision (its pinned commit) go together")
+        if self.data_dir is not None and self.hub_dataset is None:
+            raise ValueError(
+                "data_dir is a copy of a hub data set: name that as hub_dataset, with its revision"
+            )
         return self
 
 

@@ -5,22 +5,26 @@ only when a setting asks for one.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from glow.config import Problems
 from glow.data.choices import choices_of, with_choices
 from glow.data.disjoint import SuiteQuestions, folded
-from glow.data.hub import hub_rows
+from glow.data.draw import drawn
+from glow.data.hub import HubSplit
 from glow.data.problem_rows import problem, stated
 from glow.errors import UserError
-from glow.files.hashing import keyed_order
+from glow.files.hashing import hash_path, keyed_order
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Problem
 from glow.files.user_rows import Row, read_rows, text
 from glow.miniature.families import draw_problems
+
+SOLUTION = "solution"
+"""The key of a row's worked solution, which goes with its problem."""
 
 
 def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_output: Path) -> None:
@@ -38,15 +42,18 @@ def write_problems(settings: Problems, suites: list[Path], output: Path, grpo_ou
     wanted = settings.train + settings.grpo
     facts: dict[str, Any] = {}
     if settings.families is not None:
-        drawn, redrawn = draw_problems(settings.families, wanted, settings.seed, questions.texts)
+        chosen, redrawn = draw_problems(settings.families, wanted, settings.seed, questions.texts)
         facts["redrawn_because_in_a_suite"] = redrawn
     elif settings.file is not None:
-        drawn = _draw(list(_file_problems(settings, questions)), settings, wanted)
+        found = list(_file_problems(settings, questions))
+        _refuse_too_few(len(found), settings)
+        chosen = keyed_order(found, lambda row: row["problem_id"], settings.seed)[:wanted]
     else:
-        found, facts["left_out"] = _hub_problems(settings, questions)
-        drawn = _draw(found, settings, wanted)
-    write_jsonl(grpo_output, drawn[settings.train :])
-    write_jsonl(output, drawn[: settings.train])
+        chosen, facts = _hub_problems(settings, questions)
+    write_jsonl(grpo_output, chosen[settings.train :])
+    write_jsonl(output, chosen[: settings.train])
+    if "hub" in facts:
+        facts["sha256"] = {file.name: hash_path(file) for file in (output, grpo_output)}
     manifest.write(
         output,
         settings.model_dump(mode="json"),
@@ -66,14 +73,12 @@ def _summary(facts: dict[str, Any]) -> str:
     return "left out: " + (", ".join(f"{count} {what}" for what, count in left_out.items()) or "none")
 
 
-def _draw(problems: list[Problem], settings: Problems, wanted: int) -> list[Problem]:
-    """`wanted` of the problems, drawn by content hash."""
-    if len(problems) < wanted:
+def _refuse_too_few(count: int, settings: Problems) -> None:
+    if count < (wanted := settings.train + settings.grpo):
         raise UserError(
-            f"{_source_name(settings)}: {len(problems)} problems, but train + grpo = {wanted} are asked for; "
+            f"{_source_name(settings)}: {count} problems, but train + grpo = {wanted} are asked for; "
             "ask for fewer"
         )
-    return keyed_order(problems, lambda row: row["problem_id"], settings.seed)[:wanted]
 
 
 def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Problem]:
@@ -91,28 +96,37 @@ def _file_problems(settings: Problems, questions: SuiteQuestions) -> Iterable[Pr
     return problems.values()
 
 
-def _hub_problems(settings: Problems, questions: SuiteQuestions) -> tuple[list[Problem], dict[str, int]]:
-    """The problems of a hub data set, each question once and none in a suite; and what was left out."""
+def _hub_problems(settings: Problems, questions: SuiteQuestions) -> tuple[list[Problem], dict[str, Any]]:
+    """Problems drawn from a hub data set, each question once and none in a suite; and facts of them."""
     assert settings.hub_dataset is not None and settings.revision is not None  # Checked by config.Problems.
+    split = HubSplit(
+        settings.hub_dataset,
+        settings.revision,
+        settings.hub_config,
+        settings.hub_split,
+        filter(None, (settings.question_field, settings.answer_field, settings.choices_field, SOLUTION)),
+        settings.data_dir,
+    )
     in_suites = {folded(question) for question in questions.texts}
-    problems: dict[str, Problem] = {}
-    disputed: set[str] = set()
     left_out: Counter[str] = Counter()
-    for row in hub_rows(settings.hub_dataset, settings.revision, settings.hub_config, settings.hub_split):
-        if row.record.get(settings.answer_field, "absent") in (None, ""):
-            left_out["rows without an answer"] += 1
-            continue
-        found = _training_problem(row, settings)
-        if folded(found.get("stem", found["question"])) in in_suites:
-            left_out["rows in a suite"] += 1
-            continue
-        earlier = problems.setdefault(found["problem_id"], found)
-        if earlier is not found:
-            left_out["repeats"] += 1
-            if earlier["answer"] != found["answer"]:
-                disputed.add(found["problem_id"])
-    left_out["questions with more than one answer"] = len(disputed)
-    return [found for identity, found in problems.items() if identity not in disputed], dict(left_out)
+
+    def rows() -> Iterator[Problem]:
+        left_out.clear()
+        for row in split.rows():
+            if row.record.get(settings.answer_field, "absent") in (None, ""):
+                left_out["rows without an answer"] += 1
+                continue
+            found = _training_problem(row, settings)
+            if folded(found.get("stem", found["question"])) in in_suites:
+                left_out["rows in a suite"] += 1
+            else:
+                yield found
+
+    draw = drawn(rows, settings.train + settings.grpo, settings.seed)
+    repeats, disputed, certain = draw.counts()
+    _refuse_too_few(certain, settings)
+    counts = {"repeats": repeats, **left_out, "questions with more than one answer": disputed}
+    return draw.problems(), {"left_out": counts, "hub": split.facts}
 
 
 def _source_name(settings: Problems) -> str:
@@ -134,6 +148,6 @@ def _training_problem(row: Row, settings: Problems) -> Problem:
 
 def _with_solution(made: Problem, row: Row) -> Problem:
     """The problem with the worked solution of its row, where that has one."""
-    if isinstance(solution := row.record.get("solution"), str):
+    if isinstance(solution := row.record.get(SOLUTION), str):
         made["solution"] = solution
     return made

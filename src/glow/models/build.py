@@ -1,73 +1,25 @@
-"""Get a model that is not pretrained here: download one from the hub, or make an untrained one.
+"""Stage: make an untrained model, with a tokenizer that is trained on the user's text.
 
-Both write an ordinary Hugging Face checkpoint directory (safetensors, tokenizer, chat template), so
-later stages treat them alike. The miniature's models are pretrained in
+It is an ordinary Hugging Face checkpoint directory (safetensors, tokenizer, chat template), as one from the
+hub is (`glow.models.fetch`), so later stages treat them alike. The miniature's models are pretrained in
 `glow.miniature.pretrain`; fine-tuning is in `glow.training.sft` and `glow.training.grpo`.
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from httpx import HTTPError
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, XetDownloadError
 from tokenizers import pre_tokenizers, trainers
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from glow.config import Hub, Pretrain, Scratch
+from glow.config import Pretrain, Scratch
 from glow.errors import UserError
-from glow.files.atomic import atomic_folder, put_in_place
+from glow.files.atomic import atomic_folder
 from glow.files.manifest import Manifest
 from glow.files.records import Trajectory, read_records
 from glow.models.chat_template import CHAT_TEMPLATE, PADDING, ROLES, SPECIAL_TOKENS, TURN_END, TURN_START
-
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
-"""Weights in safetensors, configuration, tokenizer: no pickles, and `CODE` only where it is trusted."""
-CODE = ["*.py"]
-UNWANTED = ["original/*", "onnx/*"]
-"""Further copies of the weights that some repositories keep."""
-
-
-def fetch(settings: Hub, output: Path) -> None:
-    """Download a model at its pinned commit to the directory `output`.
-
-    The files gather in a sibling directory that is moved into place when it is complete; a download that
-    was cut short goes on from there.
-
-    Raises:
-        UserError: the hub or the model cannot be reached, or the model has no safetensors weights.
-    """
-    manifest = Manifest("fetch")
-    partial = output.with_name(f".{output.name}.{settings.revision[:12]}.partial")
-    name = f"{settings.hub}@{settings.revision[:12]}"
-    try:
-        snapshot_download(
-            settings.hub,
-            revision=settings.revision,
-            local_dir=partial,
-            allow_patterns=WANTED + CODE if settings.trust_remote_code else WANTED,
-            ignore_patterns=UNWANTED,
-        )
-    except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, XetDownloadError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(
-            f"{name}: could not be fetched from the Hugging Face hub ({reason[:200]})\n"
-            "Check network, name and access (`hf auth login`), or give the path of a local copy."
-        ) from error
-    if not (partial / "config.json").is_file() or not list(partial.glob("*.safetensors")):
-        raise UserError(
-            f"{name}: has no config.json with safetensors weights (pickled weights are not read); choose "
-            "another revision, or convert it and give its path"
-        )
-    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub's notes on the download
-    put_in_place(partial, output)
-    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    manifest.write(output, settings.model_dump(mode="json"), [], {"bytes": size})
-    print(f"{output}: {name}, {size / 1e9:.2f} GB")
 
 
 def scratch(text: Path, output: Path, settings: Scratch) -> None:

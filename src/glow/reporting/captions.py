@@ -51,6 +51,7 @@ def table_names(experiment: Experiment) -> list[str]:
         "chance": True,
         "variance": len(experiment.seeds) > 1,
         "published": experiment.reported is not None,
+        "published_cells": experiment.reported is not None and experiment.reference_arm is not None,
         "grpo": experiment.grpo is not None,
         "samples": _has_samples(experiment),
         "steps": bool(suites_with_steps(experiment) or domains_with_steps(experiment)),

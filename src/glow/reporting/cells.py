@@ -34,6 +34,7 @@ class Cell:
         marked: whether it differs from the reference after correction for many comparisons.
         failed: whether it says that something which must hold does not; the report shows it in red.
         repeated: whether it says what the cell above it says; people are shown an empty cell.
+        theirs: whether it holds what others published; the report shades it.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Cell:
     marked: bool = False
     failed: bool = False
     repeated: bool = False
+    theirs: bool = False
 
     @property
     def shown(self) -> str:

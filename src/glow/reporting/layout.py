@@ -18,7 +18,7 @@ NARROWED = 12
 SHORT = 14
 """Tables with more rows are not stacked on a narrow screen, where they scroll in a box of their own, and may
 be broken over two pages on paper."""
-STACKED = ("comparisons",)
+STACKED = ("comparisons", "published")
 """Tables that are stacked however many rows they have: what they are read for stands far to the right."""
 LONG = 24
 """Tables with more rows are folded away."""

@@ -208,6 +208,26 @@ def gain(results: Results, domain: str, name: str, column: str, over: str | None
     return crossed(paired_differences(results, domain, column, ("sft", reference), ("sft", name)))
 
 
+def gain_in_percent(results: Results, domain: str, name: str, column: str) -> Estimate | None:
+    """The gain over the reference arm in percent of its accuracy, instead of in points.
+
+    It is the ratio of the two accuracies, each a mean over suites, seeds and questions, less 1: so 44 against
+    40 % are 10 %. The interval is that of the logarithm of the ratio, with each answer's part in it to first
+    order, paired by question and seed. None too where either is never right.
+    """
+    reference, suites = results.experiment.reference_arm, column_suites(results.experiment, domain, column)
+    if reference is None or not suites:
+        return None
+    pair = [answers(results, "sft", domain, arm) for arm in (name, reference)]
+    own, other = ([model[suite].to_numpy() for suite in suites] for model in pair)
+    own_mean, other_mean = (float(np.mean([suite.mean() for suite in model])) for model in (own, other))
+    if own_mean == 0 or other_mean == 0:
+        return None
+    ratio = np.log(own_mean / other_mean)
+    parts = [more / own_mean - less / other_mean for more, less in zip(own, other, strict=True)]
+    return crossed([ratio + part for part in parts]).in_percent
+
+
 def gains(results: Results, suites: bool = False) -> dict[tuple[str, str, str], Comparison]:
     """Every arm (and the base) against the reference arm: (domain, arm, column) -> comparison.
 

@@ -161,14 +161,5 @@ def _log_ratio(
 
 
 def _in_percent(found: Comparison) -> Comparison:
-    """A comparison of logarithms as change in percent; the error is that of the ratio to first order."""
-
-    def percent(value: float) -> float:
-        return 100 * float(np.expm1(value))
-
-    log = found.difference
-    error = None if log.error is None else 100 * float(np.exp(log.mean)) * log.error
-    low, high = (None, None) if log.bounds is None else map(percent, log.bounds)
-    by_seed = tuple(map(percent, log.by_seed))
-    change = replace(log, mean=percent(log.mean), error=error, low=low, high=high, by_seed=by_seed)
-    return replace(found, difference=change, relative=True)
+    """A comparison of logarithms as change in percent."""
+    return replace(found, difference=found.difference.in_percent, relative=True)

@@ -19,20 +19,21 @@ from glow.reporting.worlds import Study, World, design, read_worlds
 FIGURE = "pooled_contrasts"
 
 
-def write_pool(studies: Sequence[Study], output: Path) -> None:
+def write_pool(studies: Sequence[Study], output: Path, student: str = "") -> None:
     """Write <table>.{csv,md,tex}, pooled_contrasts.{png,svg}, pooled.md with all of them, and the manifest.
 
     The figure is of the contrasts that the configuration states; without any there is none.
 
     Args:
-        studies: the configuration of each world, and its results.
+        studies: the configuration of each world, of one student, and its results.
         output: the folder.
+        student: its name, where there are several.
 
     Raises:
         UserError: the studies cannot be pooled (`worlds.read_worlds`).
     """
     manifest = Manifest("pool")
-    worlds = read_worlds(studies)
+    worlds = read_worlds(studies, student)
     tables = pooled_tables(worlds)
     for table in tables:
         write_forms(table, output)

@@ -37,7 +37,7 @@ SECTIONS = {
     ),
     "accuracy": ("Accuracy", ["figures/main", "tables/main", "figures/suites", "tables/chance"]),
     "tests": ("Tests, and what they can show", ["tables/contrasts", "tables/comparisons", "tables/variance"]),
-    "published": ("Compared with published figures", ["tables/published"]),
+    "published": ("Compared with published figures", ["tables/published", "tables/published_cells"]),
     "grpo": ("GRPO", ["tables/grpo", "figures/grpo_curves"]),
     "entropy": (
         "Policy entropy",
@@ -85,8 +85,10 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     results.refuse_outdated("tables")
     results.refuse_outdated("figures")
     sections = _sections(results)
-    page = _template().render(
+    page = template("report.html.j2").render(
         experiment=experiment,
+        name=" · ".join(filter(None, (experiment.name, student))),
+        is_one_of_several=bool(student),
         arms=_arms(experiment),
         colours=arm_colours(experiment),
         examples=read_examples(results),
@@ -111,7 +113,8 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     print(f"report: {results.report} ({results.report.stat().st_size / 1e6:.1f} MB, self-contained)")
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template, by its path in this folder."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -120,7 +123,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.tests["table"] = lambda part: isinstance(part, Table)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 # --- contents -------------------------------------------------------------------------------------

@@ -76,6 +76,21 @@ class Estimate:
         return replace(self, mean=-self.mean, low=low, high=high, by_seed=by_seed)
 
     @property
+    def in_percent(self) -> "Estimate":
+        """Of the logarithm of a ratio: by how many percent the ratio differs from 1.
+
+        The mean is that of the geometric mean, no bound lies below -100, and the error is to first order.
+        """
+
+        def percent(value: float) -> float:
+            return 100 * float(np.expm1(value))
+
+        error = None if self.error is None else 100 * float(np.exp(self.mean)) * self.error
+        low, high = (None, None) if self.bounds is None else map(percent, self.bounds)
+        by_seed = tuple(map(percent, self.by_seed))
+        return replace(self, mean=percent(self.mean), error=error, low=low, high=high, by_seed=by_seed)
+
+    @property
     def over_seeds(self) -> bool:
         """Whether the uncertainty is (also) that of drawing seeds: never with a single one."""
         return self.n > 1

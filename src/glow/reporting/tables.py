@@ -1,9 +1,10 @@
 """The study's tables together: built once, written for people and programs, and read again by the report.
 
 What each table holds is in `gates_table`, `accuracy_tables`, `inference_tables`, `entropy_tables`,
-`grpo_table`, `steps_table`, `training_tables`, `epochs_table`, `suites_table`, `published` and
+`grpo_table`, `steps_table`, `training_tables`, `epochs_table`, `suites_table`, `published_tables` and
 `contamination_table`; the numbers come from `gates`, `measures`, `components`, `chance`, `losses`, `epochs`,
-`grpo`, `steps`, `trajectories` and `dynamics`, the captions from `captions`, the forms from `cells`.
+`grpo`, `steps`, `trajectories`, `counterparts` and `dynamics`, the captions from `captions`, the forms from
+`cells`.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from glow.reporting.epochs_table import epochs_table
 from glow.reporting.gates_table import gate_lines, gates_table
 from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table, contrasts_table, variance_table
-from glow.reporting.published import published_table
+from glow.reporting.published_tables import published_cells_table, published_table
 from glow.reporting.results import Results
 from glow.reporting.steps import collect_chains
 from glow.reporting.steps_table import steps_table
@@ -37,7 +38,8 @@ from glow.reporting.training_tables import data_table, gains_table, losses_table
 BUILDERS: dict[str, Callable[[Results], Table]] = {
     "gates": gates_table, "main": main_table, "contrasts": contrasts_table,
     "comparisons": comparisons_table, "chance": chance_table, "variance": variance_table,
-    "published": published_table, "grpo": grpo_table, "samples": samples_table, "steps": steps_table,
+    "published": published_table, "published_cells": published_cells_table, "grpo": grpo_table,
+    "samples": samples_table, "steps": steps_table,
     "entropy": entropy_table, "entropy_positions": entropy_positions_table, "losses": losses_table,
     "epochs": epochs_table, "weights": weights_table, "gains": gains_table, "suites": suites_table,
     "data": data_table, "contamination": contamination_table,

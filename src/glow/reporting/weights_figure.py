@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glow.reporting import dynamics
-from glow.reporting.figure_parts import legend, panels, titled
+from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw, titled
 from glow.reporting.palette import MUTED, VERDICT_COLOURS
 from glow.reporting.relative_gain import relative_gain
 from glow.reporting.results import Results
@@ -25,13 +25,17 @@ def draw_weights(results: Results) -> Figure:
         own = grid[place * len(ROWS) : (place + 1) * len(ROWS)]
         for column, (arm, objective) in zip(own.T, own_arms.items(), strict=True):
             history = relative_gain(dynamics.histories(results, domain, arm))
+            weights, raw, relative = column
+            weights.set_title(titled(results, arm, domain))
+            if history["epoch"].max() < 2:
+                for axes in column:
+                    say_nothing_to_draw(axes, "one epoch: no weights yet")
+                continue
             for axes, key in zip(column, ROWS, strict=True):
                 _bars(axes, history[history["epoch"] >= 2], key)
                 axes.xaxis.get_major_locator().set_params(integer=True)
-            weights, raw, relative = column
             _bounds(weights, objective.bounds)
             _share_y(raw, relative)
-            weights.set_title(titled(results, arm, domain))
             relative.set_xlabel("epoch")
         for row, unit in zip(own, ROWS.values(), strict=True):
             row[0].set_ylabel(unit)

@@ -27,8 +27,11 @@ class World:
     results: Results
 
 
-def read_worlds(studies: Sequence[Study]) -> list[World]:
+def read_worlds(studies: Sequence[Study], student: str = "") -> list[World]:
     """The studies as worlds, in their order.
+
+    Args:
+        student: whose they are, where each has several.
 
     Raises:
         UserError: there are fewer than two; one is not finished or has changed since its tables were made;
@@ -36,7 +39,7 @@ def read_worlds(studies: Sequence[Study]) -> list[World]:
     """
     if len(studies) < 2:
         raise UserError("give the results of two worlds or more: one alone has nothing to be pooled with")
-    found = [Results(experiment, root) for experiment, root in studies]
+    found = [Results(experiment, root, student) for experiment, root in studies]
     for results in found[1:]:
         _refuse_another_design(found[0], results)
     for one, other in combinations(found, 2):

@@ -11,6 +11,7 @@ from glow.config import Suite, unknown
 from glow.data.choices import LETTERS
 from glow.data.problem_rows import read_problems
 from glow.errors import UserError
+from glow.files.hashing import hash_path
 from glow.files.jsonl import write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.records import Problem, SuiteFormat
@@ -44,6 +45,8 @@ def write_suite(name: str, settings: Suite, output: Path) -> None:
         problems, facts = task_problems(name, settings)
         require_scorers(problems)
     write_jsonl(output, problems)
+    if "hub" in facts:
+        facts["sha256"] = {output.name: hash_path(output)}
     inputs = [file for file in (settings.file, settings.shots_file) if file]
     manifest.write(output, settings.model_dump(mode="json"), inputs, {"problems": len(problems), **facts})
     kept = "".join(f", {count} {what}" for what, count in facts.get("kept repeats", {}).items() if count)

@@ -14,7 +14,7 @@ from typing import Any
 
 from glow.config import Suite, SuiteFormat
 from glow.data.choices import LETTERS, choices_of, listed_choices, with_choices
-from glow.data.hub import hub_rows
+from glow.data.hub import HubSplit
 from glow.data.problem_rows import problem, repeats, stated
 from glow.errors import UserError
 from glow.files.hashing import keyed_order
@@ -36,12 +36,13 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, 
     if task.source == "reasoning_gym":
         problems = draw(settings.problems, settings.seed)
         return problems, {"source": f"reasoning-gym {library_version()}", "task_version": task.version}
-    rows = list(_task_rows(task, settings))
+    hub: list[dict[str, Any]] = []
+    rows = list(_task_rows(task, settings, hub))
     if not rows:
         raise UserError(f"{settings.file or task_name}: no rows")
     problems = [_task_problem(task_name, task, settings.format or task.format, row) for row in rows]
     if task.shots is not None:
-        prompts = FewShot(name, task, task.shots, settings)
+        prompts = FewShot(name, task, task.shots, settings, hub)
         problems = [row | {"prompt": prompts.prompt(row)} for row in problems]
     apart = _with_own_ids(problems)
     drawn = _draw(name, apart, settings)
@@ -54,7 +55,7 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, 
         "source": str(settings.file) if settings.file else _hub_name(task),
         "task_version": task.version,
     }
-    return drawn, facts
+    return drawn, facts | ({"hub": hub} if hub else {})
 
 
 def _hub_name(task: Task) -> str:
@@ -87,20 +88,27 @@ def _with_own_ids(problems: Iterable[Problem]) -> list[Problem]:
     return apart
 
 
-def _task_rows(task: Task, settings: Suite) -> Iterator[Row]:
+def _task_rows(task: Task, settings: Suite, read: list[dict[str, Any]]) -> Iterator[Row]:
     if settings.file is not None:
         yield from read_rows(settings.file)
         return
     assert task.hub is not None  # `located` refused it otherwise.
-    yield from _split_rows(task.hub, task.hub.split)
+    yield from _split_rows(task, task.hub, task.hub.split, read)
 
 
-def _split_rows(hub: HubRows, split: str) -> Iterator[Row]:
-    """The rows of a split, of all configurations; `hub_config` says which one a row is from."""
+def _split_rows(task: Task, hub: HubRows, split: str, read: list[dict[str, Any]]) -> Iterator[Row]:
+    """The rows of a split, of all configurations; `hub_config` says which one a row is from.
+
+    What was read of the hub is added to `read`.
+    """
+    fields = task.fields
+    keys = [*fields.question, *fields.answer, *(fields.choices or ()), *(fields.wrong or ()), *fields.family]
     configs: Sequence[str | None] = hub.configs or [None]
     for config in configs:
-        for row in hub_rows(hub.dataset, hub.revision, config, split):
+        source = HubSplit(hub.dataset, hub.revision, config, split, [*keys, *task.scorer_fields])
+        for row in source.rows():
             yield Row(row.place, row.record | {"hub_config": config})
+        read.append(source.facts)
 
 
 def _task_problem(name: str, task: Task, problem_format: SuiteFormat, row: Row) -> Problem:
@@ -177,23 +185,25 @@ def _key(row: Row, alternatives: list[str]) -> str:
 class FewShot:
     """Raw prompts as in lm-eval's `mmlu`: a heading, worked examples of the subject, the question."""
 
-    def __init__(self, name: str, task: Task, shots: Shots, settings: Suite) -> None:
+    def __init__(
+        self, name: str, task: Task, shots: Shots, settings: Suite, read: list[dict[str, Any]]
+    ) -> None:
         self._suite = name
         self.count = shots.count if settings.shots is None else settings.shots
         self._examples: dict[str | None, list[str]] = defaultdict(list)
         if self.count == 0:
             return
         self._source = settings.shots_file or f"{_hub_name(task)} ({shots.split})"
-        for row in self._rows(task, shots, settings):
+        for row in self._rows(task, shots, settings, read):
             example = _task_problem(task.suite, task, "choice", row)
             self._examples[example["family"]].append(f"{_raw_question(example)} {example['answer']}\n\n")
 
     @staticmethod
-    def _rows(task: Task, shots: Shots, settings: Suite) -> Iterable[Row]:
+    def _rows(task: Task, shots: Shots, settings: Suite, read: list[dict[str, Any]]) -> Iterable[Row]:
         if settings.shots_file is not None:
             return read_rows(settings.shots_file)
         assert task.hub is not None  # `located` refused it otherwise.
-        return _split_rows(task.hub, shots.split)
+        return _split_rows(task, task.hub, shots.split, read)
 
     def prompt(self, row: Problem) -> str:
         """The text before the letter of the answer to a multiple-choice problem.

@@ -189,6 +189,17 @@ def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
     return suite
 
 
+def reads_hub(name: str, suite: Suite) -> bool:
+    """Whether the rows of the suite, as `located` gives it, come from the hub.
+
+    Raises:
+        UserError: the task is unknown.
+    """
+    if suite.families is not None or suite.file is not None:
+        return False
+    return read_task(suite.task or name).hub is not None
+
+
 def _refuse_misfits(name: str, task: Task, settings: Suite) -> None:
     """Refuse settings that the task does not support."""
     wanted = settings.format or task.format

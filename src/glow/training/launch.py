@@ -85,7 +85,9 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
     try:
         srun = subprocess.Popen([*each, *_command(), *words], env=environment)
     except FileNotFoundError:
-        raise UserError("srun: not found; several nodes are started by it, in a SLURM job") from None
+        raise UserError(
+            "srun: not found; several nodes are started by it, in a SLURM job and outside a container"
+        ) from None
     with _passing_on():
         return srun.wait()
 

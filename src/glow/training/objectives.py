@@ -126,6 +126,16 @@ def glow(previous_loss: "Tensor", loss: "Tensor", settings: GlowSettings) -> "Te
     return glow_weights(previous_loss, loss, settings.alpha, settings.beta, settings.clamp)
 
 
+def glow_one_plus(previous_loss: "Tensor", loss: "Tensor", settings: GlowSettings) -> "Tensor":
+    """As glow, and 1 added: `1 + alpha * (1 - sigmoid(beta * gain))`, a comment in the released trainer.
+
+    That published runs used it is inferred from the names of two folders (docs/paper.md).
+    """
+    from glow.training.weighting import glow_weights  # Imported late, as above.
+
+    return glow_weights(previous_loss, loss, settings.alpha, settings.beta, settings.clamp, added=1.0)
+
+
 def dft(log_prob: "Tensor", settings: Section) -> "Tensor":
     """Dynamic fine-tuning: each token by its own probability (arXiv 2508.05629, eq. 9)."""
     return log_prob.exp()
@@ -145,6 +155,7 @@ OBJECTIVES: dict[str, Objective] = {
     "plain": Objective("plain SFT"),
     "sft": Objective("token-mean SFT", average="tokens"),
     "glow": Objective("GLOW", GlowSettings, sample_weights=glow, uses_history=True),
+    "glow_one_plus": Objective("1 + GLOW", GlowSettings, sample_weights=glow_one_plus, uses_history=True),
     "glow_permuted": Objective("permuted weights", ReplaySettings, replayed_weights=glow_permuted),
     "glow_mean": Objective("mean weights", ReplaySettings, replayed_weights=glow_mean),
     "dft": Objective("DFT", token_weights=dft),

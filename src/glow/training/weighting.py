@@ -17,6 +17,7 @@ def glow_weights(
     alpha: float,
     beta: float,
     clamp: Clamp | None = None,
+    added: float = 0.0,
 ) -> Tensor:
     """Gain-based loss weights, `w = alpha * (1 - sigmoid(beta * gain))` with
     `gain = previous_loss - current_loss` (docs/paper.md, "The GLOW weights").
@@ -31,13 +32,14 @@ def glow_weights(
         alpha: scale; the weight lies in (0, alpha).
         beta: steepness in the gain, per nat.
         clamp: `(low, high)` bounds put on the weight ((0.5, 5.0) in the released code), or None.
+        added: what is added to the weight, before the bounds (1 in a comment of the released code).
 
     Returns:
         Weights, detached, in float32 (float64 for float64 losses); same shape.
     """
     gain = loss_gain(previous_loss, current_loss)
     # 1 - sigmoid(x) = sigmoid(-x), which keeps its precision where sigmoid(x) rounds to 1.
-    weight = alpha * torch.sigmoid(-beta * gain)
+    weight = added + alpha * torch.sigmoid(-beta * gain)
     if clamp is not None:
         weight = weight.clamp(*clamp)
     return torch.where(gain.isnan(), torch.ones_like(weight), weight)

@@ -277,7 +277,7 @@ FILE = "from glow.training.objectives import Objective\nhard = Objective()\nothe
         ({"objective": "glo"}, "objective: 'glo' is unknown; did you mean 'glow'?"),
         (
             {"objective": "adam"},
-            "objective: 'adam' is unknown; known: plain, sft, glow, glow_permuted, glow_mean, dft (your own:",
+            "objective: 'adam' is unknown; known: plain, sft, glow, glow_one_plus, ",
         ),
         ({"objective": "mine.py:soft"}, "mine.py: 'soft' is not there; objectives there: hard"),
         (
@@ -362,7 +362,7 @@ def test_only_held_out_questions_are_answered_by_epoch() -> None:
     for aside in (0, 8):
         assert refusal(changed(sft=sft, selection={"held_out": aside})) == said.format(aside) + "lower this"
     experiment = load(changed(sft=sft, selection={"held_out": 9, "held_out_seed": 4}), "some.yaml")
-    assert experiment.sft_run("glow", 0).sft.epoch_questions == 9
+    assert experiment.sft_run(experiment.domain_names[0], "glow", 0).sft.epoch_questions == 9
     told = experiment.further_selection("positive_all", 2)
     assert told == config.SelectSettings(trajectories="positive_all", held_out=9, held_out_seed=4, seed=2)
 
@@ -378,7 +378,7 @@ def test_margin_and_contrasts_are_told_to_no_stage() -> None:
         load(changed(**extra), "some.yaml") for extra in ({"margin": 2.0, "contrasts": stated}, {})
     )
     for told in (
-        lambda experiment: experiment.sft_run("glow", 0),
+        lambda experiment: experiment.sft_run(experiment.domain_names[0], "glow", 0),
         lambda experiment: experiment.grpo_run(0),
         lambda experiment: experiment.evaluation_run(0),
         lambda experiment: experiment.generation,

@@ -15,14 +15,20 @@ from glow.config import Experiment, ObjectiveChoice, Section
 from glow.experiment import load
 from glow.files.records import ANSWER_TYPES
 from glow.miniature.families import FAMILIES
-from glow.reporting.published import Measure, read_published
+from glow.reporting.published import Counterpart, Measure, Published, Unit, read_published
 from glow.training.objectives import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "config" / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
-LIKE = {"teacher": "student", "teacher_prompt": "prompt", "grpo.lora": "sft.lora"}
+LIKE = {
+    "teacher": "student",
+    "students.<name>.model": "student",
+    "teacher_prompt": "prompt",
+    "sft_prompt": "prompt",
+    "grpo.lora": "sft.lora",
+}
 """Sections whose keys are explained once, under another name."""
 
 WRITTEN = {
@@ -271,6 +277,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("example", list(examples()), ids=lambda example: next(iter(example)))
 def test_every_example_is_valid(example: dict[str, Any], root: Path) -> None:
     document = example if "extends" in example else BASE | example
+    if "students" in example:
+        del document["student"]
     if "trajectories" in example:
         document = {key: document[key] for key in document.keys() - {"domains", "teacher", "sampling"}}
     experiment = load(document, "README.md")
@@ -290,5 +298,5 @@ def test_published_figures_are_as_explained(tmp_path: Path) -> None:
     file.write_text(block, encoding="utf-8")
     assert len(read_published(file)) == 1
     _, _, about = TEXT.partition("## reported.yaml")
-    for measure in get_args(Measure):
-        assert f"`{measure}`" in about
+    named = [*get_args(Measure), *get_args(Unit), *Published.model_fields, *Counterpart.model_fields]
+    assert [name for name in named if f"`{name}`" not in about] == []

@@ -1,13 +1,15 @@
 """Problems of every source, and suites of every format."""
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import datasets
 import pyarrow
 import pytest
 from pyarrow import parquet
+from standin_hub import StandIn
 
 from glow.config import Problems, Suite
 from glow.data.problems import write_problems
@@ -17,6 +19,8 @@ from glow.files.records import problem_id
 from glow.suites.files import write_suite
 
 HASH = "0123456789abcdef0123456789abcdef01234567"
+
+Serve = Callable[[Callable[..., list[Record]]], list[tuple[object, ...]]]
 
 
 def suite(folder: Path, name: str, **settings: object) -> list[Record]:
@@ -116,46 +120,36 @@ def test_files_that_are_refused(tmp_path: Path, rows: list[Record], message: str
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """A hub that serves two rows of GSM8K's form for every request; returns the requests."""
-    requests: list[tuple[object, ...]] = []
-
-    def serve(dataset: str, config: str | None, *, split: str, revision: str) -> list[Record]:
-        requests.append((dataset, config, split, revision))
-        return [
+def asked(serve: Serve) -> list[tuple[object, ...]]:
+    """A hub that serves two rows of GSM8K's form for every request; the requests."""
+    return serve(
+        lambda dataset, config, split: [
             {"question": f"{config} one?", "answer": "1 + 1 = <<1+1=2>>2\n#### 2"},
             {"question": f"{config} two?", "answer": "It is 3,000.\n#### 3,000"},
         ]
-
-    monkeypatch.setattr(datasets, "load_dataset", serve)
-    return requests
+    )
 
 
-def test_a_hub_suite_is_read_at_its_commit(tmp_path: Path, hub: list[tuple[object, ...]]) -> None:
+def test_a_hub_suite_is_read_at_its_commit(tmp_path: Path, asked: list[tuple[object, ...]]) -> None:
     assert [(row["question"], row["answer"]) for row in suite(tmp_path, "gsm8k")] == [
         ("main one?", "2"),
         ("main two?", "3,000"),
     ]
-    assert hub == [("openai/gsm8k", "main", "test", "740312add88f781978c0658806c59bc2815b9866")]
+    assert asked == [("openai/gsm8k", "main", "test", "740312add88f781978c0658806c59bc2815b9866")]
 
 
-def test_hub_problems(tmp_path: Path, hub: list[tuple[object, ...]]) -> None:
+def test_hub_problems(tmp_path: Path, asked: list[tuple[object, ...]]) -> None:
     train, _ = problems(tmp_path, hub_dataset="a/b", hub_config="c", hub_split="cot", revision=HASH, train=2)
     assert {row["source"] for row in train} == {"hub/a/b"}
-    assert hub == [("a/b", "c", "cot", HASH)]
-
-
-def serving(monkeypatch: pytest.MonkeyPatch, rows: list[Record]) -> None:
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: rows)
+    assert asked == [("a/b", "c", "cot", HASH)]
 
 
 def test_a_hub_data_set_may_repeat_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """OpenMathReasoning has a question once a solution; what is doubtful or in a suite is left out too."""
-    serving(
-        monkeypatch,
-        [
+    serve(
+        lambda *_: [
             {"problem": "1 + 1?", "expected_answer": "2"},
             {"problem": "1 + 1?", "expected_answer": "2"},
             {"problem": "2 + 1?", "expected_answer": "3"},
@@ -163,7 +157,7 @@ def test_a_hub_data_set_may_repeat_itself(
             {"problem": "In a  SUITE?", "expected_answer": "5"},
             {"problem": "Prove it.", "expected_answer": None},
             {"problem": "3 + 1?", "expected_answer": "\\boxed{4}"},
-        ],
+        ]
     )
     write_jsonl(tmp_path / "math.jsonl", [{"question": "in a suite?"}])
     train, _ = problems(
@@ -180,10 +174,8 @@ def test_a_hub_data_set_may_repeat_itself(
     assert "left out: 2 repeats, 1 rows in a suite" in capsys.readouterr().out
 
 
-def test_multiple_choice_training_questions_list_their_choices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serving(monkeypatch, [{"question": "Which?", "choices": ["x", "y"], "answer": 1, "subject": ""}])
+def test_multiple_choice_training_questions_list_their_choices(tmp_path: Path, serve: Serve) -> None:
+    serve(lambda *_: [{"question": "Which?", "choices": ["x", "y"], "answer": 1, "subject": ""}])
     train, _ = problems(tmp_path, hub_dataset="cais/mmlu", revision=HASH, choices_field="choices", train=1)
     assert train == [
         {
@@ -203,15 +195,56 @@ def test_choices_that_are_in_a_suite_are_told_by_their_question(tmp_path: Path) 
         )
 
 
-def test_without_a_network_the_local_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ConnectionError("Couldn't reach the hub")
+def test_a_worked_solution_goes_with_its_problem(tmp_path: Path, serve: Serve) -> None:
+    serve(lambda *_: [{"question": "1 + 1?", "answer": "2", "solution": "Count.", "note": "x"}])
+    train, _ = problems(tmp_path, hub_dataset="a/b", revision=HASH, train=1)
+    assert train[0]["solution"] == "Count."
 
-    monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(
-        UserError, match=r"openai/gsm8k \(main, test\) at 740312ad cannot be read: Couldn't.*`file`"
-    ):
-        suite(tmp_path, "gsm8k")
+
+def test_too_few_questions_with_one_answer_are_refused(tmp_path: Path, serve: Serve) -> None:
+    serve(lambda *_: [{"question": f"{n % 3}?", "answer": str(n // 5)} for n in range(6)])
+    with pytest.raises(UserError, match=r"hub/a/b: 2 problems, but train \+ grpo = 3 are asked for"):
+        problems(tmp_path, hub_dataset="a/b", revision=HASH, train=3)
+
+
+def test_what_the_hub_gave_and_what_was_written_is_noted(tmp_path: Path, asked: list[object]) -> None:
+    problems(tmp_path, hub_dataset="a/b", revision=HASH, train=1, grpo=1)
+    noted = facts(tmp_path / "train.jsonl")
+    assert noted["hub"] == {"rows": "some"}
+    assert noted["sha256"] == {
+        name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("train.jsonl", "grpo.jsonl")
+    }
+    suite(tmp_path, "gsm8k")
+    noted = facts(tmp_path / "suites" / "gsm8k.jsonl")
+    assert noted["hub"] == [{"rows": "some"}]
+    assert list(noted["sha256"]) == ["gsm8k.jsonl"]
+
+
+def test_a_copy_of_the_hubs_files_gives_the_same_problems(
+    tmp_path: Path, hub: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way, from the hub's answers to the file of problems."""
+    table = pyarrow.table(
+        {"problem": [f"{n} + 1?" for n in range(50)], "expected_answer": list(range(1, 51))}
+    )
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    parquet.write_table(table, copy / "train-00000-of-00001.parquet", row_group_size=7)
+    hub.commit = HASH
+    hub.files["datasets/a/b"] = {file.name: file.read_bytes() for file in copy.iterdir()}
+    settings = {"hub_dataset": "a/b", "revision": HASH, "train": 6, "grpo": 3} | {
+        "question_field": "problem", "answer_field": "expected_answer"
+    }  # fmt: skip
+    fetched = problems(tmp_path, **settings)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    assert problems(tmp_path, **settings, data_dir=copy) == fetched
+    assert len(fetched[0]) == 6
+
+
+def test_a_copy_without_its_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="data_dir is a copy of a hub data set: name that as hub_dataset"):
+        Problems(families=["ledger"], train=1, data_dir=tmp_path)
 
 
 # --- suites ---------------------------------------------------------------------------------------

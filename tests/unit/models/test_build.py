@@ -1,106 +1,18 @@
-"""Models from the hub (a fake one: the tests touch no network) and made anew from text."""
+"""Models made anew from text."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import torch
-from huggingface_hub.utils import filter_repo_objects
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Tokenizer
 
-from glow.config import Hub, Scratch
+from glow.config import Scratch
 from glow.errors import UserError
 from glow.files.jsonl import write_jsonl
 from glow.models import build as models
 from glow.models.chat_template import CHAT_TEMPLATE
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-HUB = Hub(hub="org/name", revision=COMMIT)
-FILES = [
-    "config.json",
-    "model-00001-of-00002.safetensors",
-    "model-00002-of-00002.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "LICENSE",
-    "pytorch_model.bin",
-    "training_args.bin",
-    "consolidated.00.pth",
-    "optimizer.pt",
-    "modeling_custom.py",
-    "original/model.safetensors",
-]
-
-
-def _hub(files: list[str], fail_after: int | None = None) -> Callable[..., str]:
-    """A snapshot_download of these files, which loses its network after `fail_after` of them."""
-
-    def download(
-        repo_id: str, *, revision: str, local_dir: Path, allow_patterns: Any, ignore_patterns: Any
-    ) -> str:
-        assert (repo_id, revision) == ("org/name", COMMIT)
-        wanted = filter_repo_objects(files, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
-        for number, name in enumerate(wanted):
-            if number == fail_after:
-                raise httpx.ConnectError("Name or service not known")
-            target = local_dir / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(target.read_text() + "+" if target.exists() else name)
-        (local_dir / ".cache").mkdir(exist_ok=True)
-        return str(local_dir)
-
-    return download
-
-
-def test_fetch_takes_weights_and_tokenizer_and_no_pickle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(models, "snapshot_download", _hub(FILES))
-    models.fetch(HUB, tmp_path / "base")
-    found = {str(path.relative_to(tmp_path / "base")) for path in (tmp_path / "base").rglob("*")}
-    assert found == {*FILES[:8], "manifest.json"}
-    manifest = json.loads((tmp_path / "base" / "manifest.json").read_text())
-    assert manifest["settings"] == {"hub": "org/name", "revision": COMMIT, "trust_remote_code": False}
-    assert [path.name for path in tmp_path.iterdir()] == ["base"]
-    assert "org/name@0123456789ab" in capsys.readouterr().out
-
-
-def test_fetch_takes_the_code_of_a_trusted_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "snapshot_download", _hub(FILES))
-    models.fetch(HUB.model_copy(update={"trust_remote_code": True}), tmp_path / "base")
-    found = {path.name for path in (tmp_path / "base").iterdir()}
-    assert found == {*FILES[:8], "modeling_custom.py", "manifest.json"}
-
-
-def test_cut_off_download_leaves_no_model_and_goes_on_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "snapshot_download", _hub(FILES, fail_after=2))
-    with pytest.raises(UserError, match=r"org/name@0123456789ab.*Name or service not known") as raised:
-        models.fetch(HUB, tmp_path / "base")
-    assert "give the path of a local copy" in str(raised.value)
-    assert not (tmp_path / "base").exists()
-    monkeypatch.setattr(models, "snapshot_download", _hub(FILES))
-    models.fetch(HUB, tmp_path / "base")
-    assert (tmp_path / "base" / "config.json").read_text() == "config.json+"  # found from the first time
-    assert (tmp_path / "base" / "tokenizer.json").read_text() == "tokenizer.json"
-
-
-@pytest.mark.parametrize("files", [["config.json", "pytorch_model.bin"], ["model.safetensors"]])
-def test_repository_without_a_safe_model_is_refused(
-    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "snapshot_download", _hub(files))
-    with pytest.raises(UserError, match=r"has no config\.json with safetensors weights"):
-        models.fetch(HUB, tmp_path / "base")
-    assert not (tmp_path / "base").exists()
 
 
 @pytest.fixture(scope="module")

@@ -97,10 +97,10 @@ START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 
 
 class World:
-    """Writes a results tree below `root` for the configuration `document`."""
+    """Writes a results tree below `root` for the configuration `document`, or for a student of it."""
 
-    def __init__(self, root: Path, document: dict = DOCUMENT) -> None:
-        self.results = Results(load(document, "fabricated"), root)
+    def __init__(self, root: Path, document: dict = DOCUMENT, student: str = "") -> None:
+        self.results = Results(load(document, "fabricated").studies[student], root, student)
         self.document = document
         self.root = root
         self._clock = START
@@ -244,9 +244,10 @@ class World:
     def _write_what_came_before(self) -> None:
         """The manifests of results that no table reads."""
         experiment = self.results.experiment
-        for role, model in (("base", experiment.student), ("teacher", experiment.teacher)):
+        places = {self.results.home: ("base", experiment.base), self.root: ("teacher", experiment.teacher)}
+        for place, (role, model) in places.items():
             if model is not None:
-                (folder := self.root / "models" / role).mkdir(parents=True)
+                (folder := place / "models" / role).mkdir(parents=True, exist_ok=True)
                 self.write_manifest(folder, "pretrain", model.pretrain, seconds=0)
         for name, suite in experiment.suites.items():
             self.write_manifest(self.root / "suites" / f"{name}.jsonl", "suite", suite, seconds=0)
@@ -267,7 +268,7 @@ class World:
         write_jsonl(folder / "log.jsonl", self.sft_log(run))
         if self.results.experiment.selection.held_out:
             write_jsonl(folder / "epochs.jsonl", self.epochs(run))
-        settings = self.results.experiment.sft_run(run.name, run.seed)
+        settings = self.results.experiment.sft_run(run.domain, run.name, run.seed)
         self.write_manifest(folder, "sft", settings, facts={"too_long": self.too_long(run)})
 
     def write_evaluation(self, run: Run) -> None:

@@ -64,6 +64,14 @@ def test_without_positives_or_sampled_suites_there_is_nothing_to_compare_or_coun
     ]  # fmt: skip
 
 
+def test_published_figures_have_a_table_by_arm_where_arms_are_compared() -> None:
+    reported = "config/reported.yaml"
+    arms = {"all": {"trajectories": "all", "objective": "plain"}}
+    assert {"published", "published_cells"} <= set(table_names(experiment(reported=reported)))
+    alone = table_names(experiment(reported=reported, arms=arms))
+    assert [name for name in alone if name.startswith("published")] == ["published"]
+
+
 def test_seeds_needed_for_the_margin_are_explained_where_there_is_a_margin() -> None:
     said = "Seeds needed for 5 points is the same for a true difference of 5 points"
     assert said in caption("tables", "comparisons", experiment(margin=5.0)).read

@@ -26,7 +26,7 @@ from glow.reporting.figures import (
 )
 from glow.reporting.findings import find
 from glow.reporting.palette import arm_colours
-from glow.reporting.results import Run
+from glow.reporting.results import Results, Run
 from glow.reporting.tables import write_tables
 from glow.reporting.training_tables import gains_table, weights_table
 from glow.reporting.weights_figure import draw_weights
@@ -155,6 +155,14 @@ def test_gains_stand_below_weights_as_they_are_and_relative_to_the_trend(fabrica
     assert np.allclose(medians(relative), [[0, 0], [0, 0]])
     assert raw.get_ylim() == relative.get_ylim()
     assert (raw.get_ylabel(), relative.get_ylabel()) == ("gain, nats per token", "relative gain")
+
+
+def test_weights_of_a_single_epoch_are_none(fabricated: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Results.history
+    monkeypatch.setattr(Results, "history", lambda *asked: whole(*asked).query("epoch == 1"))
+    shown = draw_weights(fabricated.results).axes
+    assert [axes.get_title("left") for axes in shown[:2]] == ["glow", "glow_released"]
+    assert {text.get_text() for axes in shown for text in axes.texts} == {"one epoch: no weights yet"}
 
 
 def test_controls_that_replay_weights_have_panels_of_their_own(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fabricated import World, document
 from pytest import approx
+from scipy import stats
 
 from glow.errors import UserError
 from glow.reporting import measures, policy_entropy
@@ -69,6 +71,34 @@ def test_gain_is_paired_by_question_and_seed(fabricated: World) -> None:
     # mean). The rest is more than the seeds' 6.25, which then add nothing.
     assert gain.error == approx(((583.3333 + 1222.2222) / 40) ** 0.5)
     assert gain.low == approx(17.5 - 2.5 * T1, abs=1e-4)  # with two seeds, not shorter than t over them
+
+
+def test_gain_in_percent_is_the_ratio_of_the_means(fabricated: World) -> None:
+    """glow 55 and 70 against positive 40 and 50: 62.5 / 45 - 1, which is no mean of 37.5 and 40 %."""
+    gain = measures.gain_in_percent(fabricated.results, "arithmetic", "glow", OOD)
+    assert (gain.mean, gain.n, gain.questions) == (approx(350 / 9), 2, 20)
+    # A right answer of glow is 1 / 0.625 = 1.6, one of positive 1 / 0.45 = 2.2222. By question, over seeds:
+    lists = [1.6 - 2.2222] * 3 + [1.6 - 1.1111] * 2 + [0.8] + [0] * 4
+    choice = [1.6 - 2.2222] * 5 + [1.6] + [0.8] * 2 + [0] * 2
+    variances = [np.var(suite, ddof=1) / 10 / 4 for suite in (lists, choice)]  # 0.00633 and 0.01604
+    error = sum(variances) ** 0.5
+    assert gain.error == approx(100 * 62.5 / 45 * error, rel=1e-4)
+    # 15.1 degrees of freedom: t = 2.130, which reaches further than 12.7 times the 0.0089 of the seeds
+    freedom = sum(variances) ** 2 / sum(variance**2 / 9 for variance in variances)
+    reach = stats.t.ppf(0.975, freedom) * error
+    assert gain.low == approx(100 * (62.5 / 45 * np.exp(-reach) - 1), rel=1e-3)
+    assert gain.high == approx(100 * (62.5 / 45 * np.exp(reach) - 1), rel=1e-3)
+
+
+def test_nothing_is_a_percentage_of_none_right(tmp_path: Path) -> None:
+    class NoneRight(World):
+        def correct(self, run: Run, suite: str) -> list[bool]:
+            return [run.name == "glow"] * 10
+
+    results = NoneRight(tmp_path).write().results
+    assert measures.gain_in_percent(results, "arithmetic", "glow", OOD) is None
+    assert measures.gain_in_percent(results, "arithmetic", "negative", OOD) is None
+    assert measures.gain_in_percent(results, "arithmetic", "glow", "ood_general") is None
 
 
 def test_gain_over_another_arm(fabricated: World) -> None:

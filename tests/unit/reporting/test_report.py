@@ -81,9 +81,9 @@ def test_page_is_sound_and_loads_nothing(page: str) -> None:
 def test_page_holds_every_figure_and_table(page: str) -> None:
     assert page.count("data:image/svg+xml;base64,") == 10
     for name in (
-        "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites", "data",
-        "contamination",
+        "gates", "main", "comparisons", "chance", "variance", "published", "published_cells", "grpo",
+        "samples", "steps", "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites",
+        "data", "contamination",
     ):  # fmt: skip
         assert f'id="table-{name}"' in page
     assert "55.0 ± 63.5" in page
@@ -143,12 +143,23 @@ def test_figures_say_that_they_scroll_on_a_narrow_screen(page: str) -> None:
 
 
 def test_published_figures_stand_apart(page: str) -> None:
-    table = page[page.index('id="table-published"') : page.index('id="grpo"')]
+    start, cells, end = (
+        page.index(f'id="{name}"') for name in ("table-published", "table-published_cells", "grpo")
+    )
+    table, arms = page[start:cells], page[cells:end]
     assert "Published by the paper's authors; not measured here" in table
     cells = re.findall(r'<td class="([^"]*)" data-label="([^"]*)"', table)
     assert {label for kinds, label in cells if "theirs" in kinds} == {
-        "Published: what", "Published value", "Published setting", "Published in",
+        "Published: what", "Published value", "Published setting and source",
     }  # fmt: skip
+    # arm by arm, a row of ours comes before one of theirs
+    rows = [
+        re.findall(r'<td class="([^"]*)"', row) for row in re.findall(r"<tr>(.*?)</tr>", arms, re.DOTALL)[1:]
+    ]
+    shaded = [sum("theirs" in kinds for kinds in row) for row in rows]
+    assert len(shaded) == 2 * 6
+    assert set(shaded[::2]) == {0}
+    assert set(shaded[1::2]) == {4}  # all but the name of the arm
     assert "theirs" not in page[: page.index('id="table-published"')].split("</style>")[1]
 
 

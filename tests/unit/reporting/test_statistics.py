@@ -203,6 +203,16 @@ def test_the_estimate_in_the_other_direction() -> None:
     assert estimate([1.0]).reversed == Estimate(-1.0, None, None, None, 1)
 
 
+def test_the_logarithm_of_a_ratio_in_percent() -> None:
+    log = Estimate(math.log(1.5), 0.2, math.log(0.75), math.log(3), 2, 0.1, 8, (math.log(1.2), math.log(2)))
+    found = log.in_percent
+    assert (found.mean, found.low, found.high) == (approx(50), approx(-25), approx(200))
+    assert found.error == approx(30)  # 0.2 of 1.5
+    assert found.by_seed == (approx(20), approx(100))
+    assert (found.n, found.p, found.questions) == (2, 0.1, 8)
+    assert estimate([0.0]).in_percent == Estimate(0.0, None, None, None, 1)
+
+
 # --- many comparisons -----------------------------------------------------------------------------
 
 

@@ -15,7 +15,6 @@ from glow.reporting.cells import MINUS, Table, latex, markdown
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
 from glow.reporting.grpo_table import grpo_table
 from glow.reporting.inference_tables import comparisons_table
-from glow.reporting.published import published_table
 from glow.reporting.results import Run
 from glow.reporting.steps import collect_chains
 from glow.reporting.tables import build_tables, read_tables, write_tables
@@ -536,44 +535,6 @@ def test_held_out_ones_are_counted(fabricated: World) -> None:
     assert "that are held out" in data_table(fabricated.results).caption.read
 
 
-def test_published_stand_beside_ours(two_domains: World) -> None:
-    rows = frame(published_table(two_domains.results), "ours_what")
-    ours = rows.loc["OOD gain of glow over positive-only SFT, trained on arithmetic"]
-    assert (ours["published_value"], ours["ours_mean"], ours["ours_unit"]) == (5.51, approx(17.5), "points")
-    assert ours["scale_differs"].startswith("yes")
-    change = "entropy change of negative against positive-only SFT, {}, trained on arithmetic"
-    for over in ("on chains without their ends", "on all responses with their ends"):
-        entropy = rows.loc[change.format(over)]
-        assert (entropy["published_value"], entropy["ours_mean"]) == (35.67, approx(100 * (1.875**0.5 - 1)))
-    mmlu = rows[rows["published_value"] == 76.47].iloc[0]
-    assert pd.isna(mmlu["ours_mean"])
-    assert set(rows["published_value"]) == {35.67, 5.51, 72.82, 76.47, 11.97, 4.11, 22}
-
-
-def test_published_mmlu_meets_ours_where_it_is_measured(tmp_path: Path) -> None:
-    class WithMmlu(World):
-        def correct(self, run: object, suite: str) -> list[bool]:
-            return [True, True, True, False]
-
-    suites = {"mmlu": {"task": "mmlu", "format": "choice"}, "arithmetic": document()["suites"]["arithmetic"]}
-    world = WithMmlu(tmp_path, document(suites=suites, reported=REPORTED)).write()
-    rows = shown(published_table(world.results))
-    assert rows["MMLU, with GLOW as the RL initialisation"]["Ours (n seeds)"] == "75.0 ± 79.6 % (n = 2)"
-
-
-def test_what_repeats_the_published_figure_above_is_left_blank(two_domains: World) -> None:
-    table = published_table(two_domains.results)
-    rows, words = table.lines[1:], list(table.shown)
-    first, second = ([row for row in rows if row[words.index("published_what")]], rows[1])
-    assert len(first) == 7  # one a published figure
-    assert second[words.index("published_what")] == second[words.index("published")] == ""
-    assert second[words.index("ours_what")] != ""
-    assert all(row[words.index("published")] for row in first)
-    full = table.frame
-    assert full["published_what"].nunique() == 7
-    assert (full[["published_what", "published_source", "published_setting"]] != "").all(axis=None)
-
-
 # --- the three forms ------------------------------------------------------------------------------
 
 
@@ -582,9 +543,9 @@ def test_written_files(two_domains: World) -> None:
     folder = two_domains.results.tables
     names = {table.name for table in build_tables(two_domains.results)}
     assert names == {
-        "gates", "main", "comparisons", "chance", "variance", "published", "grpo", "samples", "steps",
-        "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites", "data",
-        "contamination",
+        "gates", "main", "comparisons", "chance", "variance", "published", "published_cells", "grpo",
+        "samples", "steps", "entropy", "entropy_positions", "losses", "epochs", "weights", "gains", "suites",
+        "data", "contamination",
     }  # fmt: skip
     written = {path.name for path in folder.iterdir()}
     forms = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}

@@ -1,9 +1,9 @@
 """Rows of built-in tasks as problems: the paper's sets from real files, and the forms of their choices."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import pytest
 import yaml
 
@@ -17,6 +17,8 @@ from glow.suites.task_problems import _task_problem, task_problems
 from glow.suites.tasks import read_task
 
 ROOT = Path(__file__).resolve().parents[3]
+
+Serve = Callable[[Callable[..., list[Record]]], list[tuple[object, ...]]]
 
 
 def problems(name: str, **settings: object) -> list[Record]:
@@ -252,39 +254,27 @@ def test_ifevals_rows_name_their_scorer(tmp_path: Path) -> None:
     ],
 )
 def test_rows_of_the_hub(
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    request_: tuple[object, ...],
-    row: Record,
-    answer: str | None,
+    serve: Serve, name: str, request_: tuple[object, ...], row: Record, answer: str | None
 ) -> None:
-    requests = []
-
-    def serve(dataset: str, config: str | None, *, split: str, revision: str) -> list[Record]:
-        requests.append((dataset, config, split, revision))
-        return [row]
-
-    monkeypatch.setattr(datasets, "load_dataset", serve)
+    asked = serve(lambda *_: [row])
     (found,) = problems(name)
-    assert requests == [request_]
+    assert asked == [request_]
     assert found["answer"] == (answer if answer is not None else "ABCD"[found["choices"].index("a")])
     assert found["question"].splitlines()[0] in ("Q", "Close [ [")
 
 
-def test_the_whole_of_bbh_is_27_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        datasets, "load_dataset", lambda _, config, **__: [{"input": f"Q of {config}", "target": "1"}]
-    )
+def test_the_whole_of_bbh_is_27_requests(serve: Serve) -> None:
+    serve(lambda _, config, split: [{"input": f"Q of {config}", "target": "1"}])
     rows = problems("bbh")
     assert len({row["family"] for row in rows}) == len(rows) == 27
 
 
-def test_worked_examples_come_from_the_hubs_dev_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(_: str, config: str, *, split: str, revision: str) -> list[Record]:
+def test_worked_examples_come_from_the_hubs_dev_split(serve: Serve) -> None:
+    def served(_: str, config: str | None, split: str) -> list[Record]:
         question = {"choices": list("wxyz"), "answer": 0, "subject": "virology"}
         return [question | {"question": f"{split} {number}"} for number in range(5 if split == "dev" else 1)]
 
-    monkeypatch.setattr(datasets, "load_dataset", serve)
+    serve(served)
     (row,) = problems("mmlu_loglikelihood")
     assert [line for line in row["prompt"].splitlines() if line.startswith(("dev", "test"))] == [
         "dev 0", "dev 1", "dev 2", "dev 3", "dev 4", "test 0",

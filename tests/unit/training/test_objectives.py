@@ -19,6 +19,7 @@ from glow.training.objectives import (
     dft,
     glow,
     glow_mean,
+    glow_one_plus,
     objectives_help,
 )
 
@@ -68,6 +69,14 @@ def test_glow_reads_its_settings(clamp: tuple[float, float] | None, expected: li
     previous, loss = torch.tensor([1.0, 1.5, 0.5, math.nan]), torch.ones(4)
     assert glow(previous, loss, settings).tolist() == pytest.approx(expected, rel=1e-6)
     assert OBJECTIVES["glow"].uses_history
+
+
+def test_the_variant_in_a_comment_of_the_release_adds_one() -> None:
+    settings = GlowSettings(alpha=2.0, beta=10.0)
+    previous, loss = torch.tensor([1.0, 1.5, 0.5, math.nan]), torch.ones(4)
+    expected = [2.0, 1 + 2 / (1 + math.exp(5)), 1 + 2 / (1 + math.exp(-5)), 1.0]
+    assert glow_one_plus(previous, loss, settings).tolist() == pytest.approx(expected, rel=1e-6)
+    assert OBJECTIVES["glow_one_plus"].uses_history
 
 
 def test_dft_weighs_a_token_by_its_probability() -> None:

@@ -26,6 +26,14 @@ def test_released_clamp_holds_every_improved_sample_at_its_lower_bound() -> None
     assert weights.tolist() == pytest.approx([0.5, 0.5, 1.0])
 
 
+def test_one_is_added_before_the_bounds_and_not_where_there_is_no_previous_loss() -> None:
+    previous = torch.tensor([1.0, 1.0, math.nan], dtype=torch.float64)
+    current = torch.tensor([0.9, 1.1, 1.0], dtype=torch.float64)
+    # beta * gain = 1, -1: 1 + 2 * 0.2689414213699951, and 1 + 2 * 0.7310585786300049 = 2.46 above the bound.
+    weights = glow_weights(previous, current, alpha=2.0, beta=10.0, clamp=(0.5, 2.4), added=1.0)
+    assert weights.tolist() == pytest.approx([1.5378828427399902, 2.4, 1.0], rel=1e-12)
+
+
 def test_no_previous_loss_means_weight_one_also_outside_the_clamp() -> None:
     weights = glow_weights(torch.tensor([math.nan]), torch.tensor([3.0]), 1.0, 10.0, clamp=(2.0, 3.0))
     assert weights.tolist() == [1.0]

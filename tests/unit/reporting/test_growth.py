@@ -1,0 +1,156 @@
+"""Students beside each other: gains by student, how they grow with size, and the page."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fabricated import PROBLEMS, World, document
+from safetensors.numpy import save_file
+
+from glow.config import Experiment
+from glow.errors import UserError
+from glow.experiment import load
+from glow.reporting.results import Run
+from glow.reporting.students.growth import Student, line_weights, read_students, slopes
+from glow.reporting.students.page import write_students
+from glow.reporting.students.table import size, students_table
+from glow.reporting.tables import write_tables
+
+SIZES = {"tiny": (10, "qwen2"), "larger": (40, "qwen2"), "other": (20, "llama")}
+"""Student -> parameters, kind of network."""
+MORE = {"larger": 2, "other": 1}
+"""How many questions more of `lists` its arm glow gets right."""
+
+
+class OneOf(World):
+    """What one student has."""
+
+    def __init__(self, root: Path, student: str, **changes: object) -> None:
+        model = {"pretrain": {"role": "base", "families": ["ledger"]}}
+        own = document(students={name: model | changes.get(name, {}) for name in SIZES}, grpo=None)
+        del own["student"]
+        super().__init__(root, own, student)
+
+    def correct(self, run: Run, suite: str) -> list[bool]:
+        right = super().correct(run, suite)
+        more = MORE.get(self.results.student, 0) if (run.name, suite) == ("glow", "lists") else 0
+        return [index < sum(right) + more for index in range(PROBLEMS)]
+
+
+def students(root: Path, **changes: object) -> list[Student]:
+    """Students whose answers are there, and no tables."""
+    worlds = [OneOf(root, name, **changes).write() for name in SIZES]
+    return [Student(own.results.student, own.results, *SIZES[own.results.student]) for own in worlds]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of three students, all but what is over them; tests must not change it."""
+    root = tmp_path_factory.mktemp("three")
+    for own in students(root):
+        model = own.results.home / "models" / "base"
+        save_file({"a": np.zeros(own.parameters - 4), "b": np.zeros((2, 2))}, model / "model.safetensors")
+        (model / "config.json").write_text(json.dumps({"model_type": own.architecture}))
+        write_tables(own.results.experiment, root, own.name)
+    return root
+
+
+def experiment_of(root: Path) -> Experiment:
+    return load(json.loads((root / "experiment.json").read_text()), "frozen")
+
+
+def test_students_are_ordered_by_their_size(three: Path) -> None:
+    found = read_students(experiment_of(three), three)
+    assert [(own.name, own.parameters, own.architecture) for own in found] == [
+        ("tiny", 10, "qwen2"),
+        ("other", 20, "llama"),
+        ("larger", 40, "qwen2"),
+    ]
+
+
+def test_a_slope_is_points_for_each_doubling(three: Path) -> None:
+    # OOD: lists and choice. Of ten, arm glow of `tiny` has 2 and 1 more right in lists than positive (seeds 0
+    # and 1), and 1 and 3 in choice: 15 and 20 points. `larger` has 2 more in lists: 25 and 30. From 10 to 40
+    # parameters are two doublings.
+    found = slopes(read_students(experiment_of(three), three))
+    assert {kind for *_, kind in found} == {"qwen2"}
+    growing = found["arithmetic", "glow", "ood", "qwen2"].difference
+    assert growing.mean == pytest.approx(5.0)
+    assert growing.by_seed == pytest.approx((5.0, 5.0))
+    assert growing.n == 2
+    assert found["arithmetic", "glow", "in_domain", "qwen2"].difference.mean == pytest.approx(0)
+    assert found["arithmetic", "all", "ood", "qwen2"].difference.mean == pytest.approx(0)
+
+
+def test_the_line_is_that_of_least_squares() -> None:
+    sizes, gains = [3, 7, 14, 32], np.array([1.0, 2.5, 2.0, 4.0])
+    slope, _ = np.polyfit(np.log2(sizes), gains, 1)
+    assert line_weights(sizes) @ gains == pytest.approx(slope)
+
+
+def test_the_table_has_gains_and_slopes(three: Path) -> None:
+    table = students_table(read_students(experiment_of(three), three))
+    assert list(table.columns.values()) == [
+        *("Domain", "Arm", "Over", "tiny (10)", "other (20)", "larger (40)", "Per doubling, qwen2"),
+    ]
+    (row,) = (row for row in table.rows if (row["arm"].text, row["over"].text) == ("glow", "OOD mean"))
+    assert [row[f"gain_{name}"].values["_mean"] for name in ("tiny", "other", "larger")] == [17.5, 22.5, 27.5]
+    assert row["slope_qwen2"].values["_mean"] == pytest.approx(5.0)
+    arms = list(dict.fromkeys(row["arm"].text for row in table.rows))
+    assert arms == ["base", "negative", "all", "glow", "glow_released"]
+
+
+def test_an_arm_of_one_student_is_compared_with_none(tmp_path: Path) -> None:
+    arms = {"arms": ["positive", "glow"]}
+    own = students(tmp_path, tiny=arms, larger={"seeds": [1]})
+    found = slopes(own)
+    assert {arm for _, arm, _, _ in found} == {"base", "glow"}
+    # Of the seed that both have: 20 points and 30, over two doublings.
+    growing = found["arithmetic", "glow", "ood", "qwen2"].difference
+    assert (growing.mean, growing.n) == (pytest.approx(5.0), 1)
+    table = students_table(own)
+    (row,) = (row for row in table.rows if (row["arm"].text, row["over"].text) == ("all", "OOD mean"))
+    assert [row[key].text == "—" for key in ("gain_tiny", "gain_other", "slope_qwen2")] == [True, False, True]
+
+
+def test_students_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:
+    own = students(tmp_path, tiny={"seeds": [0]}, larger={"seeds": [1]})
+    with pytest.raises(UserError, match="students tiny, larger: have no seed in common"):
+        slopes(own)
+
+
+def test_the_page_leads_to_every_report(three: Path) -> None:
+    write_students(experiment_of(three), three)
+    page = (three / "report.html").read_text("utf-8")
+    assert re.findall(r'<a href="(students/[^"]+)"', page) == [
+        f"students/{name}/report.html" for name in ("tiny", "other", "larger")
+    ]
+    assert "Whether gains grow with the size of the student" in page
+    for suffix in ("csv", "md", "tex"):
+        assert (three / "tables" / f"students.{suffix}").is_file()
+    assert (three / "figures" / "students.svg").is_file()
+    manifest = json.loads((three / "report.html.manifest.json").read_text())
+    assert manifest["facts"]["parameters"] == {"tiny": 10, "other": 20, "larger": 40}
+
+
+def test_one_student_is_compared_with_no_other(fabricated: World) -> None:
+    with pytest.raises(UserError, match="the study has one student"):
+        read_students(fabricated.results.experiment, fabricated.root)
+
+
+def test_a_model_that_is_gone_is_named(three: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(three, tmp_path / "three")
+    (root / "students" / "other" / "models" / "base" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="other/models/base: no weights in safetensors"):
+        read_students(experiment_of(root), root)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [(999, "999"), (47_968, "48 k"), (494_032_768, "494 M"), (999_600_000, "1 B"), (7_615_616_512, "7.62 B")],
+)
+def test_sizes_are_said_as_people_do(parameters: int, said: str) -> None:
+    assert size(parameters) == said
