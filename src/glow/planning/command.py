@@ -2,7 +2,6 @@
 printed.
 """
 
-import os
 from pathlib import Path
 
 from glow.config import Experiment
@@ -17,13 +16,13 @@ from glow.planning.resources import read_profile
 
 
 def machine_of(gpu: str, nodes: int, per_node: int | None) -> Machine:
-    """What is planned for; a node has 8 GPUs, or this machine's cores, unless that is said.
+    """What is planned for; a node has as many devices as such nodes have, unless that is said.
 
     Raises:
         UserError: no such device, or numbers below 1.
     """
     found = device(gpu)
-    number = per_node or (len(os.sched_getaffinity(0)) if found.is_cpu else 8)
+    number = found.per_node if per_node is None else per_node
     for option, value in (("--nodes", nodes), ("--gpus-per-node", number)):
         if value < 1:
             raise UserError(f"{option} {value}: give at least 1")

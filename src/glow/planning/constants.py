@@ -5,12 +5,14 @@ them.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import yaml
 
 from glow.config import unknown
@@ -51,12 +53,14 @@ class Device:
         memory: bytes.
         operations: dense bf16 operations a second; 0 of a CPU, whose speed depends on the size of a model.
         bandwidth: bytes of memory a second; 0 of a CPU.
+        per_node: how many a node has, unless that is said.
     """
 
     name: str
     memory: int
     operations: float = 0.0
     bandwidth: float = 0.0
+    per_node: int = 8
 
     @property
     def is_cpu(self) -> bool:
@@ -122,15 +126,14 @@ def device(name: str) -> Device:
         UserError: no device has that name.
     """
     if name == "cpu":
-        import psutil
-
-        return Device("cpu", psutil.virtual_memory().total)
+        return Device("cpu", psutil.virtual_memory().total, per_node=len(os.sched_getaffinity(0)))
     known = _document()["devices"]
     if name not in known:
         raise UserError(f"--gpu: {unknown(name, device_names())}")
     found = known[name]
     memory = int(found["memory_gib"] * 2**30)
-    return Device(name, memory, float(found["operations"]), float(found["bandwidth"]))
+    speed = float(found["operations"]), float(found["bandwidth"])
+    return Device(name, memory, *speed, found.get("per_node", Device.per_node))
 
 
 def assumed(given: list[str]) -> dict[str, Number]:

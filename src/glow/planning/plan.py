@@ -89,6 +89,11 @@ class Row:
         """GPUs of a job."""
         return self.fit.gpus if self.fit is not None else 0
 
+    @property
+    def limit_h(self) -> float | None:
+        """Hours after which a job is stopped; None where that is not planned."""
+        return None if self.setting is None else self.setting["runtime"] / 60
+
 
 @dataclass(frozen=True)
 class Plan:

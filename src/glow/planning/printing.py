@@ -31,7 +31,8 @@ _MEASURED_UP_TO = 1.6e9
 
 def text_of(plan: Plan) -> str:
     """The plan as it is printed."""
-    parts = [_heading(plan), _table(plan), _disk(plan), _rests_on(plan)]
+    notes = "\n".join(filter(None, (_disk(plan), _beyond(plan), _rests_on(plan))))
+    parts = [_heading(plan), _table(plan), notes]
     return "\n\n".join(filter(None, parts))
 
 
@@ -135,8 +136,23 @@ def speed_of(plan: Plan, row: Row) -> str:
 
 
 def _disk(plan: Plan) -> str:
-    more = f"disk: {size(plan.kept)} stay, and up to {size(plan.live)} more while jobs run"
-    return f"{more} ({plan.training} training jobs at a time, each with up to 3 checkpoints)"
+    most = max(plan.live.low, plan.live.high)
+    jobs = f"{plan.training} training jobs at a time, each with up to 3 checkpoints"
+    return f"disk: {size(plan.kept)} stay, and up to {size(Span(most, most))} more while jobs run ({jobs})"
+
+
+def _beyond(plan: Plan) -> str:
+    """The stages whose jobs may run into their limit: they go on after it, but that is to be known."""
+    over = [
+        f"{row.rule}{f' of {row.student}' if row.student else ''}: {row.limit_h:.0f} h"
+        for row in plan.rows
+        if row.limit_h is not None and row.longest.high > row.limit_h * HOUR
+    ]
+    if not over:
+        return ""
+    return (
+        f"longer than their limit (runtime), after which they are queued again and go on: {'; '.join(over)}"
+    )
 
 
 def _rests_on(plan: Plan) -> str:
@@ -175,7 +191,12 @@ def _unit(seconds: float) -> tuple[str, float]:
 def duration(seconds: Span) -> str:
     """`12 s`, `18 min`, `31 to 48 h`, `20 to 53 days`."""
     unit, length = _unit(seconds.high)
-    return f"{_range(f'{seconds.low / length:,.2g}', f'{seconds.high / length:,.2g}')} {unit}"
+    return f"{_range(_two(seconds.low / length), _two(seconds.high / length))} {unit}"
+
+
+def _two(value: float) -> str:
+    """`0.31`, `4.2`, `31`, `210`: two figures, or whole."""
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
 def size(bytes_: Span) -> str:
@@ -195,7 +216,7 @@ def _range(low: str, high: str) -> str:
 def _when(plan: Plan, row: Row) -> str:
     """From the first start to the last end, where what is assumed is at its low end: `2 to 14 days`."""
     unit, length = _unit(plan.wall.low)
-    return f"{row.starts.low / length:,.2g} to {row.ends.low / length:,.2g} {unit}"
+    return f"{_two(row.starts.low / length)} to {_two(row.ends.low / length)} {unit}"
 
 
 # --- CSV ----------------------------------------------------------------------------------------------

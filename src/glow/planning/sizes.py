@@ -192,7 +192,9 @@ def _sampled(experiment: Experiment, name: str, own: Domain, found: FoundDomain,
     if tokens is None and _made_up(own):
         tokens = assumed["tokens.made_up"] * sampling.max_tokens
     elif tokens is None:
-        tokens = min(assumed.of("tokens", name), sampling.max_tokens)
+        thinks = experiment.asked_of_teacher.chat_template_kwargs.get("enable_thinking", True)
+        expected = assumed.of("tokens", name) if thinks else assumed["tokens.without_thought"]
+        tokens = min(expected, sampling.max_tokens)
     judged = found.right is not None
     return _Rows(
         questions=asked,
