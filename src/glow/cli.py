@@ -270,7 +270,7 @@ STAGES = (
               "--gpu": {"required": True, "help": f"what it is to run on: {_GPU}"},
               **_MACHINE,
               "--gpus-per-node": {"type": int, "dest": "per_node", "metavar": "N",
-                                  "help": "GPUs of a node, or cores of a cpu (default: what such nodes have)"},
+                                  "help": "GPUs of a node, or cores of a cpu (default: as such nodes have)"},
               "--assume": {"nargs": "+", "metavar": "KEY=VALUE",
                            "help": "what is not known before, a number or LOW..HIGH: tokens.math=9000"},
               "--results": {"type": Path, "metavar": "PATH",

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "glow"
 
 ORDER = (
     *("errors", "files", "config", "verifier", "models", "miniature", "data", "suites", "training"),
-    *("evaluation", "reporting", "experiment", "cli"),
+    *("evaluation", "planning", "reporting", "experiment", "cli"),
 )
 """From low to high. `experiment` looks up the names of all rooms, so it stands above them."""
 
@@ -57,11 +57,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALL = [found for file in FILES if file != PACKAGE / "__init__.py" for found in imports(file)]
 
 
-def test_there_are_ten_rooms_and_few_files_beside_them() -> None:
+def test_there_are_eleven_rooms_and_few_files_beside_them() -> None:
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     assert rooms | {"errors", "experiment", "cli"} == set(ORDER)
-    assert len(rooms) == 10
+    assert len(rooms) == 11
     assert files == {"__init__.py", "cli.py", "errors.py", "experiment.py", "py.typed"}
 
 

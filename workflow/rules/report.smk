@@ -10,6 +10,7 @@ for own in study.students.values():
             figures=getattr(rules, own.rule("figures")).output,
         output:
             page=f"{own.home}report.html",
+            plan=f"{own.home}plan.csv",
             manifest=f"{own.home}report.html.manifest.json",
         log:
             f"{LOGS}/{own.prefix}report.log",

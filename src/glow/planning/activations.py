@@ -110,14 +110,14 @@ def peak(shape: Shape, batch: Batch, gradients: int, *, on_cpu: bool = False) ->
     Args:
         gradients: bytes of all gradients, as a device holds them.
     """
-    kept, at_work = between_layers(shape, batch), layer_at_work(shape, batch)
-    if not batch.recomputes:  # what the layer at work keeps is among that already
-        at_work -= kept_in_layer(shape, batch)
+    kept, alone = between_layers(shape, batch), layer_at_work(shape, batch)
+    # Where nothing is computed again, what the layer at work keeps is among what all of them keep.
+    at_work = alone if batch.recomputes else alone - kept_in_layer(shape, batch)
     before = gradients if batch.accumulates else 0
     head_share = shape.embedding / shape.parameters
     copies = 2 * shape.multiplied if batch.numbers == "autocast" and not batch.rank else 0
     return max(
         before + kept + copies + at_the_head(shape, batch, on_cpu=on_cpu),
         max(before, round(gradients * head_share)) + kept + at_work,
-        gradients + at_work + stream(shape, batch),
+        gradients + alone + stream(shape, batch),
     )

@@ -29,6 +29,7 @@ class Question:
     Attributes:
         results: results/<name>, of which what is there is used; None: nothing is.
         assumed: what is not known before.
+        student: whose results these are, where the experiment is that of one of several.
     """
 
     experiment: Experiment
@@ -36,17 +37,14 @@ class Question:
     profile: Profile
     results: Path | None
     assumed: Mapping[str, Number]
+    student: str = ""
 
 
 def question_of(
-    experiment: Experiment,
-    machine: Machine,
-    profile: Profile = NO_PROFILE,
-    results: Path | None = None,
-    assumed: Mapping[str, Number] | None = None,
+    experiment: Experiment, machine: Machine, results: Path | None = None, student: str = ""
 ) -> Question:
-    """A question with what is left out."""
-    return Question(experiment, machine, profile, results, assumed if assumed is not None else assumptions())
+    """What the rules' defaults come to, by what is assumed."""
+    return Question(experiment, machine, NO_PROFILE, results, assumptions(), student)
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,9 @@ class Kinds:
         self.jobs = jobs_of(self.experiment)
         results = question.results
         self.known: dict[str, Found] = {
-            name: look(own, results, name) if results is not None and results.is_dir() else nothing(own)
+            name: look(own, results, name or question.student)
+            if results is not None and results.is_dir()
+            else nothing(own)
             for name, own in self.studies.items()
         }
         self.sizes: dict[tuple[str, End], Sizes] = {
@@ -105,7 +105,8 @@ class Kinds:
             found["teacher"] = shape_of(self.experiment.teacher, folder / "models/teacher", "teacher")
         for name, own in self.studies.items():
             key = f"students.{name}" if name else "student"
-            found[f"base {name}"] = shape_of(own.base, folder / student_prefix(name) / "models/base", key)
+            home = folder / student_prefix(name or self.question.student)
+            found[f"base {name}"] = shape_of(own.base, home / "models/base", key)
         return found
 
     def _model(self, job: Job) -> tuple[Model | None, Shape | None]:

@@ -137,8 +137,7 @@ def planned(question: Question) -> Plan:
     """The plan of a study.
 
     Raises:
-        UserError: something does not fit; names the nearest setting that does. The shape of a model is not
-            known, or a resource is no value.
+        UserError: something does not fit; names the nearest setting that does. Or as `Kinds`.
     """
     kinds = Kinds(question)
     if refusals := kinds.refusals():
@@ -146,8 +145,17 @@ def planned(question: Question) -> Plan:
     return _Planner(kinds).plan()
 
 
+def estimated(question: Question) -> Plan:
+    """The plan of a study that has run: what fits is not asked.
+
+    Raises:
+        UserError: as `Kinds`.
+    """
+    return _Planner(Kinds(question)).plan()
+
+
 class _Planner:
-    """Plans one study, of which all fits."""
+    """Plans one study."""
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds, self.question = kinds, kinds.question

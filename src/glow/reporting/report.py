@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from glow.config import Experiment
 from glow.files.atomic import atomic_path
 from glow.files.manifest import Manifest
-from glow.reporting import layout, measures, timings, trajectories
+from glow.reporting import layout, measures, planned, timings, trajectories
 from glow.reporting.captions import Caption, caption, figure_names, student_text
 from glow.reporting.cells import Table
 from glow.reporting.examples import read_examples
@@ -55,6 +55,8 @@ FIRST = ("gates", "data")
 """These sections stand before arms, examples and findings: first what numbers are worth, then the numbers."""
 LINES_OF_CHAINS = "Dashed lines are the means of chains of thought alone."
 """Said of the figure of losses where it has such lines."""
+PLAN = "plan.csv"
+"""What the study was planned to cost beside what it took."""
 FOLDED = 700
 """Texts of models that are longer are folded away."""
 
@@ -69,7 +71,7 @@ class FigurePart:
 
 
 def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
-    """Write R/report.html and its manifest.
+    """Write R/report.html, R/plan.csv beside it, and their manifest.
 
     Args:
         experiment: the configuration, of one student.
@@ -84,7 +86,8 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
     results = Results(experiment, root, student)
     results.refuse_outdated("tables")
     results.refuse_outdated("figures")
-    sections = _sections(results)
+    sections, comparison = _sections(results), planned.compared(results)
+    planned.write_comparison(comparison, results.home / PLAN)
     page = template("report.html.j2").render(
         experiment=experiment,
         name=" · ".join(filter(None, (experiment.name, student))),
@@ -103,6 +106,8 @@ def write_report(experiment: Experiment, root: Path, student: str = "") -> None:
             _configuration(experiment), sort_keys=False, allow_unicode=True, width=100
         ),
         timing_headings=timings.TIMING_HEADINGS,
+        planned_headings=planned.HEADINGS,
+        planned=comparison,
         **_provenance(root),
     )
     with atomic_path(results.report) as partial:

@@ -137,6 +137,24 @@ def _by_stage(jobs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+def student_timings(root: Path, student: str) -> pd.DataFrame:
+    """The same as `stage_timings`, from benchmark files alone, of the jobs of one student and those of all.
+
+    Args:
+        student: its name; empty for one student alone.
+    """
+    folder = root / "benchmarks"
+    files = [file for file in sorted(folder.rglob("*.tsv")) if _whose(file, folder) in ("", student)]
+    jobs = [_read_benchmark(file, folder) for file in files]
+    return _by_stage(pd.concat(jobs, ignore_index=True)) if jobs else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _whose(file: Path, folder: Path) -> str:
+    """The student of a benchmark file, by its path: <rule>/students/<student>/...; empty for a job of all."""
+    parts = file.relative_to(folder).parts
+    return parts[2] if len(parts) > 3 and parts[1] == "students" else ""
+
+
 def _read_benchmark(file: Path, folder: Path) -> pd.DataFrame:
     """One row per repeat; a job too short for Snakemake to sample has no memory and CPU figures."""
     measured = pd.read_csv(file, sep="\t", na_values=["-", "NA"])
