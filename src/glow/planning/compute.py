@@ -23,6 +23,9 @@ from glow.planning.sizes import Lengths
 _SMALL, _LARGE = 423_936, 100_000_000
 """Parameters of the model that CPU constants were measured with, and from which on a CPU is at its best."""
 
+_WEIGHTS, _PAIRS = 844_800, 46_080
+"""Operations of a token in a forward pass of that model: by its weights, and by attention at 80 tokens."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -65,7 +68,7 @@ def training_seconds(shape: Shape, work: Work, passes: float, device: Device, we
     operations = work.operations * passes
     slower = constant("four_bit_slowdown") if weights.quantization is not None else 1.0
     if device.is_cpu:
-        rate = _cpu_operations(shape, 6 * _of_small() / constant("cpu_train_token_s"))
+        rate = _cpu_operations(shape, 3 * (_WEIGHTS + _PAIRS) / constant("cpu_train_token_s"))
         return slower * operations / rate + work.steps * constant("cpu_train_step_s")
     return slower * operations / (device.operations * gpu_use(shape.parameters))
 
@@ -73,16 +76,11 @@ def training_seconds(shape: Shape, work: Work, passes: float, device: Device, we
 def scoring_seconds(shape: Shape, work: Work, device: Device) -> float:
     """Seconds of forward passes alone."""
     if device.is_cpu:
-        rate = _cpu_operations(shape, 2 * _of_small() / constant("cpu_score_token_s"))
+        rate = _cpu_operations(shape, (_WEIGHTS + _PAIRS) / constant("cpu_score_token_s"))
         return work.operations / rate + work.steps * constant("cpu_score_step_s")
     return work.operations / (device.operations * gpu_use(shape.parameters)) + work.steps * (
         shape.layers * constant("loop_layer_s")
     )
-
-
-def _of_small() -> float:
-    """Operations a token and weight count of the model that CPU constants were measured with."""
-    return float(_SMALL)
 
 
 def _cpu_operations(shape: Shape, small: float) -> float:
@@ -148,7 +146,7 @@ def _steps(responses: float, rows: float, lengths: Lengths, engine: EngineName) 
 
 def _cpu_decoding(shape: Shape, decoder: Decoder, responses: float, lengths: Lengths) -> float:
     rows = min(decoder.rows, responses)
-    rate = _cpu_operations(shape, 2 * _of_small() / constant("cpu_decode_token_s"))
+    rate = _cpu_operations(shape, _WEIGHTS / constant("cpu_decode_token_s"))
     tokens_s = responses * lengths.mean * 2 * shape.multiplied / rate
     longest = max(length * (1 + lengths.spread) for _, length in lengths.groups)
     return tokens_s + max(1.0, responses / rows) * longest * constant("cpu_decode_step_s")

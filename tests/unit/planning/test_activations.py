@@ -103,7 +103,7 @@ def test_a_layer_that_is_computed_again_keeps_its_input_alone(numbers: Format, r
 
 
 class Allocations(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made under it and still there, but for those that were before."""
+    """Counts the bytes of all tensors that are made under it and still there, but for those of before."""
 
     def __init__(self, before: list[torch.Tensor]) -> None:
         super().__init__()
@@ -170,13 +170,17 @@ def test_the_peak_on_an_h200_is_what_was_measured(size: str) -> None:
     """benchmarks/memory.py: weights, gradients and Adam in bf16, 8 x 4,096 tokens, recomputed."""
     of = of_hub(f"Qwen/Qwen2.5-{size}")
     assert of is not None
-    found = json.loads((RESULTS / f"memory-qwen2.5-{size.lower()}-nvidia-h200.json").read_text())["bytes"]["glow"]
+    found = json.loads((RESULTS / f"memory-qwen2.5-{size.lower()}-nvidia-h200.json").read_text())["bytes"][
+        "glow"
+    ]
     batch = Batch(rows=8, length=4096, numbers="16", recomputes=True, accumulates=False)
     expected = 4 * of.parameters + peak(of, batch, 2 * of.parameters)
     assert expected == pytest.approx(found["peak"] - found["before"], rel=0.005)
 
 
-@pytest.mark.parametrize(("size", "case", "rows"), [("0.5B", "full", 8), ("0.5B", "single-32k", 1), ("1.5B", "full", 8)])
+@pytest.mark.parametrize(
+    ("size", "case", "rows"), [("0.5B", "full", 8), ("0.5B", "single-32k", 1), ("1.5B", "full", 8)]
+)
 def test_without_recomputation_too(size: str, case: str, rows: int) -> None:
     """benchmarks/throughput.py: the same in rows of 4,096 tokens, or one of 32,768."""
     of = of_hub(f"Qwen/Qwen2.5-{size}")

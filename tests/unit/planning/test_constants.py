@@ -36,7 +36,9 @@ def entries() -> Iterator[tuple[str, dict[str, Any]]]:
     yield from DOCUMENT["assumptions"].items()
 
 
-@pytest.mark.parametrize(("name", "entry"), list(entries()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "entry"), list(entries()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_number_has_a_unit_and_one_source(name: str, entry: dict[str, Any]) -> None:
     assert len(SOURCES & entry.keys()) == 1, name
     assert entry["unit"], name
@@ -48,8 +50,12 @@ def test_a_number_has_a_unit_and_one_source(name: str, entry: dict[str, Any]) ->
 MEASURED = [(name, entry) for name, entry in entries() if "measured" in entry]
 
 
-@pytest.mark.parametrize(("name", "entry"), MEASURED, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_measured_number_follows_from_the_results_of_its_benchmark(name: str, entry: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "entry"), MEASURED, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_measured_number_follows_from_the_results_of_its_benchmark(
+    name: str, entry: dict[str, Any]
+) -> None:
     file = ROOT / "benchmarks" / "results" / f"{entry['measured']}.json"
     found = json.loads(file.read_text())
     assert found["command"].startswith("python benchmarks/")
@@ -110,7 +116,9 @@ def test_an_assumption_is_a_number_or_a_range() -> None:
     assert {key for key in found if found[key] != assumptions()[key]} == {"tokens.math", "endless"}
 
 
-@pytest.mark.parametrize("word", ["tokens.math", "tokens.maths=3", "spread=x", "spread=2..1", "spread=-1", "spread=nan"])
+@pytest.mark.parametrize(
+    "word", ["tokens.math", "tokens.maths=3", "spread=x", "spread=2..1", "spread=-1", "spread=nan"]
+)
 def test_an_assumption_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(UserError, match=r"--assume "):
         assumed([word])

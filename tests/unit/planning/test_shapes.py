@@ -41,8 +41,9 @@ def test_a_shape_has_as_many_parameters_as_transformers_makes_of_it(name: str) -
 
 
 def test_the_7b_by_hand() -> None:
-    """d = 3584, 28 heads and 4 of keys, each of 128: queries and output 2 x 3584 x 3584 = 25,690,112, keys and
-    values 2 x 3584 x 512 = 3,670,016, the inner layer 3 x 3584 x 18944 = 203,685,888: 233,046,016 a layer."""
+    """d = 3584, 28 heads and 4 of keys, each of 128: queries and output 2 x 3584 x 3584 = 25,690,112, keys
+    and values 2 x 3584 x 512 = 3,670,016, the inner layer 3 x 3584 x 18944 = 203,685,888: 233,046,016 a
+    layer."""
     seven = of_hub("Qwen/Qwen2.5-7B")
     assert seven is not None
     assert seven.layer_matrices == 233_046_016
@@ -72,7 +73,9 @@ def test_a_model_that_is_made_here_has_the_shape_that_it_is_made_in(tmp_path: Pa
     assert len(build_tokenizer()) == WORDS_MADE_HERE
     miniature = Model.model_validate({"pretrain": {"role": "base", "families": ["sums"]}})
     assert shape_of(miniature, tmp_path, "student").parameters == 423_936  # as its manifest says
-    scratch = Model.model_validate({"scratch": {"vocabulary": 300, "hidden_size": 32, "layers": 1, "heads": 2}})
+    scratch = Model.model_validate(
+        {"scratch": {"vocabulary": 300, "hidden_size": 32, "layers": 1, "heads": 2}}
+    )
     # 300 x 32 words; 4 x 32 x 32 + 3 x 32 x 96 in the layer, 3 x 32 biases, 2 x 32 norms; the last norm.
     assert shape_of(scratch, tmp_path, "student").parameters == 9600 + 13_312 + 96 + 64 + 32
 

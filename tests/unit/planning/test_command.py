@@ -1,0 +1,113 @@
+"""planning.command, needs: `glow plan` and the memory part of `glow check`, as a user meets them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from five import PROFILE, ROOT
+
+from glow import cli
+
+PAPER, MINIATURE = "config/paper.yaml", "config/miniature.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_a_plan_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.csv"
+    assert cli.main(["plan", MINIATURE, "--gpu", "cpu", "--gpus-per-node", "2", "--csv", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("miniature, one student, on 1 node of 2 cores")
+    assert shown.endswith(f"{file}: 14 rows\n")
+    assert file.read_text().startswith("stage,student,jobs,")
+
+
+def test_what_does_not_fit_ends_in_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", PAPER, "--gpu", "h100"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "glow plan: grpo of qwen2.5-3b: 88 GB on each GPU" in shown.err
+    assert "nearest that fits: --set-resources sft:sharding=fsdp2 sft:gpu=4 (59 GB on each GPU)" in shown.err
+
+
+def test_a_plan_loads_no_deep_learning_library_and_is_quick() -> None:
+    words = ["plan", PAPER, "--gpu", "h100", "--nodes", "16", "--profile", str(PROFILE)]
+    code = (
+        "import sys, time\n"
+        "from glow import cli\n"
+        f"assert cli.main({words!r}) == 0\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'lm_eval', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert time.process_time() < 5, time.process_time()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--gpu", "h900"], "--gpu: 'h900' is unknown; did you mean 'h200'?"),
+        (["--gpu", "h100", "--nodes", "0"], "--nodes 0: give at least 1"),
+        (["--gpu", "h100", "--assume", "x=1"], "--assume x=1: 'x' is unknown"),
+        (["--gpu", "h100", "--profile", "none"], "--profile none"),
+        (["--gpu", "h100", "--set-resources", "sft"], "'sft' is not RULE:NAME=VALUE"),
+        (["--gpu", "cpu", "--results", "none"], "--results none: no such folder"),
+    ],
+)
+def test_a_mistake_is_told(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", MINIATURE, *words]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_a_plan_teaches_how_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "--help"])
+    shown = capsys.readouterr().out
+    assert "glow plan config/paper.yaml --gpu h100 --nodes 4 --profile profiles/paper" in shown
+    assert "the exit code is 2" in shown
+
+
+# --- glow check --------------------------------------------------------------------------------------------
+
+
+def test_check_says_what_a_device_must_have(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["check", PAPER])
+    shown = capsys.readouterr().out
+    (line,) = (line for line in shown.splitlines() if line.startswith("memory"))
+    assert "sft 643 GB (qwen2.5-32b)" in line
+    assert line.endswith("--gpu h100 says what fits there")
+
+
+def test_check_says_nothing_of_small_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", MINIATURE]) == 0
+    assert "memory" not in capsys.readouterr().out
+
+
+def test_check_looks_at_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", PAPER, "--gpu", "h100", "--nodes", "4", "--profile", str(PROFILE)]) == 2
+    shown = capsys.readouterr()
+    assert "every job fits on 4 nodes of 8 h100" in shown.out
+    assert "vLLM is not installed" in shown.err  # the other reason why it cannot run here
+    assert cli.main(["check", PAPER, "--gpu", "h100"]) == 2
+    shown = capsys.readouterr()
+    assert "every job fits" not in shown.out
+    assert "sft of qwen2.5-7b: 156 GB on each GPU" in shown.err
+
+
+def test_check_asks_for_the_device_of_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", PAPER, "--profile", str(PROFILE)]) == 2
+    assert "name the device too (--gpu h100)" in capsys.readouterr().err
+
+
+def test_a_model_of_unknown_size_stops_no_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"students: {{x: some/model@{'0' * 40}}}\n")
+    cli.main(["check", PAPER, str(overlay)])
+    assert "memory: students.x: the shape of some/model is not known here" in capsys.readouterr().out
+    assert cli.main(["plan", PAPER, str(overlay), "--gpu", "h100"]) == 2
+    assert "students.x: the shape of some/model" in capsys.readouterr().err
