@@ -43,7 +43,7 @@ def test_the_files_of_the_tiny_study() -> None:
     ]
     assert study().suites_kept_apart("logic") == study().suite_files()
     assert study().where_held_out("epochs.jsonl") == ["epochs.jsonl"]
-    assert study().teacher_at_scale(1, 8) == 1
+    assert study().teacher_asks.gpu == 0
     assert list(study().students) == [""]
     own = study().students[""]
     assert own.selection("logic", "glow", "0") == "results/tiny/arms/logic/seed-0/all.jsonl"
@@ -51,7 +51,7 @@ def test_the_files_of_the_tiny_study() -> None:
     assert own.initialisation("logic", "base", "0") == own.base == "results/tiny/models/base"
     assert own.initialisation("logic", "all", "0") == "results/tiny/sft/logic/all/seed-0/model"
     assert len(own.trained_models()) == 1 + 6 + 7
-    assert own.at_scale(1, 8) == 1
+    assert own.asks("sft").gpu == 0
     assert (own.rule("tables"), own.option) == ("tables", "")
 
 
@@ -148,8 +148,8 @@ def test_a_hub_model_is_large_and_made_here(tmp_path: Path) -> None:
     document = yaml.safe_load(TINY.read_text())
     document["student"] = {"hub": "Qwen/Qwen2.5-7B", "revision": "0" * 40}
     hub = Study(load(document, "hub.yaml"))
-    assert hub.students[""].at_scale(1, 8) == 8
-    assert hub.teacher_at_scale(1, 8) == 1
+    assert hub.students[""].asks("sft").threads == 8
+    assert hub.teacher_asks.threads == 1
     assert (hub.students[""].trust, trust(hub.models["models/teacher"])) == ("", "")
     document["student"]["trust_remote_code"] = True
     assert Study(load(document, "hub.yaml")).students[""].trust == "--trust-remote-code"

@@ -271,3 +271,26 @@ def test_what_was_found_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_study_that_has_run_is_estimated_whatever_fits() -> None:
     tight = question_of(read(ROOT / "config" / "one_gpu.yaml"), nodes(1, "l4", 1))
     assert estimated(tight).whole.low > 0
+
+
+# --- what the page says --------------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "cluster.md").read_text()
+
+
+def test_the_table_of_the_page_is_that_of_the_plan(whole: Plan) -> None:
+    for student in STUDENTS:
+        sft, grpo, evaluate = (row(whole, rule, student) for rule in ("sft", "grpo", "evaluate"))
+        assert sft.fit is not None and grpo.fit is not None and evaluate.fit is not None
+        on = f"{sft.gpus} on {sft.fit.nodes} node{'s' if sft.fit.nodes > 1 else ''}"
+        held = ", ".join(f"{own.fit.device.total / 1e9:.0f}" for own in (sft, grpo, evaluate) if own.fit)
+        cells = [student, *(hours(own.work) for own in (sft, grpo, evaluate)), on, held]
+        cells += [size(sft.kept + grpo.kept), size(Span(grpo.live.low, grpo.live.low))]
+        assert f"| {' | '.join(cells)} |" in PAGE
+    assert f"it would take {duration(whole.wall)}." in PAGE
+
+
+def test_the_refusal_of_the_page_is_what_is_said() -> None:
+    said = Kinds(question(nodes(1), NO_PROFILE)).refusals()
+    (refusal,) = (one for one in said if one.startswith("sft of qwen2.5-7b"))
+    assert refusal in PAGE
