@@ -96,7 +96,7 @@ def test_without_a_network_two_lines_say_what_to_do(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     ended = snakemake(tmp_path, study, "results/tiny/models/base", "--cores", "1")
     assert ended.returncode == 1
-    log = (tmp_path / "results" / "tiny" / "logs" / "fetch" / "base.log").read_text()
+    log = (tmp_path / "results" / "tiny" / "logs" / "fetch" / "models" / "base.log").read_text()
     assert log.splitlines()[-2:] == [
         f"glow fetch: org/model@{COMMIT[:12]}: cannot be fetched: the environment says not to use the "
         "network (HF_HUB_OFFLINE)",

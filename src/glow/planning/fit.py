@@ -36,6 +36,9 @@ Setting = Mapping[str, Any]
 
 _WHOLE = Cut(1, 1)
 
+_UNKNOWN = sys.maxsize
+"""The memory of a node that has GPUs, which nobody says: mem_mb alone bounds what runs on its cores."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -104,7 +107,7 @@ class Subject:
 def fitted(subject: Subject, setting: Setting, machine: Machine) -> Fit:
     """How a kind of job sits on a machine, by what it asks for."""
     if not machine.device.is_cpu and not setting.get("gpu"):  # on the cores of a node that has GPUs
-        machine = replace(machine, device=Device("cpu", sys.maxsize))
+        machine = replace(machine, device=Device("cpu", _UNKNOWN))
     try:
         fit = _RULES[subject.rule](subject, setting, machine)
     except UserError as error:
@@ -114,7 +117,10 @@ def fitted(subject: Subject, setting: Setting, machine: Machine) -> Fit:
 
 
 def _checked(fit: Fit, setting: Setting, machine: Machine) -> Fit:
-    """With what is against it: too few devices, too little memory of a device or of the host."""
+    """With what is against it: too few devices, too little memory of a device or of the host.
+
+    What a job asks for (mem_mb) bounds it on a cluster; on this machine, its whole memory does.
+    """
     device, misfits = machine.device, list(fit.misfits)
     if fit.nodes > machine.nodes:
         misfits.append(f"asks for {fit.nodes} nodes, and there {_are(machine.nodes)}")
@@ -126,8 +132,12 @@ def _checked(fit: Fit, setting: Setting, machine: Machine) -> Fit:
             f"{device.memory / 1e9:.0f}"
         )
     limit, needed = setting.get("mem_mb"), _on_host(fit, device)
-    if device.is_cpu and needed > device.memory:
-        misfits.append(f"{needed / 1e9:,.3g} GB of memory, and this machine has {device.memory / 1e9:.3g}")
+    if device.is_cpu and device.memory != _UNKNOWN:
+        limit = None
+        if needed > device.memory:
+            misfits.append(
+                f"{needed / 1e9:,.3g} GB of memory, and this machine has {device.memory / 1e9:.3g}"
+            )
     if limit and needed > limit * 1e6:
         misfits.append(f"{needed / 1e9:,.3g} GB of the host's memory, and mem_mb is {limit}")
     return replace(fit, misfits=misfits)

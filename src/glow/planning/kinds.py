@@ -188,12 +188,31 @@ class Kinds:
         found = nearest(self._subject(kind.job, kind.shape), kind.setting, self.question.machine)
         if found is None:
             return f"{text}\n  no setting fits: take GPUs with more memory, or ask for shorter sequences"
-        changes = " ".join(f"{kind.job.rule}:{name}={value}" for name, value in found.changed.items())
+        changes = _in_words(kind.job.rule, found.changed)
         more = (
             "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"
         )
         takes = f"{found.fit.device.total / 1e9:,.0f} GB on each GPU" if found.fit.gpus else "it fits then"
-        return f"{text}\n  nearest that fits{more}: --set-resources {changes} ({takes})"
+        return f"{text}\n  nearest that fits{more}: {changes} ({takes})"
+
+
+_OF_CONFIGURATION = ("gradient_checkpointing", "batch_size")
+"""Of what may be changed, this is said by the configuration, though it changes no number."""
+
+_SECTIONS = {"generate": "sampling", "answer": "evaluation", "evaluate": "evaluation"}
+
+
+def _in_words(rule: str, changed: Mapping[str, Any]) -> str:
+    """Changes as options of Snakemake, and as keys of the configuration."""
+    given = {name: value for name, value in changed.items() if name not in _OF_CONFIGURATION}
+    if given.get("nodes", 1) > 1:  # docs/cluster.md, "Several nodes"
+        given |= {"mpi": "srun", "tasks": given["nodes"], "tasks_per_gpu": 0}
+    options = [f"{rule}:{name}={value}" for name, value in given.items()]
+    words = [f"--set-resources {' '.join(options)}"] if options else []
+    keys = {name: value for name, value in changed.items() if name in _OF_CONFIGURATION}
+    for name, value in keys.items():
+        words.append(f"{_SECTIONS.get(rule, rule)}.{name}: {str(value).lower()} in the configuration")
+    return ", ".join(words)
 
 
 def _name(job: Job) -> str:

@@ -1,7 +1,7 @@
 """A plan as text and as CSV: one row a stage and student, ranges where what it rests on is one."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ _MEASURED_UP_TO = 1.6e9
 
 def text_of(plan: Plan) -> str:
     """The plan as it is printed."""
-    notes = "\n".join(filter(None, (_disk(plan), _beyond(plan), _rests_on(plan))))
+    notes = "\n".join(filter(None, (_disk(plan), _beyond(plan), _unasked(plan), _rests_on(plan))))
     parts = [_heading(plan), _table(plan), notes]
     return "\n\n".join(filter(None, parts))
 
@@ -43,8 +43,18 @@ def _heading(plan: Plan) -> str:
     return (
         f"{experiment.name}, {named}, on {plan.machine.text}: {duration(plan.wall)} from start to end, "
         f"{_work(plan, plan.whole)} {'CPU time' if plan.machine.device.is_cpu else 'GPU-hours'}\n"
-        f'(the longest chain of jobs alone: {duration(plan.critical)}; docs/cluster.md, "What it costs")'
+        f"by {_said(plan, data_of)} data and {_said(plan, speed_of)} speeds; the longest chain of jobs alone: "
+        f'{duration(plan.critical)} (docs/cluster.md, "What it costs")'
     )
+
+
+def _said(plan: Plan, of: Callable[[Plan, Row], str]) -> str:
+    """What the hours of jobs that hold a model rest on: `assumed`, `found`, or `partly measured`."""
+    rests = {of(plan, row) for row in plan.rows if row.fit is not None} - {"stated"}
+    better = sorted(rests - {"assumed"})
+    if not better:
+        return "assumed"
+    return f"partly {better[0]}" if "assumed" in rests else better[0]
 
 
 def _work(plan: Plan, work: Span) -> str:
@@ -100,7 +110,7 @@ def _line(plan: Plan, row: Row) -> dict[str, str]:
     line["a job has"] = ", ".join(filter(None, (on, fit.words)))
     if not is_cpu:
         line["device"] = f"{fit.device.total / 1e9:,.3g} GB"
-    line["host"] = f"{(fit.host.total + (fit.device.total if is_cpu else 0)) / 1e9:,.3g} GB"
+    line["host"] = f"{_host(plan, row) / 1e9:,.3g} GB"
     line["data, speed"] = f"{data_of(plan, row)}, {speed_of(plan, row)}"
     return line
 
@@ -139,6 +149,26 @@ def _disk(plan: Plan) -> str:
     most = max(plan.live.low, plan.live.high)
     jobs = f"{plan.training} training jobs at a time, each with up to 3 checkpoints"
     return f"disk: {size(plan.kept)} stay, and up to {size(Span(most, most))} more while jobs run ({jobs})"
+
+
+def _unasked(plan: Plan) -> str:
+    """The stages that need more of the host's memory than they ask for, which only a cluster minds."""
+    over = [
+        f"{row.rule}:mem_mb={-(-_host(plan, row) // 10**9) * 1000}"
+        for row in plan.rows
+        if row.setting is not None and row.fit is not None and _host(plan, row) > row.setting["mem_mb"] * 1e6
+    ]
+    if not over:
+        return ""
+    return (
+        f"more memory than mem_mb asks for, which SLURM would not let pass: --set-resources {' '.join(over)}"
+    )
+
+
+def _host(plan: Plan, row: Row) -> int:
+    """Bytes of the host's memory that a job needs; on a CPU the model is in it too."""
+    assert row.fit is not None
+    return row.fit.host.total + (row.fit.device.total if plan.machine.device.is_cpu else 0)
 
 
 def _beyond(plan: Plan) -> str:

@@ -244,10 +244,10 @@ class World:
     def _write_what_came_before(self) -> None:
         """The manifests of results that no table reads."""
         experiment = self.results.experiment
-        places = {self.results.home: ("base", experiment.base), self.root: ("teacher", experiment.teacher)}
-        for place, (role, model) in places.items():
+        base, teacher = self.results.home / "models" / "base", self.root / "models" / "teacher"
+        for folder, model in ((base, experiment.base), (teacher, experiment.teacher)):
             if model is not None:
-                (folder := place / "models" / role).mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 self.write_manifest(folder, "pretrain", model.pretrain, seconds=0)
         for name, suite in experiment.suites.items():
             self.write_manifest(self.root / "suites" / f"{name}.jsonl", "suite", suite, seconds=0)
