@@ -187,7 +187,8 @@ class Kinds:
         text = "; ".join(kind.fit.misfits)
         found = nearest(self._subject(kind.job, kind.shape), kind.setting, self.question.machine)
         if found is None:
-            return f"{text}\n  no setting fits: take GPUs with more memory, or ask for shorter sequences"
+            larger = "a machine" if self.question.machine.device.is_cpu else "GPUs"
+            return f"{text}\n  no setting fits: take {larger} with more memory, or ask for shorter sequences"
         changes = _in_words(kind.job.rule, found.changed)
         more = (
             "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"

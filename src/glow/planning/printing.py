@@ -25,8 +25,8 @@ _DATA = {
 }
 """The assumptions that the hours of a stage rest on, by the beginnings of their names."""
 
-_MEASURED_UP_TO = 1.6e9
-"""Parameters of the largest model whose training was timed on a GPU (an H200)."""
+_MEASURED_UP_TO, _MEASURED_ON_CORES = 1.6e9, 1e6
+"""Parameters of the largest models that were timed: in training on a GPU (an H200), and on a core."""
 
 
 def text_of(plan: Plan) -> str:
@@ -43,7 +43,7 @@ def _heading(plan: Plan) -> str:
     return (
         f"{experiment.name}, {named}, on {plan.machine.text}: {duration(plan.wall)} from start to end, "
         f"{_work(plan, plan.whole)} {'CPU time' if plan.machine.device.is_cpu else 'GPU-hours'}\n"
-        f"by {_said(plan, data_of)} data and {_said(plan, speed_of)} speeds; the longest chain of jobs alone: "
+        f"by {_said(plan, data_of)} data and {_said(plan, speed_of)} speeds; the longest chain of jobs: "
         f'{duration(plan.critical)} (docs/cluster.md, "What it costs")'
     )
 
@@ -140,7 +140,7 @@ def speed_of(plan: Plan, row: Row) -> str:
     if row.rule not in (*TRAINING_RULES, *SAMPLING_RULES):
         return "assumed"
     if not row.gpus:
-        return "measured"
+        return "measured" if row.parameters <= _MEASURED_ON_CORES else "assumed"
     small = row.parameters <= _MEASURED_UP_TO and plan.machine.device.name == "h200"
     return "measured" if small and row.rule == "sft" else "assumed"
 

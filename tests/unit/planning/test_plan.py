@@ -294,3 +294,18 @@ def test_the_refusal_of_the_page_is_what_is_said() -> None:
     said = Kinds(question(nodes(1), NO_PROFILE)).refusals()
     (refusal,) = (one for one in said if one.startswith("sft of qwen2.5-7b"))
     assert refusal in PAGE
+
+
+def test_on_this_machine_its_memory_is_the_bound_and_what_slurm_minds_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hub model of 0.5B on two cores: 16 bytes a weight are 8 GB, and its rules ask for 128."""
+    monkeypatch.chdir(ROOT)
+    one = read(ROOT / "config" / "one_gpu.yaml")
+    large = Machine(Device("cpu", 64 * 10**9), 1, 2)
+    assert Kinds(question_of(one, large)).refusals() == []
+    small = Machine(Device("cpu", 6 * 10**9), 1, 2)
+    assert "GB of memory, and this machine has 6" in Kinds(question_of(one, small)).refusals()[0]
+    little = planned(question(large, read_profile(None, ["sft:mem_mb=3000"]), experiment=one))
+    assert "which SLURM would not let pass: --set-resources sft:mem_mb=" in text_of(little)
+    assert speed_of(little, row(little, "sft")) == "assumed"  # of a model of that size no core was timed
