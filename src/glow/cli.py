@@ -119,7 +119,7 @@ def _check(
     files: list[Path],
     world: int | None,
     gpu: str | None,
-    nodes: int,
+    nodes: int | None,
     profile: Path | None,
     set_resources: list[str] | None,
 ) -> None:
@@ -254,11 +254,11 @@ _CONFIGURED: dict[str, dict[str, Any]] = {
     "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
 }
 _MACHINE: dict[str, dict[str, Any]] = {
-    "--nodes": {"type": int, "default": 1, "help": "nodes (default: 1)", "metavar": "N"},
+    "--nodes": {"type": int, "help": "nodes (default: as many as the largest job asks for)", "metavar": "N"},
     "--profile": {"type": Path, "metavar": "PATH", "help": "folder of a Snakemake profile with resources"},
     "--set-resources": {"nargs": "+", "metavar": "RULE:NAME=VALUE", "help": "the same, over the profile"},
 }
-_GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (an unknown name lists them), or cpu"
+_GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (--gpu ? lists them), or cpu"
 
 STAGES = (
     Stage("check", "check a configuration file and say what it would run", _check, options={

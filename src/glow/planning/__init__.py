@@ -1,7 +1,7 @@
 """What a study costs, and whether it fits: hours, memory and disk by stage, before anything runs."""
 
 EXAMPLES = """\
-One node with 8 H100s, and each of the paper's jobs as the profile says:
+Four nodes of eight H100s, and the paper's jobs as the profile has them:
   glow plan config/paper.yaml --gpu h100 --nodes 4 --profile profiles/paper
 
 Another setting, without a file:

@@ -2,6 +2,7 @@
 printed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from glow.config import Experiment
@@ -29,10 +30,16 @@ def machine_of(gpu: str, nodes: int, per_node: int | None) -> Machine:
     return Machine(found, nodes, number)
 
 
+def _on_enough_nodes(question: Question) -> Question:
+    """The question for as many nodes as the largest job asks for."""
+    nodes = max((kind.fit.nodes for kind in Kinds(question).all if kind.fit is not None), default=1)
+    return replace(question, machine=replace(question.machine, nodes=nodes))
+
+
 def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
     experiment: Experiment,
     gpu: str,
-    nodes: int = 1,
+    nodes: int | None = None,
     per_node: int | None = None,
     profile: Path | None = None,
     set_resources: list[str] | None = None,
@@ -44,6 +51,7 @@ def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
 
     Args:
         gpu: a device of `constants.yaml`.
+        nodes: how many; as many as the largest job asks for, where that is not said.
         per_node: GPUs of a node, or cores.
         results: where what the study found out already is read (default: results/<name>).
 
@@ -52,14 +60,14 @@ def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
     """
     question = Question(
         experiment=experiment,
-        machine=machine_of(gpu, nodes, per_node),
+        machine=machine_of(gpu, 1 if nodes is None else nodes, per_node),
         profile=read_profile(profile, set_resources or []),
         results=results or Path("results") / experiment.name,
         assumed=assumed(assume or []),
     )
     if results is not None and not results.is_dir():
         raise UserError(f"--results {results}: no such folder")
-    plan = planned(question)
+    plan = planned(question if nodes is not None else _on_enough_nodes(question))
     print(text_of(plan))
     if csv is not None:
         write_csv(csv, csv_rows(plan))
@@ -69,7 +77,7 @@ def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
 def check_memory(
     experiment: Experiment,
     gpu: str | None,
-    nodes: int,
+    nodes: int | None,
     profile: Path | None,
     set_resources: list[str] | None,
 ) -> tuple[list[str], list[str]]:
@@ -87,7 +95,9 @@ def check_memory(
         if profile is not None or set_resources:
             raise UserError("--profile and --set-resources are for --gpu: name the device too (--gpu h100)")
         return needs(experiment, results), []
-    question = Question(experiment, machine_of(gpu, nodes, None), given, results, assumed([]))
+    machine = machine_of(gpu, 1 if nodes is None else nodes, None)
+    question = Question(experiment, machine, given, results, assumed([]))
+    question = question if nodes is not None else _on_enough_nodes(question)
     refusals = Kinds(question).refusals()
     fits = f"every job fits on {question.machine.text}; `glow plan` says what it costs"
     return ([] if refusals else [fits]), refusals

@@ -64,6 +64,14 @@ def test_a_mistake_is_told(words: list[str], why: str, capsys: pytest.CaptureFix
     assert why in capsys.readouterr().err
 
 
+def test_there_are_as_many_nodes_as_the_largest_job_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the head of config/paper.yaml has it."""
+    assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
+    assert "on 4 nodes of 8 h100" in capsys.readouterr().out
+    assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper", "--nodes", "2"]) == 2
+    assert "sft of qwen2.5-32b: asks for 4 nodes, and there are 2" in capsys.readouterr().err
+
+
 def test_a_plan_teaches_how_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["plan", "--help"])
@@ -89,7 +97,7 @@ def test_check_says_nothing_of_small_models(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_check_looks_at_a_device(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", PAPER, "--gpu", "h100", "--nodes", "4", "--profile", str(PROFILE)]) == 2
+    assert cli.main(["check", PAPER, "--gpu", "h100", "--profile", str(PROFILE)]) == 2
     shown = capsys.readouterr()
     assert "every job fits on 4 nodes of 8 h100" in shown.out
     assert "vLLM is not installed" in shown.err  # the other reason why it cannot run here
