@@ -66,8 +66,9 @@ def load(document: Any, source: str) -> Experiment:
             domains[domain] = own.model_copy(update={"objectives": _in_domain(experiment, domain)})
         except UserError as error:
             mistakes += str(error).splitlines()
-    for study in experiment.studies.values():
-        mistakes += _impossible_replays(study, chosen)
+    for name, study in experiment.studies.items():
+        above = f"students.{name}: " if name else ""
+        mistakes += [f"{above}{mistake}" for mistake in _impossible_replays(study, chosen)]
     suites: dict[str, Suite] = {}
     for name, suite in experiment.suites.items():
         try:

@@ -103,6 +103,12 @@ def test_a_student_is_added_by_its_lines_alone(finished: Path, tmp_path: Path) -
     ]
 
 
+def test_what_is_over_students_is_made_again_without_one(finished: Path, tmp_path: Path) -> None:
+    directory = copied(finished, tmp_path)
+    jobs = planned(directory, (TWO_STUDENTS, write(directory, {"students": {"large": None}}, "less.yaml")))
+    assert [job.rule for job in jobs] == ["students"]
+
+
 def test_results_of_one_student_are_not_taken_for_those_of_several(finished: Path, tmp_path: Path) -> None:
     directory = copied(finished, tmp_path)
     document = yaml.safe_load(TWO_STUDENTS.read_text())

@@ -23,6 +23,7 @@ if experiment.students:
         params:
             results=lambda wildcards: RESULTS,
             experiment=lambda wildcards: FROZEN,
+            settings=lambda wildcards: depends_on(json.dumps(config, sort_keys=True)),
         message:
             "students of {params.results}"
         shell:

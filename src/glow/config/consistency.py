@@ -46,6 +46,20 @@ def _unfit_models(experiment: "Experiment") -> None:
         )
 
 
+def _unfit_students(experiment: "Experiment") -> None:
+    alike: dict[str, str] = {}
+    for name, student in experiment.students.items():
+        if not name.strip("."):
+            raise ValueError(f"students: name {name!r}: a folder is called by it; use letters or digits too")
+        if (other := alike.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"students: names {other!r} and {name!r} differ in case alone; choose another")
+        if experiment.trajectories is not None and "thought" in student.prompt:
+            raise ValueError(
+                f"students.{name}.prompt.thought: your trajectories are read with the same marks for all "
+                "students; set prompt.thought"
+            )
+
+
 def _unknown_choices(experiment: "Experiment") -> None:
     for name, student in experiment.students.items():
         for key, chosen, known in (
@@ -71,11 +85,12 @@ def _other_evaluations(experiment: "Experiment") -> None:
 
 def _unknown_objectives(experiment: "Experiment") -> None:
     for domain, settings in experiment.domains.items():
-        for name in settings.objectives:
+        for name, differing in settings.objectives.items():
+            key = f"domains.{domain}.objectives.{name}"
             if name not in experiment.objectives:
-                raise ValueError(
-                    f"domains.{domain}.objectives.{name}: {unknown(name, experiment.objectives)}"
-                )
+                raise ValueError(f"{key}: {unknown(name, experiment.objectives)}")
+            if "objective" in differing:
+                raise ValueError(f"{key}.objective: a domain changes settings alone; remove it")
 
 
 def _no_pairs(experiment: "Experiment") -> None:
@@ -160,6 +175,7 @@ def _unfit_grpo(experiment: "Experiment") -> None:
 REFUSALS: tuple[Callable[["Experiment"], None], ...] = (
     _unfit_data,
     _unfit_models,
+    _unfit_students,
     _unknown_choices,
     _other_evaluations,
     _unknown_objectives,

@@ -98,9 +98,14 @@ def load(document: Any, source: str) -> Experiment:
         raise UserError(_lines(source, "", error)) from None
     for name in experiment.students:
         try:
-            experiment.of(name)
+            own = experiment.of(name)
         except ValidationError as error:
             raise UserError(_lines(source, f"students.{name}.", error)) from None
+        if own.reference_arm != experiment.reference_arm:
+            raise UserError(
+                f"{source}: students.{name}.arms: without {experiment.reference_arm!r}, with which tables "
+                "compare the other arms, it cannot stand beside other students; add it"
+            )
     return experiment
 
 

@@ -154,6 +154,9 @@ class Experiment(Section):
         given: dict[str, Any] = {key: getattr(self, key) for key in self.model_fields_set}
         given |= {"student": student.model, "students": {}, "grpo": self._grpo_of(student, trained, seeds)}
         given |= {"arms": arms, "seeds": seeds, "contrasts": contrasts}
+        if self.domains:  # The teacher is asked in the same words, whatever differs for a student.
+            asked = self.asked_of_teacher
+            given["teacher_prompt"] = Prompt(**{key: getattr(asked, key) for key in Prompt.model_fields})
         for key in CHANGED_BY_STUDENT:
             if changes := getattr(student, key):
                 given[key] = overlaid(getattr(self, key), changes)

@@ -44,6 +44,12 @@ class Student(Section):
             return {"model": model} | {key: inner for key, inner in value.items() if key not in model}
         return value
 
+    @property
+    def differing(self) -> list[str]:
+        """What differs for it beside arms and seeds, as in "sft.epochs: 5"."""
+        changed = {key: getattr(self, key) or {} for key in (*CHANGED_BY_STUDENT, "grpo")}
+        return [f"{key}.{name}: {value}" for key, own in changed.items() for name, value in own.items()]
+
     @field_validator("arms", "seeds")
     @classmethod
     def _some(cls, chosen: list[Any] | None) -> list[Any] | None:

@@ -78,7 +78,7 @@ def mark_layout(results: Path) -> None:
             partial.write_text(f"{LAYOUT}\n", encoding="utf-8")
 
 
-_OF_A_STUDENT = ("sft", "grpo", "evaluation", "models/base")
+_OF_A_STUDENT = ("sft", "pass_rates", "grpo", "evaluation", "models/base")
 
 
 def refuse_other_students(results: Path, students: Sequence[str]) -> None:
@@ -98,7 +98,8 @@ def refuse_other_students(results: Path, students: Sequence[str]) -> None:
         home = results / student_prefix(students[0])
         raise UserError(
             f"{results}: has results of one student ({', '.join(of_one)}), and the configuration has "
-            f"several. If they are those of {students[0]!r}, move them to {home}; else {choose}"
+            f"several. If they are those of {students[0]!r}, move them to {home}, with the same names "
+            f"below it; else {choose}"
         )
     if not students and of_several:
         raise UserError(

@@ -5,6 +5,7 @@ by 4.5:1 (WCAG 2.2, success criteria 1.4.11 and 1.4.3); a test computes it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from glow.config import Experiment
@@ -33,8 +34,13 @@ Dash = Literal["-", "--"]
 
 def arm_colours(experiment: Experiment) -> dict[str, str]:
     """The colour of the base and of every arm, in table order; other names draw on a second palette."""
-    others = iter(OTHER_COLOURS * math.ceil(len(experiment.arms) / len(OTHER_COLOURS)))
-    return {name: ARM_COLOURS.get(name) or next(others) for name in (BASE, *experiment.arms)}
+    return colours((BASE, *experiment.arms))
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """The colour of each of these, which are base or arms."""
+    others = iter(OTHER_COLOURS * math.ceil(len(names) / len(OTHER_COLOURS)))
+    return {name: ARM_COLOURS.get(name) or next(others) for name in names}
 
 
 def arm_dashes(experiment: Experiment) -> dict[str, Dash]:

@@ -48,7 +48,8 @@ def test_a_student_differs_in_what_stands_below_its_name() -> None:
 
 
 def test_all_learn_from_the_same_trajectories() -> None:
-    experiment = load(with_large(prompt={"system": "Another."}), "some.yaml")
+    prompt = {"system": "Another.", "chat_template": "plain", "thought": ["<a>", "</a>"]}
+    experiment = load(with_large(prompt=prompt), "some.yaml")
     small, large = experiment.studies.values()
     assert large.prompt.system == "Another."
     assert small.prompt.system is None
@@ -58,8 +59,9 @@ def test_all_learn_from_the_same_trajectories() -> None:
         lambda own: own.arm_selection(0),
         lambda own: own.contamination,
         lambda own: own.domains,
+        lambda own: own.generation,
     ):
-        assert told(large) == told(experiment)
+        assert told(large) == told(experiment) == told(small)
 
 
 def test_one_student_is_as_short_to_write_as_ever() -> None:
@@ -118,9 +120,6 @@ def test_a_world_draws_every_students_model_anew() -> None:
     assert other.of("large").base == other.students["large"].model
 
 
-OBJECTIVES = "known: plain, glow, glow_released"
-
-
 @pytest.mark.parametrize(
     ("document", "said"),
     [
@@ -134,6 +133,9 @@ OBJECTIVES = "known: plain, glow, glow_released"
         (with_large(domains={}), "students.large.domains: unknown key; known here: model, prompt"),
         (with_large(grpo={"eval_steps": 1}), "students.large.grpo.eval_steps: GRPO is evaluated while it"),
         (with_large(prompt={"chat_template": "x"}), "students.large.prompt.chat_template: "),
+        (with_large(arms=["glow"]), "students.large.arms: without 'positive', with which tables compare"),
+        (two(students={"..": "scratch"}), "students: name '..': a folder is called by it"),
+        (two(students={"a": "scratch", "A": "scratch"}), "students: names 'a' and 'A' differ in case alone"),
         (two(students={"a b": "scratch"}), "students: name 'a b': use letters, digits"),
         (
             two(grpo=None, students={"a": {"scratch": {}, "grpo": {"steps": 1}}}),
@@ -149,6 +151,13 @@ OBJECTIVES = "known: plain, glow, glow_released"
                 | {"lists": TWO["domains"]["lists"] | {"objectives": {"glow": {"betta": 1}}}}
             ),
             "domains.lists.objectives.glow.betta: 'betta' is unknown; did you mean 'beta'?",
+        ),
+        (
+            two(
+                domains=TWO["domains"]
+                | {"lists": TWO["domains"]["lists"] | {"objectives": {"glow": {"objective": "plain"}}}}
+            ),
+            "domains.lists.objectives.glow.objective: a domain changes settings alone; remove it",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw
-from glow.reporting.palette import MUTED, arm_colours
+from glow.reporting.palette import MUTED, colours
 from glow.reporting.results import BASE
 from glow.reporting.scopes import SCOPE_TITLES, SCOPES, mean_columns
 from glow.reporting.students.growth import Student, arms_of_several, gain
@@ -22,8 +22,7 @@ def draw_students(students: Sequence[Student]) -> Figure:
     """In-domain and OOD gains of each arm over the parameters of the students."""
     experiment = students[0].results.experiment
     domains, arms = experiment.domain_names, [arm for arm in arms_of_several(students) if arm != BASE]
-    every = {arm: colour for own in students for arm, colour in arm_colours(own.results.experiment).items()}
-    colours = {arm: every[arm] for arm in arms}
+    by_arm = colours(arms)
     figure, grid = panels(len(domains), len(SCOPES), 4.2, 3.0, sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         for axes, scope in zip(row, SCOPES, strict=True):
@@ -31,21 +30,21 @@ def draw_students(students: Sequence[Student]) -> Figure:
             if scope not in mean_columns(experiment, domain) or not arms:
                 say_nothing_to_draw(axes, "no suite" if arms else "no arm that two students have")
                 continue
-            _draw(axes, students, domain, scope, colours)
+            _draw(axes, students, domain, scope, by_arm)
         row[0].set_ylabel("points over positives")
     for axes in grid[-1]:
         axes.set_xlabel("parameters")
-    if colours:
-        legend(figure, colours)
+    if by_arm:
+        legend(figure, by_arm)
     return figure
 
 
-def _draw(axes: Axes, students: Sequence[Student], domain: str, scope: str, colours: dict[str, str]) -> None:
+def _draw(axes: Axes, students: Sequence[Student], domain: str, scope: str, by_arm: dict[str, str]) -> None:
     axes.axhline(0, color=MUTED, linestyle="--", linewidth=1, zorder=1)
     sizes = np.array([student.parameters for student in students], dtype=float)
     spread = max(np.log(sizes.max() / sizes.min()), 0.1)
-    for place, (arm, colour) in enumerate(colours.items()):
-        shift = np.exp((place - (len(colours) - 1) / 2) * APART * spread)
+    for place, (arm, colour) in enumerate(by_arm.items()):
+        shift = np.exp((place - (len(by_arm) - 1) / 2) * APART * spread)
         by_kind: dict[str, list[tuple[float, float]]] = {}
         for student in students:
             if (found := gain(student, domain, arm, scope)) is None:

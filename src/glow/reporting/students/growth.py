@@ -91,17 +91,19 @@ Key = tuple[str, str, str, str]
 def slopes(students: Sequence[Student]) -> dict[Key, Comparison]:
     """How gains grow with each doubling of the parameters, by `Key`; one family of tests.
 
-    There are none of an architecture that has no two students of different size with the arm.
+    They are over the seeds that all students of an architecture with the arm have. There are none where these
+    are all of one size, or have no seed in common.
     """
     strata = {}
     for kind in dict.fromkeys(student.architecture for student in students):
         for arm in arms_of_several(students):
             own = [student for student in students if student.architecture == kind and _has(student, arm)]
-            if len({student.parameters for student in own}) < 2:
+            seeds = common_seeds(own)
+            if len({student.parameters for student in own}) < 2 or not seeds:
                 continue
             for domain in own[0].results.experiment.domain_names:
                 for column in mean_columns(own[0].results.experiment, domain):
-                    strata[domain, arm, column, kind] = (_slope(own, domain, arm, column), None)
+                    strata[domain, arm, column, kind] = (_slope(own, domain, arm, column, seeds), None)
     return measures.compare(strata)
 
 
@@ -113,20 +115,18 @@ def line_weights(sizes: Sequence[int]) -> Floats:
     return weights
 
 
-def _slope(students: Sequence[Student], domain: str, arm: str, column: str) -> list[Floats]:
-    """The slope by suite: (seeds, questions), of the seeds that all of these students have."""
-    common = [
-        seed
-        for seed in students[0].results.experiment.seeds
-        if all(seed in student.results.experiment.seeds for student in students)
-    ]
-    if not common:
-        names = ", ".join(student.name for student in students)
-        raise UserError(
-            f"students {names}: have no seed in common, so that none can be compared; give them one"
-        )
+def common_seeds(students: Sequence[Student]) -> list[int]:
+    """The seeds that all of these students have."""
+    every = [student.results.experiment.seeds for student in students]
+    return [seed for seed in every[0] if all(seed in seeds for seeds in every)] if every else []
+
+
+def _slope(
+    students: Sequence[Student], domain: str, arm: str, column: str, seeds: Sequence[int]
+) -> list[Floats]:
+    """The slope by suite: (seeds, questions)."""
     weights = line_weights([student.parameters for student in students])
-    gained = [_gains(student, domain, arm, column, common) for student in students]
+    gained = [_gains(student, domain, arm, column, seeds) for student in students]
     return [
         np.asarray(sum(weight * own for weight, own in zip(weights, suite, strict=True)))
         for suite in zip(*gained, strict=True)

@@ -1,6 +1,7 @@
 """Stage: what can be said over the students of a finished study, and a page that leads to their reports."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_students(experiment: Experiment, root: Path) -> None:
     part = FigurePart(NAME, students_caption("figures", students), f"data:image/svg+xml;base64,{drawn}")
     page = template("students/page.html.j2").render(
         experiment=experiment,
-        students=[_row(student) for student in students],
+        students=[_row(student, experiment.students[student.name].differing) for student in students],
         section={"id": NAME, "title": "Over students", "settings": "", "parts": [table, part]},
         layout=layout,
     )
@@ -57,7 +58,7 @@ def write_students(experiment: Experiment, root: Path) -> None:
     print(f"{len(students)} students: {root / 'report.html'}")
 
 
-def _row(student: Student) -> dict[str, Any]:
+def _row(student: Student, differing: Sequence[str]) -> dict[str, Any]:
     """What the page says of a student."""
     experiment = student.results.experiment
     return {
@@ -65,6 +66,7 @@ def _row(student: Student) -> dict[str, Any]:
         "model": student_text(experiment),
         "architecture": student.architecture,
         "size": size(student.parameters),
+        "differs": ", ".join(differing) or "nothing",
         "arms": ", ".join(experiment.arms),
         "seeds": ", ".join(map(str, experiment.seeds)),
         "grpo": ", ".join(experiment.initialisations) or "none",
