@@ -67,6 +67,8 @@ def test_a_mistake_is_told(words: list[str], why: str, capsys: pytest.CaptureFix
 def test_there_are_as_many_nodes_as_the_largest_job_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
     """As the head of config/paper.yaml has it."""
     assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
+    small = "config/overlays/paper_0.5b.yaml"
+    assert cli.main(["plan", PAPER, small, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
     assert "on 4 nodes of 8 h100" in capsys.readouterr().out
     assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper", "--nodes", "2"]) == 2
     assert "sft of qwen2.5-32b: asks for 4 nodes, and there are 2" in capsys.readouterr().err

@@ -56,6 +56,8 @@ def read_students(experiment: Experiment, root: Path) -> list[Student]:
         UserError: there is one student alone, the tables of one are missing or outdated, or a model is no
             longer there.
     """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; run this where Snakemake ran, or give --results")
     if not experiment.students:
         raise UserError(f"{root}: the study has one student, which is compared with no other: see its report")
     found = []
