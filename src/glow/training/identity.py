@@ -77,7 +77,9 @@ def _deciding(deepspeed: dict[str, Any] | str | None) -> dict[str, Any] | None:
 
     What is left to the arguments ("auto") is in the identity as theirs.
     """
-    settings = json.loads(Path(deepspeed).read_text()) if isinstance(deepspeed, str) else deepspeed or {}
+    settings = deepspeed or {}
+    if isinstance(settings, str):
+        settings = json.loads(Path(settings).read_text(encoding="utf-8"))
     decides = {
         key: value
         for key, value in settings.items()
