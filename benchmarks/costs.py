@@ -2,8 +2,9 @@
 
 Training, decoding and scoring, each with batches of several sizes, since a small model pays as much for a
 step as for the tokens in it: seconds = `step_s` + tokens x `token_s`, by least squares; a step of
-pretraining. And what a stage takes before it does anything (imports, in a process of its own): CPU seconds of
-one thread, the least of several, so that other load on the machine counts little.
+pretraining. And what a stage takes before it does anything (imports, in a process of its own). All are CPU seconds
+of one thread and medians, of a machine without other load: what a study gets, not the best that was ever seen. A
+machine that is shared with others (a virtual one) wanders by a quarter within minutes, and its numbers with it.
 
     OMP_NUM_THREADS=1 python benchmarks/costs.py
 
@@ -11,6 +12,7 @@ The results go to benchmarks/results/; src/glow/planning/constants.yaml has the 
 """
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,8 @@ from glow.models.transformers_engine import NetworkSampler
 
 LENGTH = 80
 """Tokens of a sample, a quarter of them the prompt's: about the miniature's."""
+ROLLOUT = (45, 96)
+"""Tokens of a prompt and at most of its answer, in decoding: the miniature's GRPO, and benchmarks/rollouts.py."""
 STAGES = {
     "pretrain": "glow.miniature.pretrain",
     "sft": "glow.training.sft",
@@ -113,14 +117,14 @@ def main() -> None:
     )
 
 
-def least_seconds(step: Callable[[], Any], rounds: int, warm_up: int = 3) -> float:
-    """Of one call, in CPU seconds of this process: the least of several, as other load only adds."""
+def median_seconds(step: Callable[[], Any], rounds: int, warm_up: int = 3) -> float:
+    """Of one call, in CPU seconds of this process."""
     taken = []
     for _ in range(warm_up + rounds):
         began = time.process_time()
         step()
         taken.append(time.process_time() - began)
-    return min(taken[warm_up:])
+    return statistics.median(taken[warm_up:])
 
 
 def train_points(rounds: int) -> list[tuple[int, float]]:
@@ -135,7 +139,7 @@ def train_points(rounds: int) -> list[tuple[int, float]]:
                 shape, Path(folder), steps=10**6, per_device_train_batch_size=rows, max_length=None
             )
             contender = Contender(build("glow", model, data, arguments))
-            points.append((rows * LENGTH, least_seconds(contender.take_step, rounds)))
+            points.append((rows * LENGTH, median_seconds(contender.take_step, rounds)))
             contender.close()
     return points
 
@@ -143,9 +147,10 @@ def train_points(rounds: int) -> list[tuple[int, float]]:
 def decode_points(rounds: int) -> list[tuple[int, float]]:
     """Steps of our decoding loop, each of which makes a token for every row."""
     points, model = [], random_model(SHAPES["miniature"]).eval()
-    decoding = Decoding(temperature=1.0, max_tokens=LENGTH)
+    prompt, answer = ROLLOUT
+    decoding = Decoding(temperature=1.0, max_tokens=answer)
     for rows in (8, 64, 256):
-        prompts = [[5] * (LENGTH // 4) for _ in range(rows)]
+        prompts = [[5] * prompt for _ in range(rows)]
         sampler = NetworkSampler(model, build_tokenizer(), [0], decoding, ("<think>", "</think>"))
         places = iter(range(10**6))
 
@@ -156,7 +161,7 @@ def decode_points(rounds: int) -> list[tuple[int, float]]:
                 for _ in sampler.decode(prompts, keys):
                     pass
 
-        points.append((rows, least_seconds(decode, max(3, rounds // 6), 1) / LENGTH))
+        points.append((rows, median_seconds(decode, max(3, rounds // 6), 1) / answer))
     return points
 
 
@@ -166,7 +171,7 @@ def score_points(rounds: int) -> list[tuple[int, float]]:
     for rows in (8, 64, 200):
         prompts = [[5] * (LENGTH // 4) for _ in range(rows)]
         responses = [[7] * (LENGTH * 3 // 4) for _ in range(rows)]
-        seconds = least_seconds(lambda p=prompts, r=responses: score_responses(model, p, r), rounds)
+        seconds = median_seconds(lambda p=prompts, r=responses: score_responses(model, p, r), rounds)
         points.append((rows * LENGTH, seconds))
     return points
 
@@ -185,11 +190,11 @@ def pretrain_seconds(optimizer: str, rounds: int) -> float:
         for one in taking:
             one.step()
 
-    return least_seconds(step, rounds)
+    return median_seconds(step, rounds)
 
 
 def start_of(module: str) -> dict[str, float]:
-    """CPU seconds, and bytes at the peak, of a process that imports a stage and ends: the least of three."""
+    """CPU seconds, and bytes at the peak, of a process that imports a stage and ends."""
     code = (
         f"import pathlib, re, time; from glow.cli import _function; _function('{module}:__name__');"
         "peak = re.search(r'VmHWM:\\s+(\\d+) kB', pathlib.Path('/proc/self/status').read_text())[1];"
@@ -201,9 +206,9 @@ def start_of(module: str) -> dict[str, float]:
             float(word)
             for word in subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.split()[-2:]
         ]
-        for _ in range(3)
+        for _ in range(5)
     ]
-    seconds, peak = (min(values) for values in zip(*used, strict=True))
+    seconds, peak = (statistics.median(values) for values in zip(*used, strict=True))
     return {"cpu_s": seconds, "peak_bytes": peak}
 
 
