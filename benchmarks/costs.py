@@ -2,9 +2,10 @@
 
 Training, decoding and scoring, each with batches of several sizes, since a small model pays as much for a
 step as for the tokens in it: seconds = `step_s` + tokens x `token_s`, by least squares; a step of
-pretraining. And what a stage takes before it does anything (imports, in a process of its own). All are CPU seconds
-of one thread and medians, of a machine without other load: what a study gets, not the best that was ever seen. A
-machine that is shared with others (a virtual one) wanders by a quarter within minutes, and its numbers with it.
+pretraining. And what a stage takes before it does anything (imports, in a process of its own). All are CPU
+seconds of one thread and medians, of a machine without other load: what a study gets, not the best that was
+ever seen. A machine that is shared with others (a virtual one) wanders by a quarter within minutes, and its
+numbers with it.
 
     OMP_NUM_THREADS=1 python benchmarks/costs.py
 
@@ -17,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,8 @@ from glow.models.transformers_engine import NetworkSampler
 LENGTH = 80
 """Tokens of a sample, a quarter of them the prompt's: about the miniature's."""
 ROLLOUT = (45, 96)
-"""Tokens of a prompt and at most of its answer, in decoding: the miniature's GRPO, and benchmarks/rollouts.py."""
+"""Tokens of a prompt and of its answer in decoding, as in the miniature's GRPO and benchmarks/rollouts.py."""
+BLOCKS = 3
 STAGES = {
     "pretrain": "glow.miniature.pretrain",
     "sft": "glow.training.sft",
@@ -68,7 +71,9 @@ def fitted(points: Iterable[tuple[int, float]]) -> Fit:
 
 def parser() -> argparse.ArgumentParser:
     made = new_parser(__doc__)
-    made.add_argument("--rounds", type=int, default=30, help="steps of each kind that count (%(default)s)")
+    made.add_argument(
+        "--rounds", type=int, default=30, help="steps of each kind that count, from 18 (%(default)s)"
+    )
     return made
 
 
@@ -117,63 +122,67 @@ def main() -> None:
     )
 
 
-def median_seconds(step: Callable[[], Any], rounds: int, warm_up: int = 3) -> float:
-    """Of one call, in CPU seconds of this process."""
-    taken = []
-    for _ in range(warm_up + rounds):
-        began = time.process_time()
-        step()
-        taken.append(time.process_time() - began)
-    return statistics.median(taken[warm_up:])
+def median_seconds(steps: Sequence[Callable[[], Any]], rounds: int, warm_up: int = 2) -> list[float]:
+    """Of one call of each, in CPU seconds of this process.
+
+    In three blocks by turns, so that a slow minute is everyone's and the caches are one's own, as in a stage.
+    """
+    taken: list[list[float]] = [[] for _ in steps]
+    for _ in range(BLOCKS):
+        for own, step in zip(taken, steps, strict=True):
+            for turn in range(warm_up + rounds // BLOCKS):
+                began = time.process_time()
+                step()
+                if turn >= warm_up:
+                    own.append(time.process_time() - began)
+    return [statistics.median(own) for own in taken]
 
 
 def train_points(rounds: int) -> list[tuple[int, float]]:
     """Optimiser steps of GlowTrainer."""
-    points = []
-    for rows in (4, 16, 64):
-        shape = SHAPES["miniature"]
-        with tempfile.TemporaryDirectory() as folder:
+    shape, sizes, contenders = SHAPES["miniature"], (4, 16, 64), []
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in sizes:
             model = random_model(shape)
-            data = random_samples([LENGTH] * rows * (rounds + 8), model.config.vocab_size, prompt_share=1 / 4)
+            data = random_samples(
+                [LENGTH] * rows * (rounds + 5 * BLOCKS), model.config.vocab_size, prompt_share=1 / 4
+            )
             arguments = settings(
                 shape, Path(folder), steps=10**6, per_device_train_batch_size=rows, max_length=None
             )
-            contender = Contender(build("glow", model, data, arguments))
-            points.append((rows * LENGTH, median_seconds(contender.take_step, rounds)))
-            contender.close()
-    return points
+            contenders.append(Contender(build("glow", model, data, arguments)))
+        seconds = median_seconds([own.take_step for own in contenders], rounds)
+        for own in contenders:
+            own.close()
+    return [(rows * LENGTH, own) for rows, own in zip(sizes, seconds, strict=True)]
 
 
 def decode_points(rounds: int) -> list[tuple[int, float]]:
     """Steps of our decoding loop, each of which makes a token for every row."""
-    points, model = [], random_model(SHAPES["miniature"]).eval()
+    model, sizes, places = random_model(SHAPES["miniature"]).eval(), (8, 64, 256), iter(range(10**6))
     prompt, answer = ROLLOUT
     decoding = Decoding(temperature=1.0, max_tokens=answer)
-    for rows in (8, 64, 256):
-        prompts = [[5] * prompt for _ in range(rows)]
-        sampler = NetworkSampler(model, build_tokenizer(), [0], decoding, ("<think>", "</think>"))
-        places = iter(range(10**6))
+    sampler = NetworkSampler(model, build_tokenizer(), [0], decoding, ("<think>", "</think>"))
 
-        def decode(sampler: Any = sampler, prompts: Any = prompts, places: Any = places) -> None:
-            turn = next(places)
-            keys = [(turn, "costs", row) for row in range(len(prompts))]
-            with torch.no_grad():
-                for _ in sampler.decode(prompts, keys):
-                    pass
+    def decode(rows: int) -> None:
+        turn = next(places)
+        keys = [(turn, "costs", row) for row in range(rows)]
+        with torch.no_grad():
+            for _ in sampler.decode([[5] * prompt] * rows, keys):
+                pass
 
-        points.append((rows, median_seconds(decode, max(3, rounds // 6), 1) / answer))
-    return points
+    seconds = median_seconds([partial(decode, rows) for rows in sizes], rounds // 6, warm_up=1)
+    return [(rows, own / answer) for rows, own in zip(sizes, seconds, strict=True)]
 
 
 def score_points(rounds: int) -> list[tuple[int, float]]:
     """Teacher-forced passes over responses."""
-    points, model = [], random_model(SHAPES["miniature"]).eval()
-    for rows in (8, 64, 200):
-        prompts = [[5] * (LENGTH // 4) for _ in range(rows)]
-        responses = [[7] * (LENGTH * 3 // 4) for _ in range(rows)]
-        seconds = median_seconds(lambda p=prompts, r=responses: score_responses(model, p, r), rounds)
-        points.append((rows * LENGTH, seconds))
-    return points
+    model, sizes = random_model(SHAPES["miniature"]).eval(), (8, 32, 128)
+    prompt, response = [5] * (LENGTH // 4), [7] * (LENGTH * 3 // 4)
+    seconds = median_seconds(
+        [partial(score_responses, model, [prompt] * rows, [response] * rows) for rows in sizes], rounds
+    )
+    return [(rows * LENGTH, own) for rows, own in zip(sizes, seconds, strict=True)]
 
 
 def pretrain_seconds(optimizer: str, rounds: int) -> float:
@@ -190,7 +199,8 @@ def pretrain_seconds(optimizer: str, rounds: int) -> float:
         for one in taking:
             one.step()
 
-    return median_seconds(step, rounds)
+    [seconds] = median_seconds([step], rounds)
+    return seconds
 
 
 def start_of(module: str) -> dict[str, float]:
