@@ -131,3 +131,13 @@ def test_results_of_one_student_are_not_taken_for_those_of_several(finished: Pat
     assert refused.returncode == 2
     assert "has results of one student (sft, grpo, evaluation, models/base)" in refused.stdout
     assert f"move them to {RESULTS}/students/small" in refused.stdout
+
+    # Moved so, and without records that Snakemake kept of these places, nothing is trained or asked again.
+    for own in ("sft", "grpo", "evaluation", "models/base"):
+        (home / own).parent.mkdir(parents=True, exist_ok=True)
+        (directory / RESULTS / own).replace(home / own)
+    shutil.rmtree(directory / ".snakemake")
+    alone = write(directory, {"students": {"large": None}}, "alone.yaml")
+    jobs = {job.rule for job in planned(directory, (TWO_STUDENTS, alone))}
+    assert jobs <= {"tables", "figures", "report", "students"}
+    assert "tables" in jobs

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from glow.config.consistency import REFUSALS
 from glow.config.data import (
@@ -91,6 +91,7 @@ class Experiment(Section):
     contrasts: list[Contrast] = Field([], description="differences to test first, in this order")
     gates: Gates = Gates()
     reported: Path | None = Field(None, description="published figures to stand beside ours")
+    _arms_of_all: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("seeds")
     @classmethod
@@ -160,7 +161,14 @@ class Experiment(Section):
         for key in CHANGED_BY_STUDENT:
             if changes := getattr(student, key):
                 given[key] = overlaid(getattr(self, key), changes)
-        return type(self).model_validate(given)
+        study = type(self).model_validate(given)
+        study._arms_of_all = tuple(self.arms)
+        return study
+
+    @property
+    def arms_of_all(self) -> tuple[str, ...]:
+        """The arms of all students, of which one may have some only: what is drawn alike in all."""
+        return self._arms_of_all or tuple(self.arms)
 
     def _grpo_of(self, student: Student, trained: set[str], seeds: list[int]) -> dict[str, Any] | None:
         """GRPO of a student, from those of the models and with those of the seeds that it has."""

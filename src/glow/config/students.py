@@ -39,10 +39,16 @@ class Student(Section):
         """Accept a model alone, as text, and a model's keys beside those of this section."""
         if isinstance(value, str):
             return {"model": value}
-        if isinstance(value, dict) and "model" not in value:
-            model = {key: inner for key, inner in value.items() if key in _SOURCE}
-            return {"model": model} | {key: inner for key, inner in value.items() if key not in model}
-        return value
+        if not isinstance(value, dict):
+            return value
+        model = {key: inner for key, inner in value.items() if key in _SOURCE}
+        if model and "model" in value:
+            raise ValueError(
+                f"a model, and {', '.join(model)} beside it: put all that is of the model in one place"
+            )
+        if "model" in value:
+            return value
+        return {"model": model} | {key: inner for key, inner in value.items() if key not in model}
 
     @property
     def differing(self) -> list[str]:

@@ -5,7 +5,6 @@ by 4.5:1 (WCAG 2.2, success criteria 1.4.11 and 1.4.3); a test computes it.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 from glow.config import Experiment
@@ -33,20 +32,18 @@ Dash = Literal["-", "--"]
 
 
 def arm_colours(experiment: Experiment) -> dict[str, str]:
-    """The colour of the base and of every arm, in table order; other names draw on a second palette."""
-    return colours((BASE, *experiment.arms))
-
-
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """The colour of each of these, which are base or arms."""
+    """The colour of the base and of every arm, in table order: one in all studies of several students."""
+    names = (BASE, *experiment.arms_of_all)
     others = iter(OTHER_COLOURS * math.ceil(len(names) / len(OTHER_COLOURS)))
-    return {name: ARM_COLOURS.get(name) or next(others) for name in names}
+    by_name = {name: ARM_COLOURS.get(name) or next(others) for name in names}
+    return {name: by_name[name] for name in (BASE, *experiment.arms)}
 
 
 def arm_dashes(experiment: Experiment) -> dict[str, Dash]:
     """The style of line of the base and of every arm: every second one is dashed, so that both of two lines
     that lie on each other can be seen."""
-    return {name: "--" if place % 2 else "-" for place, name in enumerate((BASE, *experiment.arms))}
+    names = (BASE, *experiment.arms_of_all)
+    return {name: "--" if names.index(name) % 2 else "-" for name in (BASE, *experiment.arms)}
 
 
 def luminance(colour: str) -> float:

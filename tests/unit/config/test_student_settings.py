@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from glow.config import Experiment, drawn_seeds
+from glow.config import drawn_seeds
 from glow.errors import UserError
 from glow.experiment import load
 
@@ -128,6 +128,7 @@ def test_a_world_draws_every_students_model_anew() -> None:
         (with_large(sft={"epochz": 3}), "students.large.sft.epochz: unknown key; did you mean 'epochs'?"),
         (with_large(sft={"epochs": 0}), "students.large.sft.epochs: input should be greater than 0, found 0"),
         (with_large(arms=["glows"]), "students.large.arms: 'glows' is unknown; did you mean 'glow'?"),
+        (with_large(model="scratch"), "students.large: a model, and pretrain beside it: put all"),
         (with_large(arms=[]), "students.large.arms: name some, each once; remove it for all"),
         (with_large(seeds=[3]), "students.large.seeds: '3' is unknown; known: 0, 1"),
         (with_large(domains={}), "students.large.domains: unknown key; known here: model, prompt"),
@@ -163,9 +164,3 @@ def test_a_world_draws_every_students_model_anew() -> None:
 )
 def test_a_mistake_is_named_by_its_key(document: dict[str, Any], said: str) -> None:
     assert refusal(document).startswith(f"some.yaml: {said}")
-
-
-def test_several_students_have_no_base() -> None:
-    experiment: Experiment = load(TWO, "some.yaml")
-    with pytest.raises(AssertionError):
-        _ = experiment.base

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from glow.config import Experiment
 from glow.errors import UserError
 from glow.experiment import load
+from glow.reporting.palette import arm_colours, arm_dashes
 from glow.reporting.results import Run
 from glow.reporting.students.growth import Student, line_weights, read_students, slopes
 from glow.reporting.students.page import write_students
@@ -114,6 +115,20 @@ def test_an_arm_of_one_student_is_compared_with_none(tmp_path: Path) -> None:
     table = students_table(own)
     (row,) = (row for row in table.rows if (row["arm"].text, row["over"].text) == ("all", "OOD mean"))
     assert [row[key].text == "—" for key in ("gain_tiny", "gain_other", "slope_qwen2")] == [True, False, True]
+
+
+def test_an_arm_has_one_colour_and_line_whichever_arms_a_student_has(tmp_path: Path) -> None:
+    """Arms of names of one's own take their colours in turn, of all arms and not of a student's."""
+    named = {f"own_{place}": {"trajectories": "all", "objective": "plain"} for place in range(3)}
+    whole = document(students={"all": "scratch", "last": {"model": "scratch", "arms": ["positive", "own_2"]}})
+    whole["arms"] |= named
+    del whole["student"]
+    study = load(whole | {"grpo": None, "contrasts": []}, "some.yaml")
+    first, second = (study.of(name) for name in ("all", "last"))
+    assert list(arm_colours(second)) == ["base", "positive", "own_2"]
+    for alike in (arm_colours, arm_dashes):
+        assert alike(second).items() <= alike(first).items()
+    assert len(set(arm_colours(first).values())) == len(first.arms) + 1
 
 
 def test_students_without_a_common_seed_are_not_compared(tmp_path: Path) -> None:

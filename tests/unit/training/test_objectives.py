@@ -206,3 +206,9 @@ def test_the_help_has_every_objective_with_its_settings() -> None:
     assert re.search(r"^  plain +plain SFT. All samples count alike.$", shown, re.MULTILINE)
     assert re.search(r"^  sft +token-mean SFT. All tokens count alike.$", shown, re.MULTILINE)
     assert re.search(r"^  glow_mean +mean weights. A control: the mean of", shown, re.MULTILINE)
+
+
+def test_the_page_on_the_trainer_has_every_objective() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "trainer.md").read_text("utf-8")
+    table = page.split("## Objectives")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[: len(OBJECTIVES)] == [*OBJECTIVES]

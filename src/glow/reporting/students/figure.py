@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from glow.reporting.figure_parts import legend, panels, say_nothing_to_draw
-from glow.reporting.palette import MUTED, colours
+from glow.reporting.palette import MUTED, arm_colours
 from glow.reporting.results import BASE
 from glow.reporting.scopes import SCOPE_TITLES, SCOPES, mean_columns
 from glow.reporting.students.growth import Student, arms_of_several, gain
@@ -22,7 +22,8 @@ def draw_students(students: Sequence[Student]) -> Figure:
     """In-domain and OOD gains of each arm over the parameters of the students."""
     experiment = students[0].results.experiment
     domains, arms = experiment.domain_names, [arm for arm in arms_of_several(students) if arm != BASE]
-    by_arm = colours(arms)
+    every = {name: colour for own in students for name, colour in arm_colours(own.results.experiment).items()}
+    by_arm = {arm: every[arm] for arm in arms}
     figure, grid = panels(len(domains), len(SCOPES), 4.2, 3.0, sharey="row")
     for row, domain in zip(grid, domains, strict=True):
         for axes, scope in zip(row, SCOPES, strict=True):
