@@ -46,6 +46,20 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+_NETWORK = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+_NETWORK_AT_START = {name: os.environ.get(name) for name in _NETWORK}
+
+
+@pytest.fixture(autouse=True)
+def _network_as_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What evaluations set for their process when they are imported holds for no process that a test starts."""
+    for name, value in _NETWORK_AT_START.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """A hub on this machine that this process asks in place of the real one, with an empty cache."""

@@ -92,7 +92,18 @@ def glow(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def prepare(directory: Path) -> None:
     """Put the folders that configurations name relative to the repository's root into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("config", "tests", "examples", "../shared", "../models"):
+    _link(directory, "config", "tests", "examples")
+
+
+def beside(directory: Path) -> Path:
+    """`directory`, in a folder of its own, with the folders that configurations name beside the repository."""
+    directory.mkdir(parents=True)
+    _link(directory, "../shared", "../models")
+    return directory
+
+
+def _link(directory: Path, *names: str) -> None:
+    for name in names:
         if (ROOT / name).exists() and not (directory / name).exists():
             (directory / name).symlink_to(ROOT / name)
 

@@ -19,6 +19,7 @@ from flow import (
     TINY,
     TWO_STUDENTS,
     Job,
+    beside,
     command,
     environment,
     parsed,
@@ -60,7 +61,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
     @cache
     def once(file: Path | None) -> list[Job]:
-        return planned(tmp_path_factory.mktemp("plan"), file)
+        return planned(beside(tmp_path_factory.mktemp("plan") / "study"), file)
 
     return once
 
@@ -563,7 +564,7 @@ def test_overlays_plan_over_their_configuration(
     tmp_path: Path, shared_data: Path, base: str, overlay: str, suites: int
 ) -> None:
     files = ROOT / "config" / f"{base}.yaml", ROOT / "config" / "overlays" / f"{overlay}.yaml"
-    jobs = Counter(job.rule for job in planned(tmp_path / "plan", files))
+    jobs = Counter(job.rule for job in planned(beside(tmp_path / "plan"), files))
     assert jobs["suite"] == suites
     assert jobs["evaluate"] > 0
 

@@ -16,8 +16,10 @@ from glow.planning.printing import csv_rows, text_of, write_csv
 from glow.planning.resources import read_profile
 
 
-def machine_of(gpu: str, nodes: int, per_node: int | None) -> Machine:
+def machine_of(gpu: str, nodes: int | None, per_node: int | None) -> Machine:
     """What is planned for; a node has as many devices as such nodes have, unless that is said.
+
+    Without `nodes` it is one for now, and there may be more.
 
     Raises:
         UserError: no such device, or numbers below 1.
@@ -25,9 +27,9 @@ def machine_of(gpu: str, nodes: int, per_node: int | None) -> Machine:
     found = device(gpu)
     number = found.per_node if per_node is None else per_node
     for option, value in (("--nodes", nodes), ("--gpus-per-node", number)):
-        if value < 1:
+        if value is not None and value < 1:
             raise UserError(f"{option} {value}: give at least 1")
-    return Machine(found, nodes, number)
+    return Machine(found, nodes or 1, number, is_open=nodes is None and not found.is_cpu)
 
 
 def _on_enough_nodes(question: Question) -> Question:
@@ -60,7 +62,7 @@ def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
     """
     question = Question(
         experiment=experiment,
-        machine=machine_of(gpu, 1 if nodes is None else nodes, per_node),
+        machine=machine_of(gpu, nodes, per_node),
         profile=read_profile(profile, set_resources or []),
         results=results or Path("results") / experiment.name,
         assumed=assumed(assume or []),
@@ -95,7 +97,7 @@ def check_memory(
         if profile is not None or set_resources:
             raise UserError("--profile and --set-resources are for --gpu: name the device too (--gpu h100)")
         return needs(experiment, results), []
-    machine = machine_of(gpu, 1 if nodes is None else nodes, None)
+    machine = machine_of(gpu, nodes, None)
     question = Question(experiment, machine, given, results, assumed([]))
     question = question if nodes is not None else _on_enough_nodes(question)
     refusals = Kinds(question).refusals()

@@ -14,11 +14,13 @@ a CPU a step of a small model costs something besides its tokens. All constants 
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from glow.config import Weights
 from glow.config.models import EngineName
 from glow.planning.constants import Device, constant, gpu_use
 from glow.planning.shapes import Shape
-from glow.planning.sizes import Lengths
+from glow.planning.lengths import Lengths, largest
 
 _SMALL, _LARGE = 423_936, 100_000_000
 """Parameters of the model that CPU constants were measured with, and from which on a CPU is at its best."""
@@ -56,6 +58,24 @@ def training_passes(weights: Weights, recomputes: bool) -> float:
     """Forward passes that a training step is worth."""
     backward = 1.0 if weights.lora is not None else 2.0
     return 1.0 + backward + (1.0 if recomputes else 0.0)
+
+
+def waiting(shape: Shape, prompt: float, lengths: Lengths, rows: float, processes: int) -> float:
+    """How many times as long a step takes as its mean work does, as all wait for the process with the most.
+
+    Args:
+        rows: sequences that a process computes between two waits.
+        processes: that wait for each other, and have their sequences dealt by chance.
+    """
+    if processes == 1:
+        return 1.0
+    drawn, shares = lengths.draws()
+    drawn = prompt + drawn
+    work = 2 * shape.multiplied * drawn + 2 * shape.layers * shape.attention_width * drawn**2
+    mean = float(shares @ work)
+    spread = float(shares @ (work - mean) ** 2) ** 0.5 / mean
+    most = float(work.max()) / mean
+    return float(np.minimum(most, largest(spread / rows**0.5, processes)).mean())
 
 
 def training_seconds(shape: Shape, work: Work, passes: float, device: Device, weights: Weights) -> float:
@@ -104,6 +124,7 @@ class Decoder:
         rows: sequences side by side at most.
         cache_room: bytes for keys and values on all of `devices`; 0 for no bound.
         own_loop: without vLLM, whether the loop is ours, or transformers' `generate`.
+        together: engines that go on when the last of them is done.
     """
 
     engine: EngineName
@@ -112,41 +133,45 @@ class Decoder:
     rows: float = 256.0
     cache_room: float = 0.0
     own_loop: bool = True
+    together: float = 1.0
 
 
 def decoding_seconds(
     shape: Shape, decoder: Decoder, responses: float, prompt: float, lengths: Lengths
 ) -> float:
     """Seconds in which one engine writes `responses` responses."""
-    if decoder.device.is_cpu:
-        return _cpu_decoding(shape, decoder, responses, lengths)
     context = prompt + lengths.mean_place
     rows = min(decoder.rows, responses)
     if decoder.cache_room:
         rows = min(rows, max(1.0, decoder.cache_room / (context * shape.cache_bytes)))
+    steps = _steps(decoder, responses, rows, lengths)
+    if decoder.device.is_cpu:
+        rate = _cpu_operations(shape, _WEIGHTS / constant("cpu_decode_token_s"))
+        tokens_s = responses * lengths.mean * 2 * shape.multiplied / rate
+        return tokens_s + steps * constant("cpu_decode_step_s")
     layer_s = constant("loop_layer_s" if decoder.own_loop else "generate_layer_s")
     if decoder.engine == "vllm":
         layer_s = constant("vllm_layer_s")
-    read = 2 * shape.parameters + rows * context * shape.cache_bytes
+    # `generate` computes rows that have ended until the last of their batch has.
+    kept = decoder.engine == "transformers" and not decoder.own_loop
+    tokens = steps * rows if kept else responses * lengths.mean
+    read = steps * 2 * shape.parameters + tokens * context * shape.cache_bytes
     memory_s = read / (decoder.devices * decoder.device.bandwidth * constant("bandwidth_use"))
     rate = decoder.devices * decoder.device.operations * gpu_use(shape.parameters)
-    compute_s = rows * 2 * shape.multiplied / rate
-    step_s = shape.layers * layer_s + max(memory_s, compute_s)
+    compute_s = tokens * 2 * shape.multiplied / rate
     prefill = responses * forward_operations(shape, prompt, prompt**2) / rate
-    return prefill + _steps(responses, rows, lengths, decoder.engine) * step_s
+    exchanged = constant("exchange_s") * 2 * shape.layers if decoder.devices > 1 else 0.0
+    return prefill + steps * (shape.layers * layer_s + exchanged) + max(memory_s, compute_s)
 
 
-def _steps(responses: float, rows: float, lengths: Lengths, engine: EngineName) -> float:
-    """Steps of decoding. vLLM fills a row that has ended; our loop goes on to the longest of its batch."""
-    if engine == "vllm":
-        return responses * lengths.mean / rows
-    longest = max(length * (1 + lengths.spread) for _, length in lengths.groups)
-    return max(1.0, responses / rows) * longest
+def _steps(decoder: Decoder, responses: float, rows: float, lengths: Lengths) -> float:
+    """Steps of decoding, each a token for every row that has not ended.
 
-
-def _cpu_decoding(shape: Shape, decoder: Decoder, responses: float, lengths: Lengths) -> float:
-    rows = min(decoder.rows, responses)
-    rate = _cpu_operations(shape, _WEIGHTS / constant("cpu_decode_token_s"))
-    tokens_s = responses * lengths.mean * 2 * shape.multiplied / rate
-    longest = max(length * (1 + lengths.spread) for _, length in lengths.groups)
-    return tokens_s + max(1.0, responses / rows) * longest * constant("cpu_decode_step_s")
+    vLLM fills a row that has ended while there is something to fill it with, and then waits for the longest
+    that is left; a loop without it goes on to the longest of each batch.
+    """
+    batches = max(1.0, responses / rows)
+    longest = lengths.longest(rows * decoder.together)
+    if decoder.engine == "vllm":
+        return (batches - 1) * lengths.mean + longest
+    return batches * longest

@@ -19,19 +19,21 @@ from glow.planning.compute import (
     sequences,
     training_passes,
     training_seconds,
+    waiting,
 )
 from glow.planning.constants import Device, constant
-from glow.planning.fit import Fit, Setting
+from glow.planning.engines import SCORED_TOKENS
+from glow.planning.fit import Fit, Setting, training_of
 from glow.planning.jobs import Job
 from glow.planning.memory import Training
 from glow.planning.shapes import Shape
-from glow.planning.sizes import Lengths, Sizes
+from glow.planning.lengths import Lengths
+from glow.planning.sizes import Sizes
 
 _CHOICES = 4
 """Choices of a question that is scored, about."""
-_SCORED_TOKENS = 2**14
 _LONGEST = 2**14
-"""Tokens side by side where responses are scored, and where questions are answered by epoch."""
+"""Tokens side by side where questions are answered by epoch."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +80,15 @@ def cost_of(job: Job, setup: Setup) -> Cost:
 # --- training ---------------------------------------------------------------------------------------
 
 
-def _training(setup: Setup, settings: Sft | Grpo, length: int) -> Training:
-    assert setup.shape is not None and setup.fit is not None
-    recomputes = setup.setting.get("gradient_checkpointing", settings.gradient_checkpointing)
-    cut = setup.fit.cut
-    return Training(
-        setup.shape,
-        settings,
-        settings.precision == "bf16",
-        recomputes,
-        length,
-        cut.micro_batch,
-        cut.parts > 1,
-    )
-
-
-def _on_devices(seconds: float, setup: Setup) -> float:
-    """Seconds of work on one device, divided among all, with what is lost between nodes and to the host."""
-    assert setup.fit is not None and setup.fit.hardware is not None
-    hardware = setup.fit.hardware
+def _on_devices(seconds: float, setup: Setup, prompt: float, lengths: Lengths) -> float:
+    """Seconds of work on one device, divided among all: with what they wait for each other, and what is lost
+    between nodes and to the host."""
+    assert setup.shape is not None and setup.fit is not None and setup.fit.hardware is not None
+    hardware, cut = setup.fit.hardware, setup.fit.cut
+    # Where weights are in shares all devices pass each layer together; else they meet at the end of a step.
+    apart = hardware.sharding in ("fsdp2", "zero3")
+    rows = cut.micro_batch * (1 if apart else cut.parts)
+    seconds *= waiting(setup.shape, prompt, lengths, rows, hardware.processes)
     seconds /= hardware.processes * (constant("across_nodes") if hardware.nodes > 1 else 1.0)
     return seconds * (constant("offload_slowdown") if hardware.offload else 1.0)
 
@@ -121,11 +113,13 @@ def _sft(job: Job, setup: Setup) -> Cost:
     steps = sft.epochs * ceil(of_budget / sft.batch_size)
     seen = steps * sft.batch_size if sft.budget == "steps" else sft.epochs * number
     mean, square = sequences(domain.prompt, domain.lengths)
-    training = _training(setup, sft, sft.max_length)
+    training = training_of(shape, sft, setup.setting, sft.max_length, fit.cut)
     parts = steps * fit.cut.parts * fit.hardware.processes
     work = Work(forward_operations(shape, seen * mean, seen * square), parts)
     passes = training_passes(sft, training.recomputes)
-    computing = _on_devices(training_seconds(shape, work, passes, setup.device, sft), setup)
+    computing = _on_devices(
+        training_seconds(shape, work, passes, setup.device, sft), setup, domain.prompt, domain.lengths
+    )
     around, saved, kept_points = _around_training(setup, training, sft)
     seconds = (
         computing + around + (sft.epochs + 1) * _by_epoch(setup, domain.prompt, domain.held_out, mean, square)
@@ -156,11 +150,11 @@ def _grpo(job: Job, setup: Setup) -> Cost:
     prompt, lengths = setup.sizes.domains[name].prompt, setup.sizes.rollouts[name]
     rollouts, devices = grpo.prompts * grpo.generations, fit.hardware.processes
     mean, square = sequences(prompt, lengths)
-    training = _training(setup, grpo, grpo.max_tokens)
+    training = training_of(shape, grpo, setup.setting, grpo.max_tokens, fit.cut)
     # vLLM's probabilities are corrected by those of the weights that train, and a penalty asks a reference.
     passes = training_passes(grpo, training.recomputes) + (1 if grpo.vllm else 0) + (1 if grpo.kl > 0 else 0)
     work = Work(forward_operations(shape, rollouts * mean, rollouts * square), fit.cut.parts * devices)
-    step = _on_devices(training_seconds(shape, work, passes, setup.device, grpo), setup)
+    step = _on_devices(training_seconds(shape, work, passes, setup.device, grpo), setup, prompt, lengths)
     writing = _rollout_seconds(setup, grpo, rollouts, prompt, lengths) / grpo.num_iterations
     evaluations = 1 + grpo.steps // grpo.eval_steps if grpo.eval_steps else 0
     asked = (
@@ -179,11 +173,15 @@ def _rollout_seconds(setup: Setup, grpo: Grpo, rollouts: int, prompt: float, len
     devices = fit.hardware.processes
     if not grpo.vllm or setup.device.is_cpu:
         own_loop = fit.hardware.sharding == "ddp"
-        decoder = Decoder("transformers", setup.device, rows=rollouts / devices, own_loop=own_loop)
+        decoder = Decoder(
+            "transformers", setup.device, rows=rollouts / devices, own_loop=own_loop, together=devices
+        )
         return decoding_seconds(shape, decoder, rollouts / devices, prompt, lengths)
     spread = section_from_resources(setup.setting, GrpoEngineHardware).vllm_tensor_parallel_size
     room = fit.room.cache if fit.room is not None else 0.0
-    decoder = Decoder("vllm", setup.device, spread, constant("vllm_sequences"), room)
+    decoder = Decoder(
+        "vllm", setup.device, spread, constant("vllm_sequences"), room, together=devices / spread
+    )
     return decoding_seconds(shape, decoder, rollouts * spread / devices, prompt, lengths)
 
 
@@ -275,7 +273,7 @@ def _scored(setup: Setup, shape: Shape) -> Work:
         mean, square = sequences(suite.prompt, suite.lengths)
         operations += forward_operations(shape, share * mean, share * square)
         tokens += share * mean
-    return Work(operations, ceil(tokens / _SCORED_TOKENS))
+    return Work(operations, ceil(tokens / SCORED_TOKENS))
 
 
 # --- on cores -----------------------------------------------------------------------------------------

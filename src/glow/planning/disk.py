@@ -4,7 +4,7 @@ from math import ceil
 
 from glow.config import Experiment, Grpo, Sft, Sharding
 from glow.planning.constants import constant
-from glow.planning.memory import Training
+from glow.planning.memory import Training, state
 from glow.planning.shapes import Shape
 from glow.planning.sizes import DomainSizes, Sizes
 
@@ -29,9 +29,9 @@ def fetched_model(shape: Shape) -> int:
 
 
 def checkpoint(training: Training, sharding: Sharding) -> int:
-    """Bytes of a checkpoint: weights and Adam in float32; ZeRO's has the weights of its optimiser besides."""
-    each = 16 if sharding in ("zero2", "zero3") else 12
-    return each * training.trained
+    """Bytes of a checkpoint: weights in float32 and the optimiser, which under ZeRO has weights of its own."""
+    each = state("zero3" if sharding in ("zero2", "zero3") else "ddp", 1, training.weights)
+    return round((each.weights + each.optimiser) * training.trained)
 
 
 def checkpoints(number: int, size: int) -> int:

@@ -10,7 +10,7 @@ from glow.planning.shapes import Shape
 PROMPT_ROOM = 8192
 """Tokens that vLLM's context keeps for a prompt (`glow.models.vllm_engine`)."""
 
-_SCORED_TOKENS = 2**14
+SCORED_TOKENS = 2**14
 """Tokens whose keys and values are there side by side where responses are scored (`glow.models.scoring`)."""
 _SCORED_AT_ONCE = 2**12
 """Tokens that go through a layer at a time there: prompts, then some positions of all rows."""
@@ -57,9 +57,13 @@ def engine_room(shape: Shape, device: Device, hardware: EngineHardware, max_toke
     """The same for the rules that sample, as `glow.models.vllm_engine` starts it."""
     context = min(shape.context, PROMPT_ROOM + max_tokens)
     longest = min(context, hardware.max_model_len or context)
+    return vllm_room(shape, device, vllm_share(hardware), hardware.tensor_parallel, longest)
+
+
+def vllm_share(hardware: EngineHardware) -> float:
+    """The share of a GPU's memory that vLLM takes where it has it to itself."""
     percent = hardware.gpu_memory_percent
-    share = percent / 100 if percent else constant("vllm_share")
-    return vllm_room(shape, device, share, hardware.tensor_parallel, longest)
+    return percent / 100 if percent else constant("vllm_share")
 
 
 def loop_need(shape: Shape, rows: int, length: int, device: Device) -> Need:
@@ -79,9 +83,9 @@ def loop_need(shape: Shape, rows: int, length: int, device: Device) -> Need:
 def scoring_need(shape: Shape, longest: int, device: Device) -> Need:
     """Bytes of teacher-forced passes over responses, on one device."""
     wide = 2 if device.is_cpu else 1
-    tokens = max(_SCORED_TOKENS, min(longest, shape.context))
+    tokens = max(SCORED_TOKENS, min(longest, shape.context))
     at_work = 2 * wide * (4 * shape.width + 3 * shape.inner) * _SCORED_AT_ONCE
-    logits = min(_SCORED_LOGITS[device.is_cpu], _SCORED_TOKENS * shape.words)
+    logits = min(_SCORED_LOGITS[device.is_cpu], SCORED_TOKENS * shape.words)
     return Need(
         {
             "weights": 2 * wide * shape.parameters,

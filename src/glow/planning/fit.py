@@ -23,11 +23,12 @@ from glow.config import (
 from glow.config.options import section_from_resources
 from glow.errors import UserError
 from glow.planning.constants import Device
-from glow.planning.engines import Room, engine_room, loop_need, scoring_need, vllm_room
+from glow.planning.engines import Room, engine_room, loop_need, scoring_need, vllm_room, vllm_share
 from glow.planning.host import sampling_host, training_host
 from glow.planning.memory import Need, Training, training_need
 from glow.planning.resources import Hardware, engine_hardware, training_hardware
 from glow.planning.shapes import Shape
+from glow.planning.sizes import is_scored
 from glow.training.micro_batches import Cut, dealt
 
 Setting = Mapping[str, Any]
@@ -46,11 +47,13 @@ class Machine:
 
     Attributes:
         per_node: GPUs of a node, or cores where the device is a CPU.
+        is_open: whether there may be more nodes, as nobody has said how many there are.
     """
 
     device: Device
     nodes: int
     per_node: int
+    is_open: bool = False
 
     @property
     def text(self) -> str:
@@ -161,7 +164,7 @@ def _sft(subject: Subject, setting: Setting, machine: Machine) -> Fit:
     refuse_unproven(sft, hardware.sharding)
     cut = dealt(sft.batch_size, hardware.processes, hardware.micro_batch, "sft.batch_size")
     length = min(sft.max_length, subject.shape.context)
-    training = _training(subject, sft, setting, length, cut)
+    training = training_of(subject.shape, sft, setting, length, cut)
     return _trained(
         subject, training, hardware, machine, cut, training_need(training, hardware, machine.device)
     )
@@ -176,7 +179,7 @@ def _grpo(subject: Subject, setting: Setting, machine: Machine) -> Fit:
     cut = dealt(rollouts, hardware.processes, hardware.micro_batch, "grpo.prompts x grpo.generations")
     longest = engine.vllm_max_model_length or subject.shape.context
     length = min(grpo.max_tokens + subject.prompt, longest, subject.shape.context)
-    training = _training(subject, grpo, setting, length, cut, reference=grpo.kl > 0)
+    training = training_of(subject.shape, grpo, setting, length, cut, reference=grpo.kl > 0)
     need = training_need(training, hardware, machine.device)
     if not grpo.vllm:
         rows = rollouts // hardware.processes
@@ -222,19 +225,14 @@ def _known_beside(given: tuple[tuple[str, Any], ...]) -> GrpoEngineHardware:
     return section_from_resources(dict(given), GrpoEngineHardware)
 
 
-def _training(
-    subject: Subject,
-    settings: Sft | Grpo,
-    setting: Setting,
-    length: int,
-    cut: Cut,
-    *,
-    reference: bool = False,
+def training_of(
+    shape: Shape, settings: Sft | Grpo, setting: Setting, length: int, cut: Cut, *, reference: bool = False
 ) -> Training:
+    """A training by its section and its resources; `length`: of the longest sequence."""
     recomputes = setting.get("gradient_checkpointing", settings.gradient_checkpointing)
     bf16 = settings.precision == "bf16"
     return Training(
-        subject.shape, settings, bf16, recomputes, length, cut.micro_batch, cut.parts > 1, reference=reference
+        shape, settings, bf16, recomputes, length, cut.micro_batch, cut.parts > 1, reference=reference
     )
 
 
@@ -276,7 +274,7 @@ def _sampling(subject: Subject, setting: Setting, machine: Machine) -> Fit:
 
 def _scores(own: Experiment) -> bool:
     return own.evaluation.entropy_samples > 0 or any(
-        suite.format == "choice" for suite in own.suites.values()
+        is_scored(name, suite) for name, suite in own.suites.items()
     )
 
 
@@ -291,8 +289,8 @@ def _sampled(
     if decoding.engine == "vllm":
         spread = hardware.tensor_parallel
         room = engine_room(shape, device, hardware, decoding.max_tokens)
-        percent = hardware.gpu_memory_percent or 92
-        misfits = _without_room(room, percent / 100, "max_model_len") if not device.is_cpu else []
+        share = vllm_share(hardware)
+        misfits = _without_room(room, share, "max_model_len") if not device.is_cpu else []
         if shape.heads % spread:
             misfits.append(f"tensor_parallel {spread} does not divide the {shape.heads} heads of the model")
         need = Need(room.need.parts if not device.is_cpu else {"weights": 4 * shape.parameters})

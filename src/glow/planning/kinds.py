@@ -194,6 +194,8 @@ class Kinds:
             "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"
         )
         takes = f"{found.fit.device.total / 1e9:,.0f} GB on each GPU" if found.fit.gpus else "it fits then"
+        if found.changed.keys() & {"max_model_len", "vllm_max_model_length"}:
+            takes += "; a longer sequence, prompt and answer together, is then refused when the job runs"
         return f"{text}\n  nearest that fits{more}: {changes} ({takes})"
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from glow.planning.engines import vllm_share
 from glow.planning.fit import Fit, Machine, Setting, Subject, fitted
+from glow.planning.resources import engine_hardware
 
 _MOST_NODES = 16
 _ROUNDED_MB = 8000
@@ -33,8 +35,13 @@ class Change:
 def nearest(subject: Subject, setting: Setting, machine: Machine) -> Change | None:
     """The nearest setting that fits on the machine, or on more such nodes; None where there is none."""
     limit = setting.get("mem_mb")
-    for larger in (machine, replace(machine, nodes=max(_MOST_NODES, machine.nodes))):
+    more = replace(machine, nodes=max(_MOST_NODES, machine.nodes))
+    # Months on the host's memory are no answer where nobody has said that there are no more nodes.
+    tried = [(machine, False), (more, False)] if machine.is_open else []
+    for larger, offloads in (*tried, (machine, True), (more, True)):
         for changed in _candidates(subject, setting, larger):
+            if changed.get("offload") and not offloads:
+                continue
             fit = fitted(subject, {**setting, **changed, "mem_mb": None}, larger)
             if fit.misfits:
                 continue
@@ -99,7 +106,7 @@ def _beside_training(subject: Subject, setting: Setting) -> Choices:
     """How vLLM may share the devices: shorter sequences, over several, another part, or by turns."""
     grpo, heads = subject.own.grpo, subject.shape.heads
     assert grpo is not None
-    lengths: Choices = [{}, {"vllm_max_model_length": grpo.max_tokens + subject.prompt}]
+    lengths: Choices = [{}, {"vllm_max_model_length": grpo.max_tokens + _room_for_prompts(subject)}]
     spreads: Choices = [{}, *({"vllm_tensor_parallel_size": size} for size in (2, 4, 8) if heads % size == 0)]
     parts: Choices = [{}, *({"vllm_gpu_memory_utilization": part} for part in (20, 30, 40, 50))]
     sleeps: Choices = [{}, {"vllm_enable_sleep_mode": "true"}]
@@ -112,6 +119,11 @@ def _beside_training(subject: Subject, setting: Setting) -> Choices:
     return sorted(filter(None, found), key=len)
 
 
+def _room_for_prompts(subject: Subject) -> int:
+    """Tokens: twice the longest prompt, which is assumed, and beyond which one is refused when the job runs."""
+    return 2 * subject.prompt
+
+
 def _smaller(name: str, setting: Setting) -> Choices:
     now = setting.get(name) or 2**20
     return [{name: size} for size in (128, 64, 32, 16, 8, 4, 2, 1) if size < now]
@@ -120,11 +132,11 @@ def _smaller(name: str, setting: Setting) -> Choices:
 def _sampling_steps(subject: Subject, setting: Setting, machine: Machine) -> list[Choices]:
     number = () if machine.device.is_cpu else (1, 2, 4, 8)
     gpus = [{"gpu": one} for one in number if one <= machine.per_node and one != setting.get("gpu")]
-    share = [{"gpu_memory_percent": 95}] if (setting.get("gpu_memory_percent") or 92) < 95 else []
+    share = [{"gpu_memory_percent": 95}] if vllm_share(engine_hardware(setting)) < 0.95 else []
     limit = {
         "generate": subject.own.sampling.max_tokens if subject.own.sampling else 0,
         "pass_rates": subject.own.grpo.max_tokens if subject.own.grpo else 0,
     }.get(subject.rule, subject.own.evaluation.max_tokens)
-    shorter = [{"max_model_len": limit + subject.prompt}]
+    shorter = [{"max_model_len": limit + _room_for_prompts(subject)}]
     batches = _smaller("batch_size", {"batch_size": setting.get("batch_size") or 256})
     return [[{}, *choices] for choices in (gpus, share, shorter, batches)]

@@ -16,6 +16,7 @@ from typing import Literal
 from glow.config import Domain, Experiment, Suite
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
+from glow.planning.lengths import Lengths
 from glow.suites.tasks import read_task
 
 End = Literal["low", "high"]
@@ -25,35 +26,6 @@ _LOOKED_AT = 2000
 """So many of a user's own rows are read to estimate the others."""
 _SUITE_PROBLEMS = 200
 """Problems of a made-up suite that does not say (`glow.suites.files`)."""
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """How long responses are: groups with a share and a mean, in tokens.
-
-    Attributes:
-        spread: standard deviation within the first group, in means; others have one length.
-    """
-
-    groups: tuple[tuple[float, float], ...]
-    spread: float
-
-    @property
-    def mean(self) -> float:
-        """Tokens of a response."""
-        return sum(share * length for share, length in self.groups)
-
-    @property
-    def mean_square(self) -> float:
-        """Of the tokens of a response."""
-        (share, length), *others = self.groups
-        widened = share * length**2 * (1 + self.spread**2)
-        return widened + sum(share * length**2 for share, length in others)
-
-    @property
-    def mean_place(self) -> float:
-        """The mean place of a token in its response: how much stands before it."""
-        return self.mean_square / (2 * self.mean)
 
 
 @dataclass(frozen=True)
@@ -173,11 +145,16 @@ def _domain(experiment: Experiment, name: str, found: FoundDomain, assumed: _Ass
     return DomainSizes(
         prompt=assumed[f"prompt{kind}"],
         longest_prompt=assumed[f"prompt.longest{kind}"],
-        lengths=Lengths(((1.0, rows.tokens),), assumed["spread"]),
+        lengths=Lengths(((1.0, rows.tokens),), assumed["spread"], _most_tokens(experiment)),
         trajectories=round(rows.rows),
         selections=sizes,
         held_out=round(aside * (right + wrong)),
     )
+
+
+def _most_tokens(experiment: Experiment) -> float:
+    """Of a trajectory: the teacher ends there, or what trains leaves longer ones out."""
+    return experiment.sampling.max_tokens if experiment.sampling else experiment.sft.max_length
 
 
 def _made_up(domain: Domain | None) -> bool:
@@ -269,7 +246,7 @@ def _selections(
 
 def _suite(experiment: Experiment, name: str, suite: Suite, found: Found, assumed: _Assumed) -> SuiteSizes:
     made_up, limit = suite.families is not None, experiment.evaluation.max_tokens
-    scored = (suite.format or ("boxed" if made_up else read_task(suite.task or name).format)) == "choice"
+    scored = is_scored(name, suite)
     if scored and not made_up:
         lengths, prompt = Lengths(((1.0, 0.0),), 0.0), assumed["choices"]
     else:
@@ -278,14 +255,20 @@ def _suite(experiment: Experiment, name: str, suite: Suite, found: Found, assume
     return SuiteSizes(_questions(name, suite), scored, prompt, lengths)
 
 
+def is_scored(name: str, suite: Suite) -> bool:
+    """Whether a suite's choices are scored, and no answers are sampled."""
+    written = "boxed" if suite.families is not None else read_task(suite.task or name).format
+    return (suite.format or written) == "choice"
+
+
 def _answers(experiment: Experiment, made_up: bool, limit: int, found: Found, assumed: _Assumed) -> Lengths:
     spread = assumed["spread"]
     if found.answers is not None:
-        return Lengths(((1.0, found.answers),), spread)
+        return Lengths(((1.0, found.answers),), spread, limit)
     if made_up or experiment.base.pretrain is not None or experiment.base.scratch is not None:
-        return Lengths(((1.0, assumed["answers.made_up"] * limit),), spread)
+        return Lengths(((1.0, assumed["answers.made_up"] * limit),), spread, limit)
     endless = assumed["endless"]
-    return Lengths(((1 - endless, min(assumed["answers"], limit)), (endless, limit)), spread)
+    return Lengths(((1 - endless, min(assumed["answers"], limit)), (endless, limit)), spread, limit)
 
 
 def _questions(name: str, suite: Suite) -> int:
@@ -303,8 +286,8 @@ def _rollouts(experiment: Experiment, domain: str, found: Found, assumed: _Assum
     assert experiment.grpo is not None
     limit, spread = experiment.grpo.max_tokens, assumed["spread"]
     if found.rollouts is not None:
-        return Lengths(((1.0, found.rollouts),), spread)
+        return Lengths(((1.0, found.rollouts),), spread, limit)
     small = experiment.base.pretrain is not None or experiment.base.scratch is not None
     if _made_up(experiment.domains.get(domain)) or small:
-        return Lengths(((1.0, assumed["rollouts.made_up"] * limit),), spread)
-    return Lengths(((1.0, min(assumed["rollouts"], limit)),), spread)
+        return Lengths(((1.0, assumed["rollouts.made_up"] * limit),), spread, limit)
+    return Lengths(((1.0, min(assumed["rollouts"], limit)),), spread, limit)

@@ -17,7 +17,7 @@ from glow.planning.compute import (
 )
 from glow.planning.constants import Device, device
 from glow.planning.shapes import Shape, of_hub
-from glow.planning.sizes import Lengths
+from glow.planning.lengths import Lengths
 
 H100, CPU = device("h100"), Device("cpu", 2**35)
 SEVEN = of_hub("Qwen/Qwen2.5-7B")
