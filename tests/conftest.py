@@ -52,7 +52,7 @@ _NETWORK_AT_START = {name: os.environ.get(name) for name in _NETWORK}
 
 @pytest.fixture(autouse=True)
 def _network_as_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What evaluations set for their process when they are imported holds for no process that a test starts."""
+    """What evaluations set for their process, when imported, holds for no process that a test starts."""
     for name, value in _NETWORK_AT_START.items():
         if value is None:
             monkeypatch.delenv(name, raising=False)

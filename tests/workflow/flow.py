@@ -96,7 +96,7 @@ def prepare(directory: Path) -> None:
 
 
 def beside(directory: Path) -> Path:
-    """`directory`, in a folder of its own, with the folders that configurations name beside the repository."""
+    """`directory`, in a folder of its own, with what configurations name beside the repository."""
     directory.mkdir(parents=True)
     _link(directory, "../shared", "../models")
     return directory

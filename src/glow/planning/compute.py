@@ -13,14 +13,14 @@ a CPU a step of a small model costs something besides its tokens. All constants 
 """
 
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import accumulate, pairwise
+from statistics import fmean
 
 from glow.config import Weights
 from glow.config.models import EngineName
 from glow.planning.constants import Device, constant, gpu_use
-from glow.planning.shapes import Shape
 from glow.planning.lengths import Lengths, largest
+from glow.planning.shapes import Shape
 
 _SMALL, _LARGE = 423_936, 100_000_000
 """Parameters of the model that CPU constants were measured with, and from which on a CPU is at its best."""
@@ -69,13 +69,15 @@ def waiting(shape: Shape, prompt: float, lengths: Lengths, rows: float, processe
     """
     if processes == 1:
         return 1.0
-    drawn, shares = lengths.draws()
-    drawn = prompt + drawn
-    work = 2 * shape.multiplied * drawn + 2 * shape.layers * shape.attention_width * drawn**2
-    mean = float(shares @ work)
-    spread = float(shares @ (work - mean) ** 2) ** 0.5 / mean
-    most = float(work.max()) / mean
-    return float(np.minimum(most, largest(spread / rows**0.5, processes)).mean())
+    drawn = [(share, prompt + length) for share, length in lengths.draws()]
+    work = sorted((forward_operations(shape, tokens, tokens**2), share) for share, tokens in drawn)
+    mean = sum(share * one for one, share in work)
+    if rows > 1:  # the sum of some is taken as gamma distributed, as they are
+        spread = sum(share * (one - mean) ** 2 for one, share in work) ** 0.5 / mean
+        return fmean(largest(spread / rows**0.5, processes))
+    below = accumulate((share for _, share in work), initial=0.0)
+    chances = ((upper**processes - lower**processes) for lower, upper in pairwise(below))
+    return sum(one * chance for (one, _), chance in zip(work, chances, strict=True)) / mean
 
 
 def training_seconds(shape: Shape, work: Work, passes: float, device: Device, weights: Weights) -> float:

@@ -25,9 +25,9 @@ from glow.planning.constants import Device, constant
 from glow.planning.engines import SCORED_TOKENS
 from glow.planning.fit import Fit, Setting, training_of
 from glow.planning.jobs import Job
+from glow.planning.lengths import Lengths
 from glow.planning.memory import Training
 from glow.planning.shapes import Shape
-from glow.planning.lengths import Lengths
 from glow.planning.sizes import Sizes
 
 _CHOICES = 4

@@ -29,7 +29,7 @@ def fetched_model(shape: Shape) -> int:
 
 
 def checkpoint(training: Training, sharding: Sharding) -> int:
-    """Bytes of a checkpoint: weights in float32 and the optimiser, which under ZeRO has weights of its own."""
+    """Bytes of a checkpoint: float32 weights and the optimiser, which under ZeRO has weights of its own."""
     each = state("zero3" if sharding in ("zero2", "zero3") else "ddp", 1, training.weights)
     return round((each.weights + each.optimiser) * training.trained)
 

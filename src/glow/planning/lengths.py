@@ -5,24 +5,24 @@ Lengths of a group are taken as gamma distributed, the usual shape of what is po
 
 from dataclasses import dataclass
 from math import inf
+from statistics import NormalDist, fmean
 
-import numpy as np
-from scipy.special import gammaincinv
-
-_PLACES = (np.arange(128) + 0.5) / 128
+_PLACES = [(place + 0.5) / 128 for place in range(128)]
 """Shares of a distribution that stand for it, each for one in 128."""
 
 
-def largest(spread: float, number: float) -> np.ndarray:
-    """The largest of `number` draws, in means: equally likely values of it; of one draw, the draws themselves.
+def largest(spread: float, number: float) -> list[float]:
+    """The largest of `number` draws, in means: equally likely values of it; of one, the draws themselves.
+
+    By Wilson and Hilferty (PNAS 1931), after whom the cube root of such a draw is nearly normal: within two
+    in a hundred of scipy's `gamma.ppf` at a spread of 0.6.
 
     Args:
         spread: standard deviation of a draw, in means.
     """
-    if spread == 0:
-        return np.ones_like(_PLACES)
-    shape = 1 / spread**2
-    return gammaincinv(shape, _PLACES ** (1 / max(1.0, number))) / shape
+    ninth, power, normal = spread**2 / 9, 1 / max(1.0, number), NormalDist()
+    roots = (1 - ninth + normal.inv_cdf(place**power) * ninth**0.5 for place in _PLACES)
+    return [max(0.0, root) ** 3 for root in roots]
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,14 @@ class Lengths:
     def longest(self, number: float) -> float:
         """Tokens of the longest of `number` responses, on average over such draws."""
         (share, length), *others = self.groups
-        found = np.minimum(self.most, length * largest(self.spread, share * number))
-        expected = float(found.mean())
+        expected = fmean(min(self.most, length * one) for one in largest(self.spread, share * number))
         for part, fixed in sorted(others, key=lambda group: group[1]):
             there = 1 - (1 - part) ** max(1.0, number)
             expected = there * max(fixed, expected) + (1 - there) * expected
         return expected
 
-    def draws(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths that stand for all, and the share of each."""
+    def draws(self) -> list[tuple[float, float]]:
+        """Lengths that stand for all, each with its share."""
         (share, length), *others = self.groups
-        first = np.minimum(self.most, length * largest(self.spread, 1))
-        shares = np.full_like(first, share / first.size)
-        return (
-            np.concatenate([first, [fixed for _, fixed in others]]),
-            np.concatenate([shares, [part for part, _ in others]]),
-        )
+        first = [min(self.most, length * one) for one in largest(self.spread, 1)]
+        return [(share / len(first), one) for one in first] + others

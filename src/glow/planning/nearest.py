@@ -120,7 +120,7 @@ def _beside_training(subject: Subject, setting: Setting) -> Choices:
 
 
 def _room_for_prompts(subject: Subject) -> int:
-    """Tokens: twice the longest prompt, which is assumed, and beyond which one is refused when the job runs."""
+    """Tokens: twice the longest prompt, which is assumed; longer ones are refused when the job runs."""
     return 2 * subject.prompt
 
 

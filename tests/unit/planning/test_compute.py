@@ -1,8 +1,10 @@
 """planning.compute: operations and seconds, by hand and by arithmetic of its own."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import gamma
 
 from glow.config import Sft
 from glow.planning.compute import (
@@ -14,10 +16,11 @@ from glow.planning.compute import (
     sequences,
     training_passes,
     training_seconds,
+    waiting,
 )
 from glow.planning.constants import Device, device
-from glow.planning.shapes import Shape, of_hub
 from glow.planning.lengths import Lengths
+from glow.planning.shapes import Shape, of_hub
 
 H100, CPU = device("h100"), Device("cpu", 2**35)
 SEVEN = of_hub("Qwen/Qwen2.5-7B")
@@ -58,6 +61,46 @@ def test_lengths_that_differ_cost_more_attention_and_no_more_weights() -> None:
     assert sequences(100, lengths(50)) == (150, 150**2)
 
 
+def test_the_longest_of_some_is_that_of_a_gamma_distribution() -> None:
+    """scipy's, at a spread of 0.6 (shape 2.78): the longest of 8 is 2.09 means, of 256 3.6."""
+    of = gamma(1 / 0.36, scale=0.36)
+    places = (np.arange(2000) + 0.5) / 2000
+    for number in (1, 8, 32, 256):
+        exact = float(of.ppf(places ** (1 / number)).mean())
+        assert lengths(1000, 0.6).longest(number) == pytest.approx(1000 * exact, rel=0.02)
+    assert lengths(1000).longest(256) == 1000
+    assert Lengths(((1.0, 1000.0),), 0.6, most=2500).longest(256) == pytest.approx(2500, rel=0.01)
+    # Of two in five that are endless, two draws have one in 1 - 0.6 x 0.6.
+    two = Lengths(((0.6, 1000.0), (0.4, 8000.0)), 0.0)
+    assert two.longest(2) == pytest.approx(0.64 * 8000 + 0.36 * 1000)
+
+
+def test_devices_wait_for_the_longest_sample() -> None:
+    """Halves of 10 and of 30 tokens, of whose work hardly any is attention: of two devices one has the longer
+    in 3 of 4 steps, which are 1.25 means."""
+    two = Lengths(((0.5, 10.0), (0.5, 30.0)), 0.0)
+    assert waiting(SEVEN, 0, two, 1, 1) == 1
+    assert waiting(SEVEN, 0, two, 1, 2) == pytest.approx(1.25, abs=0.001)
+    # Sums of sixteen have a spread of an eighth; the larger of two normal ones has 0.564 of that more.
+    assert waiting(SEVEN, 0, two, 16, 2) == pytest.approx(1 + 0.125 * 0.564, abs=0.01)
+    assert waiting(SEVEN, 0, two, 1, 10**6) == pytest.approx(1.5, abs=0.01)
+    assert waiting(SEVEN, 0, lengths(1000), 1, 8) == 1
+
+
+def test_a_step_of_grpo_waits_for_the_longest_of_all_rollouts() -> None:
+    """32 rollouts on each of 8 GPUs, with room for all: 256 of 2,000 tokens and a spread of 0.6, of at most
+    8,192. The longest has 6,980 (by simulation); each of its steps reads 15.23 GB at 0.7 x 3.35e12 bytes
+    a second, 6.5 ms, and the rest is below a tenth of that."""
+    decoder = Decoder("vllm", H100, together=8)
+    of = Lengths(((1.0, 2000.0),), 0.6, most=8192)
+    assert of.longest(256) == pytest.approx(6980, rel=0.03)
+    seconds = decoding_seconds(SEVEN, decoder, 32, 200, of)
+    steps = 6980 * (2 * 7_615_616_512 / (0.7 * 3.35e12) + 28 * 5e-5)
+    read = 32 * 2000 * (200 + 2000 * 1.36 / 2) * 57_344 / (0.7 * 3.35e12)
+    assert seconds == pytest.approx(steps + read, rel=0.03)
+    assert read < steps / 10
+
+
 def test_passes() -> None:
     assert training_passes(Sft(), recomputes=False) == 3
     assert training_passes(Sft(lora={}), recomputes=False) == 2
@@ -88,7 +131,7 @@ def test_without_vllm_a_layer_waits_for_its_launch() -> None:
     half = of_hub("Qwen/Qwen2.5-0.5B")
     assert half is not None
     decoder = Decoder("transformers", device("h200"), rows=128)
-    seconds = decoding_seconds(half, decoder, 128, 45, Lengths(((1.0, 110.7),), 256 / 110.7 - 1))
+    seconds = decoding_seconds(half, decoder, 128, 45, Lengths(((1.0, 110.7),), 1.0, most=256))
     # As benchmarks/rollouts.py has it: 256 steps of 24 layers.
     assert seconds == pytest.approx(128 * 110.7 / 1076, rel=0.1)
 
@@ -96,7 +139,7 @@ def test_without_vllm_a_layer_waits_for_its_launch() -> None:
 def test_the_miniature_decodes_as_fast_as_it_was_measured() -> None:
     """benchmarks/rollouts.py: 128 rollouts of up to 96 tokens, 10,434 tokens a second on one core."""
     decoder = Decoder("transformers", CPU, rows=128)
-    seconds = decoding_seconds(SMALL, decoder, 128, 45, Lengths(((1.0, 49.7),), 96 / 49.7 - 1))
+    seconds = decoding_seconds(SMALL, decoder, 128, 45, Lengths(((1.0, 49.7),), 1.0, most=96))
     assert 128 * 49.7 / seconds == pytest.approx(10_434, rel=0.25)
 
 

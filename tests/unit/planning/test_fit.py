@@ -188,7 +188,7 @@ def test_the_hosts_memory_is_raised_with_it() -> None:
 
 
 def test_vllm_beside_training_is_spread_or_shortened() -> None:
-    assert found("grpo", nodes(1), gpu=4, sharding="fsdp2") == {"vllm_max_model_length": 9216}
+    assert found("grpo", nodes(1), gpu=4, sharding="fsdp2") == {"vllm_max_model_length": 10240}
     changed = found("grpo", nodes(4), "qwen2.5-32b", gpu=32, nodes=4, sharding="fsdp2")
     assert changed["vllm_tensor_parallel_size"] in (4, 8)
 
