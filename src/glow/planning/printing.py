@@ -189,6 +189,9 @@ def _rests_on(plan: Plan) -> str:
     lines = []
     if plan.found:
         lines.append(f"read from {plan.question.results}: {'; '.join(plan.found)}")
+    lines += [
+        f"{plan.question.results} was made with another configuration: {words}" for words in plan.changed
+    ]
     said = [f"{name} {number.text}" for name, number in plan.used.items()]
     if said:
         lines.append(f"assumed (--assume KEY=VALUE or KEY=LOW..HIGH says otherwise): {'; '.join(said)}")
