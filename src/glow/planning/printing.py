@@ -17,7 +17,7 @@ _ON_CORES = "on cores"
 
 _DATA = {
     "generate": ("tokens",),
-    "sft": ("tokens", "right", "decided"),
+    "sft": ("tokens", "right", "decided", "both"),
     "grpo": ("rollouts",),
     "pass_rates": ("rollouts",),
     "answer": ("answers", "endless"),

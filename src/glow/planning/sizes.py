@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from glow.config import Domain, Experiment, Suite
+from glow.config import PAIRED, Domain, Experiment, Suite
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
 from glow.suites.tasks import read_task
@@ -114,6 +114,10 @@ class _Assumed:
 
     def __getitem__(self, name: str) -> float:
         self.used.add(name)
+        return self.unnoted(name)
+
+    def unnoted(self, name: str) -> float:
+        """An assumption, of which it is not known yet whether anything rests on it."""
         value: float = getattr(self._numbers[name], self._end)
         return value
 
@@ -170,6 +174,8 @@ def _domain(experiment: Experiment, name: str, found: FoundDomain, assumed: _Ass
         experiment, (1 - aside) * right, (1 - aside) * wrong, (1 - aside) * rows.questions, assumed
     )
     sizes |= {selection: round(size) for selection, size in found.selections.items()}
+    if set(experiment.further_selections).intersection(PAIRED) - found.selections.keys():
+        assumed.used.add("both")
     kind = ".made_up" if _made_up(own) else ""
     return DomainSizes(
         prompt=assumed[f"prompt{kind}"],
@@ -251,15 +257,14 @@ def _look_at(file: Path, response: str, label: str | None) -> _Seen:
 def _selections(
     experiment: Experiment, right: float, wrong: float, asked: float, assumed: _Assumed
 ) -> dict[str, int]:
-    """Sizes of all selections, as `glow.data.arms` draws them."""
+    """Sizes of all selections, as `glow.data.arms` draws them, those that only another student has too."""
     size = experiment.selection.size
     common = min(right, wrong) // 2 * 2 if size == "auto" else size // 2 * 2
     sizes = {"positive": common, "negative": common, "mixed": common, "all": right + wrong}
     sizes |= {"positive_all": right, "negative_all": wrong}
-    if experiment.further_selections:
-        of_each = max(1.0, (experiment.sampling.samples if experiment.sampling else 2) / 3)
-        pairs = min(right, wrong, assumed["both"] * asked * of_each)
-        sizes |= {"positive_paired": pairs, "negative_paired": pairs, "all_paired": 2 * pairs}
+    of_each = max(1.0, (experiment.sampling.samples if experiment.sampling else 2) / 3)
+    pairs = min(right, wrong, assumed.unnoted("both") * asked * of_each)
+    sizes |= {"positive_paired": pairs, "negative_paired": pairs, "all_paired": 2 * pairs}
     return {name: round(size) for name, size in sizes.items()}
 
 
