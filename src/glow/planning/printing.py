@@ -255,19 +255,29 @@ def _when(plan: Plan, row: Row) -> str:
 # --- CSV ----------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    *("stage", "student", "jobs", "device_hours_low", "device_hours_high", "job_hours_low", "job_hours_high"),
-    *(
-        "starts_h_low",
-        "starts_h_high",
-        "ends_h_low",
-        "ends_h_high",
-        "gpus",
-        "nodes",
-        "spread",
-        "device_bytes",
-    ),
-    *("host_bytes", "mem_mb", "kept_bytes_low", "kept_bytes_high", "live_bytes_low", "live_bytes_high"),
-    *("data", "speed"),
+    "stage",
+    "student",
+    "jobs",
+    "device_hours_low",
+    "device_hours_high",
+    "job_hours_low",
+    "job_hours_high",
+    "starts_h_low",
+    "starts_h_high",
+    "ends_h_low",
+    "ends_h_high",
+    "gpus",
+    "nodes",
+    "spread",
+    "device_bytes",
+    "host_bytes",
+    "mem_mb",
+    "kept_bytes_low",
+    "kept_bytes_high",
+    "live_bytes_low",
+    "live_bytes_high",
+    "data",
+    "speed",
 )
 """Hours are of GPUs, and of cores where a job has none; `live_bytes` is what the largest job has on the disk
 while it runs."""
