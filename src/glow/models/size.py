@@ -1,13 +1,11 @@
 """How large a saved model is, and of which architecture: read from its files, without loading it."""
 
 import json
-import math
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from glow.errors import UserError
 from glow.models.adapters import adapter_base
+from glow.models.weight_files import numbers_in, weight_files
 
 
 def parameters(model: Path) -> int:
@@ -20,18 +18,10 @@ def parameters(model: Path) -> int:
         UserError: there are no such weights, or they cannot be read.
     """
     whole = adapter_base(model) or model
-    files = sorted(whole.glob("*.safetensors"))
+    files = weight_files(whole)
     if not files:
         raise UserError(f"{whole}: no weights in safetensors; make or fetch the model again")
-    return sum(map(_in_file, files))
-
-
-def _in_file(file: Path) -> int:
-    try:
-        with safe_open(file, framework="numpy") as weights:
-            return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); make or fetch the model again") from None
+    return numbers_in(files)
 
 
 def architecture(model: Path) -> str:

@@ -14,6 +14,7 @@ from glow.planning.constants import Number, assumptions
 from glow.planning.fit import Fit, Machine, Subject, fitted
 from glow.planning.found import Found, look, nothing
 from glow.planning.jobs import Job, jobs_of
+from glow.planning.made_with import made_with
 from glow.planning.nearest import nearest
 from glow.planning.resources import DEFAULTS, NO_PROFILE, Profile, asked
 from glow.planning.shapes import Shape, shape_of
@@ -81,17 +82,20 @@ class Kinds:
         self.question, self.experiment = question, question.experiment
         self.studies = self.experiment.studies
         self.jobs = jobs_of(self.experiment)
-        results = question.results
-        self.known: dict[str, Found] = {
-            name: look(own, results, name or question.student)
-            if results is not None and results.is_dir()
-            else nothing(own)
-            for name, own in self.studies.items()
-        }
+        self.known = self._known(question)
         self.sizes: dict[tuple[str, End], Sizes] = {
             (name, end): sizes_of(own, self.known[name], question.assumed, end)
             for name, own in self.studies.items()
             for end in ENDS
+        }
+
+    def _known(self, question: Question) -> dict[str, Found]:
+        results = question.results
+        if results is None or not results.is_dir():
+            return {name: nothing(own) for name, own in self.studies.items()}
+        made = made_with(results)
+        return {
+            name: look(own, results, name or question.student, made) for name, own in self.studies.items()
         }
 
     # --- what jobs run ----------------------------------------------------------------------------

@@ -18,30 +18,27 @@ from glow.planning.schedule import Load, Schedule, scheduled
 from glow.planning.sizes import End
 
 STAGES = (
-    *(
-        "fetch",
-        "pretrain",
-        "scratch",
-        "suite",
-        "problems",
-        "import_trajectories",
-        "generate",
-        "merge",
-        "verify",
-    ),
-    *(
-        "contamination",
-        "arms",
-        "select",
-        "sft",
-        "pass_rates",
-        "grpo",
-        "answer",
-        "evaluate",
-        "tables",
-        "figures",
-    ),
-    *("report", "students"),
+    "fetch",
+    "pretrain",
+    "scratch",
+    "suite",
+    "problems",
+    "import_trajectories",
+    "generate",
+    "merge",
+    "verify",
+    "contamination",
+    "arms",
+    "select",
+    "sft",
+    "pass_rates",
+    "grpo",
+    "answer",
+    "evaluate",
+    "tables",
+    "figures",
+    "report",
+    "students",
 )
 """The rules, in the order of a study."""
 
@@ -104,7 +101,8 @@ class Plan:
         wall: seconds from the first start to the last end; `critical` of the longest chain.
         kept, live: bytes on the disk at the end, and on top at most while jobs run.
         training: training jobs at a time, at most.
-        used: the assumptions that went in; `found`: whether some data were read from results.
+        used: the assumptions that went in; `found`: what was read from results, in words.
+        changed: what of the results was made with other settings, and what was taken of that, in words.
     """
 
     question: Question
@@ -116,6 +114,7 @@ class Plan:
     training: int
     used: dict[str, Number]
     found: list[str]
+    changed: list[str]
 
     @property
     def machine(self) -> Machine:
@@ -176,6 +175,7 @@ class _Planner:
             training=high.most["training"],
             used={name: self.question.assumed[name] for name in sorted(used)},
             found=self._found(),
+            changed=list(dict.fromkeys(words for one in self.kinds.known.values() for words in one.changed)),
         )
 
     def _cost(self, kind: Kind, end: End) -> Cost:
@@ -257,11 +257,8 @@ class _Planner:
         said = []
         for domain, own in one.domains.items():
             said += [f"tokens of a response ({domain}): {own.tokens:,.0f}"] if own.tokens else []
-            said += (
-                [f"right and wrong ({domain}): {own.right:,} and {own.wrong:,}"]
-                if own.right is not None
-                else []
-            )
+            if own.right is not None and own.wrong is not None:
+                said.append(f"right and wrong ({domain}): {own.right:.1%} and {own.wrong:.1%}")
         said += [f"tokens of an answer: {one.answers:,.0f}"] if one.answers else []
         said += [f"tokens of a rollout: {one.rollouts:,.0f}"] if one.rollouts else []
         return said

@@ -17,7 +17,7 @@ _ON_CORES = "on cores"
 
 _DATA = {
     "generate": ("tokens",),
-    "sft": ("tokens", "right", "decided"),
+    "sft": ("tokens", "right", "decided", "both"),
     "grpo": ("rollouts",),
     "pass_rates": ("rollouts",),
     "answer": ("answers", "endless"),
@@ -189,6 +189,9 @@ def _rests_on(plan: Plan) -> str:
     lines = []
     if plan.found:
         lines.append(f"read from {plan.question.results}: {'; '.join(plan.found)}")
+    lines += [
+        f"{plan.question.results} was made with another configuration: {words}" for words in plan.changed
+    ]
     said = [f"{name} {number.text}" for name, number in plan.used.items()]
     if said:
         lines.append(f"assumed (--assume KEY=VALUE or KEY=LOW..HIGH says otherwise): {'; '.join(said)}")
@@ -252,19 +255,29 @@ def _when(plan: Plan, row: Row) -> str:
 # --- CSV ----------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    *("stage", "student", "jobs", "device_hours_low", "device_hours_high", "job_hours_low", "job_hours_high"),
-    *(
-        "starts_h_low",
-        "starts_h_high",
-        "ends_h_low",
-        "ends_h_high",
-        "gpus",
-        "nodes",
-        "spread",
-        "device_bytes",
-    ),
-    *("host_bytes", "mem_mb", "kept_bytes_low", "kept_bytes_high", "live_bytes_low", "live_bytes_high"),
-    *("data", "speed"),
+    "stage",
+    "student",
+    "jobs",
+    "device_hours_low",
+    "device_hours_high",
+    "job_hours_low",
+    "job_hours_high",
+    "starts_h_low",
+    "starts_h_high",
+    "ends_h_low",
+    "ends_h_high",
+    "gpus",
+    "nodes",
+    "spread",
+    "device_bytes",
+    "host_bytes",
+    "mem_mb",
+    "kept_bytes_low",
+    "kept_bytes_high",
+    "live_bytes_low",
+    "live_bytes_high",
+    "data",
+    "speed",
 )
 """Hours are of GPUs, and of cores where a job has none; `live_bytes` is what the largest job has on the disk
 while it runs."""

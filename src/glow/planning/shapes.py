@@ -5,7 +5,6 @@ that they are made by. No weights are read, and no deep-learning library is load
 """
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ import yaml
 
 from glow.config import Model
 from glow.errors import UserError
+from glow.models.weight_files import numbers_in, weight_files
 
 WORDS_MADE_HERE = 656
 """Tokens of the miniature's tokenizer (`glow.miniature.tokenizer`), which a test counts."""
@@ -212,7 +212,7 @@ def of_folder(folder: Path) -> Shape:
     """The shape of a model on disk; its weights are counted by the headers of its files.
 
     Raises:
-        UserError: it has no config.json, or none that can be read.
+        UserError: it has no config.json, or none that can be read; or a file of weights is not whole.
     """
     file = folder / "config.json"
     try:
@@ -221,22 +221,6 @@ def of_folder(folder: Path) -> Shape:
         hint = "; give its base to plan" if (folder / "adapter_config.json").is_file() else ""
         raise UserError(f"{file}: cannot be read ({error}){hint}") from None
     shape = Shape.of_config(document, str(file))
-    files = sorted(folder.glob("*.safetensors"))
-    counted = sum(map(_numbers_in, files)) if files else None
+    files = weight_files(folder)
+    counted = numbers_in(files) if files else None
     return Shape(**{**shape.__dict__, "counted": counted})
-
-
-def _numbers_in(file: Path) -> int:
-    """How many numbers a safetensors file has, by its header."""
-    with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        header = json.loads(opened.read(length))
-    sizes = (tensor["shape"] for name, tensor in header.items() if name != "__metadata__")
-    return sum(_product(size) for size in sizes)
-
-
-def _product(sizes: list[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from glow.config import Domain, Experiment, Suite
+from glow.config import PAIRED, Domain, Experiment, Suite
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
 from glow.planning.lengths import Lengths
@@ -86,6 +86,10 @@ class _Assumed:
 
     def __getitem__(self, name: str) -> float:
         self.used.add(name)
+        return self.unnoted(name)
+
+    def unnoted(self, name: str) -> float:
+        """An assumption, of which it is not known yet whether anything rests on it."""
         value: float = getattr(self._numbers[name], self._end)
         return value
 
@@ -120,27 +124,30 @@ def sizes_of(experiment: Experiment, found: Found, numbers: Mapping[str, Number]
 
 @dataclass(frozen=True)
 class _Rows:
-    """Trajectories before anything is selected: questions, rows, and what is known of the rows."""
+    """Trajectories before anything is selected: questions, rows, and what is known of the rows.
+
+    Attributes:
+        right, wrong: shares of the rows.
+    """
 
     questions: float
     rows: float
     tokens: float
-    decided: float
     right: float
+    wrong: float
 
 
 def _domain(experiment: Experiment, name: str, found: FoundDomain, assumed: _Assumed) -> DomainSizes:
     own = experiment.domains.get(name)
     rows = _sampled(experiment, name, own, found, assumed) if own else _brought(experiment, found, assumed)
-    right, wrong = found.right, found.wrong
-    if right is None or wrong is None:
-        decided = rows.rows * rows.decided
-        right, wrong = round(decided * rows.right), round(decided * (1 - rows.right))
+    right, wrong = (round(rows.rows * share) for share in (rows.right, rows.wrong))
     aside = min(1.0, experiment.selection.held_out / rows.questions)
     sizes = _selections(
         experiment, (1 - aside) * right, (1 - aside) * wrong, (1 - aside) * rows.questions, assumed
     )
     sizes |= {selection: round(size) for selection, size in found.selections.items()}
+    if set(experiment.further_selections).intersection(PAIRED) - found.selections.keys():
+        assumed.used.add("both")
     kind = ".made_up" if _made_up(own) else ""
     return DomainSizes(
         prompt=assumed[f"prompt{kind}"],
@@ -172,34 +179,32 @@ def _sampled(experiment: Experiment, name: str, own: Domain, found: FoundDomain,
         thinks = experiment.asked_of_teacher.chat_template_kwargs.get("enable_thinking", True)
         expected = assumed.of("tokens", name) if thinks else assumed["tokens.without_thought"]
         tokens = min(expected, sampling.max_tokens)
-    judged = found.right is not None
-    return _Rows(
-        questions=asked,
-        rows=found.trajectories or asked * sampling.samples,
-        tokens=tokens,
-        decided=1.0 if judged or _made_up(own) else assumed["decided"],
-        right=0.0 if judged else assumed.of("right", name),
-    )
+    right, wrong = found.right, found.wrong
+    if right is None or wrong is None:
+        decided = 1.0 if _made_up(own) else assumed["decided"]
+        right, wrong = _shares(decided, assumed.of("right", name))
+    return _Rows(asked, found.trajectories or asked * sampling.samples, tokens, right, wrong)
+
+
+def _shares(decided: float, right: float) -> tuple[float, float]:
+    """The shares of right and of wrong rows, from that of decided ones and that of right ones among them."""
+    return decided * right, decided * (1 - right)
 
 
 def _brought(experiment: Experiment, found: FoundDomain, assumed: _Assumed) -> _Rows:
     """The user's own, of which the first rows are looked at."""
     own = experiment.trajectories
     assert own is not None
-    rows, characters, right = 0.0, 0.0, None
+    rows, characters, labelled = 0.0, 0.0, None
     for file in own.files:
         seen = _look_at(file, own.fields.response, own.fields.label)
-        rows, characters, right = rows + seen.rows, characters + seen.rows * seen.characters, seen.right
+        rows, characters, labelled = rows + seen.rows, characters + seen.rows * seen.characters, seen.right
     number = found.trajectories or (min(rows, own.limit) if own.limit else rows)
-    judged = found.right is not None
     tokens = characters / rows / constant("bytes_per_token") if characters else assumed["tokens.other"]
-    return _Rows(
-        questions=max(1.0, number / 2),
-        rows=number,
-        tokens=found.tokens or tokens,
-        decided=1.0 if judged else assumed["decided"],
-        right=0.0 if judged else assumed["right.other"] if right is None else right,
-    )
+    right, wrong = found.right, found.wrong
+    if right is None or wrong is None:
+        right, wrong = _shares(assumed["decided"], assumed["right.other"] if labelled is None else labelled)
+    return _Rows(max(1.0, number / 2), number, found.tokens or tokens, right, wrong)
 
 
 @dataclass(frozen=True)
@@ -229,15 +234,14 @@ def _look_at(file: Path, response: str, label: str | None) -> _Seen:
 def _selections(
     experiment: Experiment, right: float, wrong: float, asked: float, assumed: _Assumed
 ) -> dict[str, int]:
-    """Sizes of all selections, as `glow.data.arms` draws them."""
+    """Sizes of all selections, as `glow.data.arms` draws them, those that only another student has too."""
     size = experiment.selection.size
     common = min(right, wrong) // 2 * 2 if size == "auto" else size // 2 * 2
     sizes = {"positive": common, "negative": common, "mixed": common, "all": right + wrong}
     sizes |= {"positive_all": right, "negative_all": wrong}
-    if experiment.further_selections:
-        of_each = max(1.0, (experiment.sampling.samples if experiment.sampling else 2) / 3)
-        pairs = min(right, wrong, assumed["both"] * asked * of_each)
-        sizes |= {"positive_paired": pairs, "negative_paired": pairs, "all_paired": 2 * pairs}
+    of_each = max(1.0, (experiment.sampling.samples if experiment.sampling else 2) / 3)
+    pairs = min(right, wrong, assumed.unnoted("both") * asked * of_each)
+    sizes |= {"positive_paired": pairs, "negative_paired": pairs, "all_paired": 2 * pairs}
     return {name: round(size) for name, size in sizes.items()}
 
 

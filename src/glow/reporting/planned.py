@@ -21,22 +21,28 @@ from glow.planning.printing import write_csv
 from glow.reporting.results import Results, read_manifests
 from glow.reporting.timings import duration, student_timings
 
-COLUMNS = (
-    *(
-        "stage",
-        "jobs",
-        "planned_low_s",
-        "planned_high_s",
-        "planned_with_its_data_s",
-        "measured_s",
-        "measured_cpu_s",
-    ),
-    *("planned_memory_mb", "measured_memory_mb"),
+_SUMMED = (
+    "jobs",
+    "planned_low_s",
+    "planned_high_s",
+    "planned_with_its_data_low_s",
+    "planned_with_its_data_high_s",
+    "measured_s",
+    "measured_cpu_s",
 )
-"""Seconds are summed over jobs, memory is the largest job's; what is not known is left out."""
+"""The columns that have a sum over all stages."""
+
+COLUMNS = ("stage", *_SUMMED, "planned_memory_mb", "measured_memory_mb")
+"""Seconds are summed over jobs, memory is the largest job's; what is not known is left out. With its own data
+there is a range too, where these do not say all that was assumed."""
 
 HEADINGS = (
-    *("stage", "jobs", "planned before", "planned with its own data", "measured", "memory planned, MB"),
+    "stage",
+    "jobs",
+    "planned before",
+    "planned with its own data",
+    "measured",
+    "memory planned, MB",
     "memory measured, MB",
 )
 
@@ -86,15 +92,7 @@ def _rows(before: Plan, after: Plan, measured: pd.DataFrame) -> list[dict[str, A
         )
         for row, later in zip(before.rows, after.rows, strict=True)
     ]
-    number = (
-        "planned_low_s",
-        "planned_high_s",
-        "planned_with_its_data_s",
-        "measured_s",
-        "measured_cpu_s",
-        "jobs",
-    )
-    sums = {key: sum(row[key] for row in rows if key in row) for key in number}
+    sums = {key: sum(row[key] for row in rows if key in row) for key in _SUMMED}
     return [*rows, {"stage": "all stages", **sums}]
 
 
@@ -104,7 +102,8 @@ def _row(row: Row, later: Row, took: Any) -> dict[str, Any]:
         "jobs": row.jobs,
         "planned_low_s": round(row.work.low, 1),
         "planned_high_s": round(row.work.high, 1),
-        "planned_with_its_data_s": round(later.work.low, 1),
+        "planned_with_its_data_low_s": round(later.work.low, 1),
+        "planned_with_its_data_high_s": round(later.work.high, 1),
     }
     if row.fit is not None:
         planned["planned_memory_mb"] = round((row.fit.device.total + row.fit.host.total) / 1e6)
@@ -119,15 +118,20 @@ def _row(row: Row, later: Row, took: Any) -> dict[str, Any]:
 
 
 def _shown(row: dict[str, Any]) -> list[str]:
-    low, high = row["planned_low_s"], row["planned_high_s"]
     return [
         row["stage"],
         f"{row['jobs']:,}",
-        _seconds(low) if low == high else f"{_seconds(low)} to {_seconds(high)}",
-        _seconds(row["planned_with_its_data_s"]),
+        _span(row, "planned"),
+        _span(row, "planned_with_its_data"),
         _seconds(row.get("measured_s")),
         *(f"{row[key]:,.0f}" if key in row else "—" for key in ("planned_memory_mb", "measured_memory_mb")),
     ]
+
+
+def _span(row: dict[str, Any], name: str) -> str:
+    """From the low end to the high one, or one number where both read alike."""
+    ends = dict.fromkeys(_seconds(row[f"{name}_{end}_s"]) for end in ("low", "high"))
+    return " to ".join(ends)
 
 
 def _seconds(value: float | None) -> str:

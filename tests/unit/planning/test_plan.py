@@ -1,15 +1,19 @@
 """planning.plan, printing: the paper's five students, accepted and refused; hours and disk by hand."""
 
 import csv
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from five import PROFILE, ROOT, STUDENTS, nodes, paper
 
 from glow.config import Experiment
 from glow.errors import UserError
-from glow.experiment import read
+from glow.experiment import load, read
+from glow.files.frozen import freeze
 from glow.planning.constants import Device, assumed, constant
 from glow.planning.fit import Machine
 from glow.planning.kinds import Kinds, Question, question_of
@@ -266,6 +270,53 @@ def test_what_was_found_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert plan.found == ["tokens of a response (arithmetic): 53"]
     assert "tokens of a response (arithmetic): 53" in text_of(plan)
     assert "tokens.made_up" not in plan.used
+
+
+@pytest.mark.parametrize(
+    ("selection", "written", "rests_on"),
+    [
+        ("positive_all", {}, "found"),
+        ("all_paired", {}, "assumed"),  # nobody knows yet which questions have both
+        ("all_paired", {"arms/arithmetic/seed-0/all_paired.jsonl": {"written": 90}}, "found"),
+    ],
+)
+def test_pairs_rest_on_an_assumption_until_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, selection: str, written: dict[str, Any], rests_on: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    document = yaml.safe_load((ROOT / "config" / "miniature.yaml").read_text())
+    document["arms"] = {
+        "positive": {"trajectories": "positive", "objective": "plain"},
+        "other": {"trajectories": selection, "objective": "plain"},
+    }
+    document["grpo"]["initialisations"] = ["base", "positive"]
+    document["contrasts"] = []
+    freeze(tmp_path, document)
+    judged = {"correct": 400, "wrong": 500}
+    of_data = {
+        "trajectories/arithmetic.jsonl.gz": {"trajectories": 1000, "tokens": 52807},
+        "verdicts/arithmetic.jsonl.gz": {"rows": 1000, "verdicts": judged},
+    }
+    for name, facts in (of_data | written).items():
+        file = tmp_path / f"{name}.manifest.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"facts": facts}))
+    plan = estimated(question_of(load(document, "x"), CPU, tmp_path))
+    assert data_of(plan, row(plan, "sft")) == rests_on
+
+
+def test_a_selection_that_the_first_student_lacks_is_planned() -> None:
+    """One job draws it for all students, whichever has the arm."""
+    arms = {
+        "positive": {"trajectories": "positive", "objective": "plain"},
+        "pairs": {"trajectories": "all_paired", "objective": "plain"},
+    }
+    first, second = list(STUDENTS)[:2]
+    students = {first: {"model": STUDENTS[first], "arms": ["positive"]}, second: STUDENTS[second]}
+    own = paper(students=students, arms=arms, contrasts=[], grpo=None)
+    plan = estimated(question(nodes(4), NO_PROFILE, experiment=own))
+    assert row(plan, "select").work.low > 0
+    assert "both" in plan.used
 
 
 def test_a_study_that_has_run_is_estimated_whatever_fits() -> None:

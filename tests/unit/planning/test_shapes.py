@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from glow.config import Model
 from glow.errors import UserError
 from glow.miniature.tokenizer import build_tokenizer
+from glow.models.size import parameters
 from glow.planning.shapes import WORDS_MADE_HERE, Shape, known_ids, of_folder, of_hub, shape_of
 
 SHAPES = yaml.safe_load((Path(__file__).parents[3] / "src/glow/planning/shapes.yaml").read_text())
@@ -67,6 +69,19 @@ def test_a_model_on_disk_has_the_parameters_that_its_files_have(tmp_path: Path, 
     counted = Shape(**{**shape.__dict__, "counted": None})
     assert counted.parameters == shape.parameters  # by formula too
     assert (shape.layers, shape.width, shape.kv_width, shape.tied) == (3, 64, 32, True)
+
+
+def test_weights_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+    """As a download that was broken off leaves them: half a file, or its first three bytes."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **SMALL}))
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(10, 10), "b": torch.zeros(3)}, file)
+    assert of_folder(tmp_path).parameters == parameters(tmp_path) == 103
+    whole = file.read_bytes()
+    for part in (whole[: len(whole) // 2], whole[:3]):
+        file.write_bytes(part)
+        with pytest.raises(UserError, match=r"model.safetensors: cannot be read .*fetch the model again"):
+            of_folder(tmp_path)
 
 
 def test_a_model_that_is_made_here_has_the_shape_that_it_is_made_in(tmp_path: Path) -> None:

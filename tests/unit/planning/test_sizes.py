@@ -142,9 +142,10 @@ def results(root: Path) -> None:
 def test_what_results_say_is_not_assumed(tmp_path: Path) -> None:
     results(tmp_path)
     experiment = read(MINIATURE)
-    found = look(experiment, tmp_path, "")
+    found = look(experiment, tmp_path, "", experiment)
+    assert found.changed == ()
     assert found.domains["arithmetic"] == FoundDomain(
-        800, 60.0, 200, 500, {"positive": 181.0, "all_paired": 90.0}
+        800, 60.0, 200 / 800, 500 / 800, {"positive": 181.0, "all_paired": 90.0}
     )
     assert (found.answers, found.rollouts) == (40.0, 52.0)
     low, high = (sizes(experiment, end, found) for end in ("low", "high"))
@@ -159,12 +160,13 @@ def test_what_results_say_is_not_assumed(tmp_path: Path) -> None:
 def test_of_several_students_each_has_its_own_answers(tmp_path: Path) -> None:
     results(tmp_path / "students" / "b")
     experiment = read(MINIATURE)
-    assert look(experiment, tmp_path, "a").answers is None
-    assert look(experiment, tmp_path, "b").answers == 40.0
-    assert look(experiment, tmp_path, "b").domains["arithmetic"].tokens is None
+    assert look(experiment, tmp_path, "a", None).answers is None
+    assert look(experiment, tmp_path, "b", None).answers == 40.0
+    assert look(experiment, tmp_path, "b", None).domains["arithmetic"].tokens is None
 
 
 def test_nothing_is_known_of_an_empty_folder(tmp_path: Path) -> None:
     experiment = read(MINIATURE)
-    assert look(experiment, tmp_path, "") == nothing(experiment)
-    assert sizes(experiment) == sizes_of(experiment, look(experiment, tmp_path, ""), assumptions(), "low")
+    found = look(experiment, tmp_path, "", None)
+    assert found == nothing(experiment)
+    assert sizes(experiment) == sizes_of(experiment, found, assumptions(), "low")

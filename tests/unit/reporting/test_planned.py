@@ -37,6 +37,21 @@ def test_planned_and_measured_stand_side_by_side(world: World) -> None:
     assert shown["suite"][4] == "—"
 
 
+def test_what_a_run_did_not_find_stays_a_range(tmp_path: Path) -> None:
+    """Its manifests note no tokens: how long responses are is still assumed, from 0.4 to 0.6 of the most."""
+    world = World(tmp_path, document()).write()
+    (world.root / "trajectories" / "arithmetic.jsonl.gz.manifest.json").unlink()
+    comparison = compared(world.results)
+    rows = {row["stage"]: row for row in comparison.rows}
+    for stage in ("generate", "sft", "all stages"):
+        low, high = (rows[stage][f"planned_with_its_data_{end}_s"] for end in ("low", "high"))
+        assert 0 < low < high
+    (shown,) = (line[3] for line in comparison.shown if line[0] == "generate")
+    ends = (rows["generate"][f"planned_with_its_data_{end}_s"] for end in ("low", "high"))
+    assert shown == " to ".join(f"{end:.1f} s" for end in ends)
+    assert shown in report(world)
+
+
 def test_the_report_has_the_table_and_a_file_beside_it(world: World) -> None:
     page = report(world)
     assert "What it was planned to cost" in page
