@@ -88,7 +88,7 @@ def scoring_need(shape: Shape, longest: int, device: Device) -> Need:
     logits = min(_SCORED_LOGITS[device.is_cpu], SCORED_TOKENS * shape.words)
     return Need(
         {
-            "weights": 2 * wide * shape.parameters,
+            "weights, whole, to score responses": 2 * wide * shape.parameters,
             "cache": wide * shape.cache_bytes * tokens,
             "a layer": at_work,
             "logits": 14 * logits,

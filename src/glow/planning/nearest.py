@@ -3,8 +3,9 @@
 Settings are changed in an order, and a later one only where nothing before it, alone or together, is enough:
 for training sharding, number of GPUs (and nodes), vLLM's part (GRPO), micro_batch, offload,
 gradient_checkpointing, attention; for sampling number of GPUs, vLLM's share of a GPU, its longest sequence,
-batch_size. Among settings that change the same things, the one with the fewest GPUs is nearest. The host's
-memory (mem_mb) is raised as needed.
+batch_size. Among settings that change the same things, the one with the fewest GPUs is nearest, and with
+offload the one with the most. The host's memory (mem_mb) is raised as needed. Where nobody has said how many
+nodes there are, more of them come before offload.
 """
 
 from collections.abc import Iterator
@@ -68,8 +69,10 @@ def _candidates(subject: Subject, setting: Setting, machine: Machine) -> Iterato
         for part in chosen:
             changed |= {name: value for name, value in part.items() if setting.get(name) != value}
         distance = sum(2**place for place, part in enumerate(chosen) if part)
-        gpus = {**setting, **changed}.get("gpu") or 0
-        found.append((distance, gpus, len(found), changed))
+        having = {**setting, **changed}
+        gpus = having.get("gpu") or 0
+        # What runs on the host's memory is slow enough, and takes all the GPUs that there are.
+        found.append((distance, -gpus if having.get("offload") else gpus, len(found), changed))
     yield from (changed for *_, changed in sorted(found, key=lambda one: one[:3]))
 
 
