@@ -3,19 +3,24 @@
 An adapter stands wherever a model directory does. It is loaded as a whole model: its base, with the adapter
 added to the weights. Where the base is stands in the adapter's own folder, as seen from there: so results may
 be copied or moved together, and read from any folder.
+
+Torch is imported where a network is made whole: what only asks how large a model is does without.
 """
+
+from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from glow.errors import UserError
 from glow.files.hashing import hash_path
 from glow.files.jsonl import write_json
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
 ADAPTER_FILE = "adapter_config.json"
 """PEFT's settings of an adapter, by which a directory is known as one."""
@@ -101,6 +106,7 @@ def merged(network: PreTrainedModel, adapter: Path, dtype: torch.dtype) -> PreTr
     Raises:
         UserError: it is no LoRA adapter of this network.
     """
+    import torch
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     adapted = attached(network, adapter, trains=False)

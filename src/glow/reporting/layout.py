@@ -6,7 +6,7 @@ side.
 
 from itertools import pairwise
 
-from glow.reporting.cells import Table
+from glow.reporting.cells import Cell, Table
 
 WIDEST = 118
 """So many characters fit beside the contents of the page, and on paper in small print."""
@@ -61,9 +61,9 @@ def is_short(table: Table) -> bool:
     return len(table.rows) <= SHORT
 
 
-def is_wrapped(table: Table, key: str, text: str) -> bool:
-    """Whether a cell is broken into lines: words, and everything beside published figures."""
-    return (key in table.text or bool(table.theirs)) and len(text) > WRAPPED
+def is_wrapped(table: Table, key: str, cell: Cell) -> bool:
+    """Whether a cell is broken into lines: words, published figures, and everything in a table of these."""
+    return (key in table.text or bool(table.theirs) or cell.theirs) and len(cell.text) > WRAPPED
 
 
 def _names_and_others(table: Table) -> tuple[list[str], list[str]]:
@@ -80,8 +80,8 @@ def _names_and_others(table: Table) -> tuple[list[str], list[str]]:
 
 def _width(table: Table, key: str) -> int:
     """What a column takes, in characters: of its heading the longest word, as headings are broken."""
-    cells = [row[key].text for row in table.rows]
-    widths = [NARROWED if is_wrapped(table, key, text) else len(text) for text in cells]
+    cells = [row[key] for row in table.rows]
+    widths = [NARROWED if is_wrapped(table, key, cell) else len(cell.text) for cell in cells]
     return max(*map(len, table.shown[key].split()), *widths, 0) + GAP
 
 

@@ -28,6 +28,7 @@ from glow.reporting.published import (
     PERCENT,
     POINTS,
     RELATIVE,
+    Counterpart,
     Figure,
     Measure,
     Published,
@@ -162,16 +163,20 @@ def within(ours: Estimate, figure: Figure) -> str:
     return "no, above it" if figure.value > high else "yes"
 
 
+ANOTHER_MODEL, SAME_MODEL, MODEL_NOT_KNOWN = "another model", "same model", "model not known"
+ANOTHER_DOMAIN, SAME_DOMAIN, DOMAIN_NOT_KNOWN = "another domain", "same domain", "domain not known"
+
+
 def _model(experiment: Experiment, entry: Published) -> str:
     """Whether our student is one that the figure was measured on, as far as names say."""
     student = experiment.base
     path = student.hub.hub if student.hub else str(student.path or "")
     if not path:
-        return "another model"
+        return ANOTHER_MODEL
     if not entry.students:
-        return "model not known"
+        return MODEL_NOT_KNOWN
     published = {_last(name) for name in entry.students}
-    return "same model" if _last(path) in published else "another model"
+    return SAME_MODEL if _last(path) in published else ANOTHER_MODEL
 
 
 def _last(name: str) -> str:
@@ -181,8 +186,8 @@ def _last(name: str) -> str:
 
 def _domain(experiment: Experiment, entry: Published) -> str:
     if entry.domain is None:
-        return "domain not known"
-    return "same domain" if entry.domain in experiment.domain_names else "another domain"
+        return DOMAIN_NOT_KNOWN
+    return SAME_DOMAIN if entry.domain in experiment.domain_names else ANOTHER_DOMAIN
 
 
 # --- arm by arm -----------------------------------------------------------------------------------
@@ -191,8 +196,14 @@ OURS, PUBLISHED = "ours", "published"
 NONE_KNOWN = "none known"
 """Said where no published figure is in the file: we cannot say that there is none."""
 REFERENCE = "reference"
-UNSURE = " ?"
-"""Marks a figure of which it is not known whether it is of this arm."""
+SETTING_SIGNS = {
+    ANOTHER_MODEL: "other model", MODEL_NOT_KNOWN: "model?",
+    ANOTHER_DOMAIN: "other domain", DOMAIN_NOT_KNOWN: "domain?",
+}  # fmt: skip
+"""What `_model` and `_domain` say -> the sign of it behind a figure; the caption explains the signs."""
+ARM_SIGN = "arm?"
+UNIT_SIGNS = {EITHER: "unit?", RELATIVE: "relative"}
+"""Unit of a figure -> its sign in a column of points."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +284,7 @@ def _ours(results: Results, domain: str, arm: str, column: Column) -> Estimate |
 def _theirs_of(experiment: Experiment, figures: list[Figure], domain: str, arm: str, column: Column) -> Cell:
     """The published figures of an arm; the CSV has them in columns of their own."""
     found = [
-        f"{figure.value:.12g}{UNSURE if figure.entry.arm is None or own.reading else ''}"
+        f"{figure.value:.12g}{_signs(experiment, figure.entry, own)}"
         for figure in figures
         for own in figure.entry.ours
         if domain in counterparts.domains(experiment, figure.entry)
@@ -281,6 +292,17 @@ def _theirs_of(experiment: Experiment, figures: list[Figure], domain: str, arm: 
     ]
     text = REFERENCE if _is_reference(experiment, arm, column) else ", ".join(found) or NONE_KNOWN
     return Cell(text, {"_published": text}, theirs=True)
+
+
+def _signs(experiment: Experiment, entry: Published, own: Counterpart) -> str:
+    """In brackets: in what a figure differs from our cell, and of what that is not known."""
+    setting = (_model(experiment, entry), _domain(experiment, entry))
+    signs = [SETTING_SIGNS[said] for said in setting if said in SETTING_SIGNS]
+    if entry.arm is None or own.reading:
+        signs.append(ARM_SIGN)
+    if own.measure.startswith("gain_") and entry.unit in UNIT_SIGNS:
+        signs.append(UNIT_SIGNS[entry.unit])
+    return f" ({', '.join(signs)})" if signs else ""
 
 
 def _is_reference(experiment: Experiment, arm: str, column: Column) -> bool:

@@ -32,6 +32,7 @@ from glow.reporting.published_tables import published_cells_table, published_tab
 from glow.reporting.results import Results
 from glow.reporting.steps import collect_chains
 from glow.reporting.steps_table import steps_table
+from glow.reporting.students.network import record_network
 from glow.reporting.suites_table import suites_table
 from glow.reporting.training_tables import data_table, gains_table, losses_table, weights_table
 
@@ -56,8 +57,8 @@ def build_tables(results: Results) -> list[Table]:
 
 def write_tables(experiment: Experiment, root: Path, student: str = "") -> None:
     """Write R/tables: <table>.{csv,md,tex}, tables.json, examples.json, questions.{parquet,json},
-    trajectories.parquet, chains.parquet where there is a table of steps, sources.json and the manifest; print
-    the gates.
+    trajectories.parquet, chains.parquet where there is a table of steps, sources.json, network.json where
+    there are several students, and the manifest; print the gates.
 
     Args:
         experiment: the configuration, of one student.
@@ -87,6 +88,8 @@ def write_tables(experiment: Experiment, root: Path, student: str = "") -> None:
     write_json(results.tables_file, STORED.dump_python(tables, mode="json"))
     shown = examples.collect_examples(results)
     write_json(results.examples_file, examples.STORED.dump_python(shown, mode="json"))
+    if student:
+        record_network(results)
     sources = {table.name: table.sources for table in tables if table.name in TRACED}
     write_json(results.tables / "sources.json", sources)
     manifest.write(results.tables, results.settings, results.inputs("tables"), {"tables": len(tables)})

@@ -1,8 +1,10 @@
 """config/paper.yaml and its overlays: what the sources say, student by student and domain by domain."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from glow.config import Experiment
 from glow.experiment import read
@@ -61,6 +63,31 @@ def test_the_released_settings_of_training_and_evaluation(paper: Experiment) -> 
     assert (sft.epochs, sft.learning_rate, sft.scheduler, sft.warmup_ratio) == (20, 1e-5, "cosine", 0.1)
     assert (sft.max_length, sft.precision, sft.gradient_checkpointing) == (32000, "bf16", True)
     assert (evaluation.temperature, evaluation.top_p, evaluation.max_tokens) == (0.6, 0.95, 32768)
+
+
+def test_the_pages_say_which_sharding_and_attention_the_profile_has() -> None:
+    page, cluster = ((ROOT / "docs" / name).read_text("utf-8") for name in ("paper.md", "cluster.md"))
+    profile = yaml.safe_load((ROOT / "profiles" / "paper" / "config.yaml").read_text("utf-8"))
+    for rule in ("sft", "grpo"):
+        own = profile["set-resources"][rule]
+        assert (own["sharding"], "attention" in own) == ("fsdp2", False)
+    (said,) = re.findall(
+        r"^- \*\*FSDP2 and transformers' own choice .*?(?=^- )", page, re.MULTILINE | re.DOTALL
+    )
+    chosen = "--set-resources sft:sharding=zero2 sft:attention=flash_attention_2"
+    assert chosen in said
+    assert chosen in cluster
+    (installed,) = re.findall(r"^make setup EXTRAS=(vllm,\S*)", cluster, re.MULTILINE)
+    assert "deepspeed" not in installed.split(",")
+
+
+def test_the_split_of_mmlu_is_marked_as_our_reading() -> None:
+    text = (CONFIG / "paper.yaml").read_text("utf-8")
+    assert re.search(r"hub_split: auxiliary_train +# ours", text)
+    assert (
+        "`auxiliary_train`"
+        in (ROOT / "docs" / "paper.md").read_text("utf-8").partition("## What we chose")[2]
+    )
 
 
 def test_the_small_run_of_the_release_is_a_sixth_student(paper: Experiment) -> None:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +160,68 @@ def test_one_student_is_compared_with_no_other(fabricated: World) -> None:
 
 def test_a_model_that_is_gone_is_named(three: Path, tmp_path: Path) -> None:
     root = shutil.copytree(three, tmp_path / "three")
-    (root / "students" / "other" / "models" / "base" / "model.safetensors").unlink()
+    other = root / "students" / "other"
+    (other / "tables" / "network.json").unlink()
+    assert [own.parameters for own in read_students(experiment_of(root), root)] == [10, 20, 40]
+    (other / "models" / "base" / "model.safetensors").unlink()
     with pytest.raises(UserError, match="other/models/base: no weights in safetensors"):
         read_students(experiment_of(root), root)
+
+
+def not_copied(page: str) -> list[str]:
+    """The folders of R that docs/cluster.md says may be left out."""
+    (said,) = re.findall(r"report alone, leave out (.*?) of `results/<name>`", page, re.DOTALL)
+    return re.findall(r"`([a-z]+)`", said)
+
+
+def test_the_page_is_made_of_results_that_were_copied_without_what_may_be_left_out(
+    three: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(three, tmp_path / "three")
+    left_out = not_copied((Path(__file__).parents[3] / "docs" / "cluster.md").read_text("utf-8"))
+    assert left_out == ["models", "problems", "trajectories"]
+    for folder in (root, *(root / "students").iterdir()):
+        for name in left_out:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    assert not list(root.rglob("*.safetensors"))
+    experiment = experiment_of(root)
+    write_tables(experiment.of("other"), root, "other")  # What was recorded stays.
+    write_students(experiment, root)
+    found = read_students(experiment, root)
+    assert [(own.name, own.parameters, own.architecture) for own in found] == [
+        ("tiny", 10, "qwen2"),
+        ("other", 20, "llama"),
+        ("larger", 40, "qwen2"),
+    ]
+
+
+def test_a_record_of_another_model_does_not_count_and_one_that_is_none_is_refused(
+    three: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(three, tmp_path / "three")
+    file = root / "students" / "other" / "tables" / "network.json"
+    recorded = json.loads(file.read_text())
+    assert (recorded["parameters"], recorded["architecture"]) == (20, "llama")
+    file.write_text(json.dumps(recorded | {"parameters": 21}))
+    assert [own.parameters for own in read_students(experiment_of(root), root)] == [10, 21, 40]
+    file.write_text(json.dumps(recorded | {"parameters": 21, "student": {"path": "elsewhere"}}))
+    assert [own.parameters for own in read_students(experiment_of(root), root)] == [10, 20, 40]
+    file.write_text(json.dumps(recorded | {"parameters": "many"}))
+    with pytest.raises(UserError, match=r"other/tables/network\.json: not what .* run `glow tables` again"):
+        read_students(experiment_of(root), root)
+
+
+def test_tables_measure_the_model_again_where_it_is_there(three: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(three, tmp_path / "three")
+    other = root / "students" / "other"
+    save_file({"a": np.zeros(30)}, other / "models" / "base" / "model.safetensors")
+    write_tables(experiment_of(root).of("other"), root, "other")
+    assert json.loads((other / "tables" / "network.json").read_text())["parameters"] == 30
+
+
+def test_tables_are_made_without_torch() -> None:
+    code = "import sys, glow.reporting.tables; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

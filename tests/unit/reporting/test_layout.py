@@ -61,18 +61,25 @@ def tables(tmp_path_factory: object) -> dict[str, Table]:
 def test_no_table_of_a_study_is_too_wide(tables: dict[str, Table]) -> None:
     for own in tables.values():
         for panel in panels(own):
-            text = [
-                [own.shown[key] for key in panel],
-                *([row[key].text for key in panel] for row in own.rows),
-            ]
+            cells = {key: [row[key] for row in own.rows] for key in panel}
             widths = [
                 max(
-                    *map(len, text[0][place].split()),
-                    *(12 if is_wrapped(own, key, line[place]) else len(line[place]) for line in text[1:]),
+                    *map(len, own.shown[key].split()),
+                    *(12 if is_wrapped(own, key, cell) else len(cell.text) for cell in cells[key]),
                 )
-                for place, key in enumerate(panel)
+                for key in panel
             ]
             assert sum(widths) + GAP * len(panel) <= WIDEST, own.name
+
+
+def test_what_is_published_of_an_arm_is_broken_into_lines_and_not_into_panels(
+    tables: dict[str, Table],
+) -> None:
+    own = tables["published_cells"]
+    signs = [row["gain_ood"] for row in own.rows if "15.81 (other model, " in row["gain_ood"].text]
+    assert signs
+    assert all(is_wrapped(own, "gain_ood", cell) for cell in signs)
+    assert len(panels(own)) == 1
 
 
 def test_the_main_table_is_broken_between_means_and_suites(tables: dict[str, Table]) -> None:

@@ -53,6 +53,15 @@ def test_what_is_not_known_of_shipped_figures_is_left_out() -> None:
     assert either == {5.51, 15.81, 11.97, 4.11}
 
 
+def test_shipped_figures_of_glow_stand_beside_every_released_alpha_and_clamp_as_a_reading() -> None:
+    """Which alpha and clamp they are of is not known; arms are those of config/paper.yaml and its overlay."""
+    arms = ["glow", "glow_alpha2", "glow_released", "glow_released_alpha2"]
+    for figure in read_published(SHIPPED):
+        if figure.value in (5.51, 15.81, 76.47):
+            assert [own.arm for own in figure.entry.ours] == arms
+            assert len({own.reading for own in figure.entry.ours} - {None}) == len(arms)
+
+
 def test_the_page_of_the_paper_lists_every_figure_and_the_readme_none() -> None:
     page, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/paper.md", "README.md"))
     for figure in read_published(SHIPPED):

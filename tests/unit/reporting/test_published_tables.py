@@ -10,7 +10,14 @@ from pytest import approx
 
 from glow.reporting.cells import MINUS, Table
 from glow.reporting.published import Figure, Published
-from glow.reporting.published_tables import published_cells_table, published_table, within
+from glow.reporting.published_tables import (
+    ARM_SIGN,
+    SETTING_SIGNS,
+    UNIT_SIGNS,
+    published_cells_table,
+    published_table,
+    within,
+)
 from glow.reporting.results import Run
 from glow.reporting.statistics import Estimate
 
@@ -53,7 +60,10 @@ def table(shipped: World) -> Table:
 def test_a_gain_is_compared_in_points_and_in_percent(table: Table) -> None:
     """OOD accuracy of glow 55 and 70, of positive 40 and 50: 17.5 points, or 62.5 / 45 - 1 = 38.9 %."""
     rows = table.frame[table.frame["published_value"] == 5.51].set_index("ours_what")
-    points, percent = (rows.loc[f"OOD gain of glow, {unit}"] for unit in ("in points", "relative, in %"))
+    points, percent = (
+        rows.loc[f"OOD gain of glow, {unit} (if of alpha 1, not clamped)"]
+        for unit in ("in points", "relative, in %")
+    )
     assert (points["ours_unit"], percent["ours_unit"]) == ("points", "relative %")
     assert (points["ours_mean"], points["difference"]) == (approx(17.5), approx(17.5 - 5.51))
     assert (percent["ours_mean"], percent["difference"]) == (approx(350 / 9), approx(350 / 9 - 5.51))
@@ -62,10 +72,10 @@ def test_a_gain_is_compared_in_points_and_in_percent(table: Table) -> None:
     assert (points["within"], points["n"]) == ("yes", 2)
     # its interval is worked out in test_measures: from 1.0 to 91.0 %
     assert (percent["within"], percent["ours_low"]) == ("yes", approx(1.0, abs=0.1))
-    released = rows.loc["OOD gain of glow_released, in points"]
+    released = rows.loc["OOD gain of glow_released, in points (if of alpha 1, clamped)"]
     assert (released["ours_mean"], released["difference"]) == (approx(7.5), approx(1.99))
     texts = {row["Ours: what"]: row for row in lines(table) if row["Published value"].startswith("5.51")}
-    shown = texts["OOD gain of glow, in points"]
+    shown = texts["OOD gain of glow, in points (if of alpha 1, not clamped)"]
     assert shown["Ours, 95 % interval"] == "+17.5 [-14.3, +49.3]"
     assert shown["Ours less published"] == "+12.0"
     assert len(texts) == 4
@@ -104,9 +114,10 @@ def test_with_one_seed_nothing_is_said(tmp_path: Path) -> None:
 
 def test_what_is_not_measured_says_why(table: Table) -> None:
     rows = table.frame.set_index("published_value")
-    for value in (72.82, 76.47, 3.65):
+    absent = "no GRPO from glow_alpha2; no GRPO from glow_released_alpha2"
+    for value, more in ((72.82, ""), (76.47, f"; {absent}"), (3.65, "")):
         mmlu = rows.loc[value]
-        assert mmlu["ours_what"] == "not measured here: no suite mmlu"
+        assert mmlu["ours_what"] == f"not measured here: no suite mmlu{more}"
         assert mmlu["within"] == "cannot be said: not measured"
         assert mmlu[["ours_mean", "difference", "n"]].isna().all()
     patterns = rows.loc[22]
@@ -209,7 +220,8 @@ def test_the_pair_of_mmlu_and_its_difference_meet_ours_in_both_readings(with_mml
     wanted = {
         f"mmlu of glow, in % ({before.format('it')})": (72.82, 60.0, -12.82),
         f"mmlu after GRPO from positive, in % ({after.format('it')})": (72.82, 70.0, -2.82),
-        "mmlu after GRPO from glow, in %": (76.47, 80.0, 3.53),
+        "mmlu after GRPO from glow, in % (if of alpha 1, not clamped)": (76.47, 80.0, 3.53),
+        "mmlu after GRPO from glow_released, in % (if of alpha 1, clamped)": (76.47, 70.0, -6.47),
         f"mmlu, change by GRPO from glow, in points ({before.format('72.82')})": (3.65, 20.0, 16.35),
         f"{points} ({after.format('72.82')})": (3.65, 10.0, 6.35),
     }
@@ -249,8 +261,8 @@ def test_a_figure_of_a_domain_stands_beside_ours_of_that_domain_alone(tmp_path: 
     rows = published_table(two_domains(tmp_path).results).frame
     ours = {value: set(own["ours_what"]) for value, own in rows.groupby("published_value")}
     assert ours[15.81] == {
-        f"OOD gain of {arm}, trained on math, {unit}"
-        for arm in ("glow", "glow_released")
+        f"OOD gain of {arm}, trained on math, {unit} (if of alpha 1, {clamped})"
+        for arm, clamped in (("glow", "not clamped"), ("glow_released", "clamped"))
         for unit in ("in points", "relative, in %")
     }
     assert {what.split(", ")[1] for what in ours[5.51]} == {"trained on arithmetic", "trained on math"}
@@ -271,8 +283,8 @@ def test_what_repeats_the_published_figure_above_is_left_blank(table: Table) -> 
 def test_the_setting_says_what_is_known_and_what_is_not(table: Table) -> None:
     texts = {row["Published value"]: row["Published setting and source"] for row in lines(table)}
     assert texts["5.51 % (points or relative: not known)"] == (
-        "Qwen2.5-7B, GLOW, over positive-only SFT, OOD; not known: domain "
-        "[ACL 2026, abstract, arXiv 2601.04992]"
+        "Qwen2.5-7B, GLOW, over positive-only SFT, OOD; not known: domain; alpha, beta and clamp are "
+        "not known [ACL 2026, abstract, arXiv 2601.04992]"
     )
     assert "not known: student, domain, arm, questions" in texts["35.67 % (relative change)"]
     row = table.frame.set_index("published_value").loc[15.81].iloc[0]
@@ -294,37 +306,84 @@ def by_arm(made: World) -> dict[tuple[str, ...], dict[str, str]]:
     return {tuple(row.pop(name) for name in names): row for row in lines(table)}
 
 
+GAINS_OF_GLOW = "5.51 (other model, domain?, arm?, unit?), 15.81 (other model, other domain, arm?, unit?)"
+
+
 def test_every_result_has_its_published_figure_or_says_that_none_is_known(shipped: World) -> None:
     rows = by_arm(shipped)
     assert list(rows)[:2] == [("base", "ours"), ("base", "published")]
     assert len(rows) == 2 * 6
     assert rows["glow", "published"] == {
-        "ID gain": "none known", "OOD gain": "5.51, 15.81 ?", "Entropy change": "none known",
+        "ID gain": "none known", "OOD gain": GAINS_OF_GLOW, "Entropy change": "none known",
     }  # fmt: skip
     assert rows["glow", "ours"]["OOD gain"] == "+17.5 ± 31.8"
-    assert rows["negative", "published"]["Entropy change"] == "35.67 ?"
+    assert rows["negative", "published"]["Entropy change"] == "35.67 (other model, domain?, arm?)"
     assert set(rows["base", "published"].values()) == {"none known"}
     assert set(rows["positive", "published"].values()) == {"reference"}
     assert set(rows["positive", "ours"].values()) == {"reference"}
     frame = published_cells_table(shipped.results).frame.set_index(["arm", "whose"])
-    assert frame.loc[("glow", "published"), "gain_ood_published"] == "5.51, 15.81 ?"
+    assert frame.loc[("glow", "published"), "gain_ood_published"] == GAINS_OF_GLOW
     assert frame.loc[("glow", "ours"), "gain_ood_mean"] == approx(17.5)
 
 
 def test_accuracies_of_a_suite_have_a_column_where_a_figure_is_of_it(with_mmlu: World) -> None:
     rows = by_arm(with_mmlu)
     glow, positive = rows["glow", "published"], rows["positive", "published"]
-    assert (glow["mmlu"], glow["mmlu after GRPO"]) == ("72.82 ?", "76.47")
-    assert (positive["mmlu"], positive["mmlu after GRPO"]) == ("none known", "72.82 ?")
+    before, after = (f"{value} (other model, domain?, arm?)" for value in (72.82, 76.47))
+    assert (glow["mmlu"], glow["mmlu after GRPO"]) == (before, after)
+    assert (positive["mmlu"], positive["mmlu after GRPO"]) == ("none known", before)
     assert rows["glow", "ours"]["mmlu after GRPO"].startswith("80.0 ± ")
     assert "lists" not in glow
 
 
 def test_what_is_published_of_a_domain_stands_at_that_domain(tmp_path: Path) -> None:
     rows = by_arm(two_domains(tmp_path))
-    assert rows["arithmetic", "glow", "published"]["OOD gain"] == "5.51"
-    assert rows["math", "glow", "published"]["OOD gain"] == "5.51, 15.81 ?"
+    assert rows["arithmetic", "glow", "published"]["OOD gain"] == "5.51 (other model, domain?, arm?, unit?)"
+    assert rows["math", "glow", "published"]["OOD gain"] == (
+        "5.51 (other model, domain?, arm?, unit?), 15.81 (other model, arm?, unit?)"
+    )
     assert len(rows) == 2 * 2 * 6
+
+
+QWEN, LLAMA = (
+    {"hub": hub, "revision": "d149729398750b98c0af14eb82c78cfe92750796"}
+    for hub in ("Qwen/Qwen2.5-7B", "meta-llama/Llama-3.1-8B")
+)
+WHOLE = {"unit": "points", "students": ["Qwen2.5-7B"], "domain": "arithmetic"}
+
+
+@pytest.mark.parametrize(
+    ("student", "changes", "said"),
+    [
+        (QWEN, {}, "5.51"),
+        (LLAMA, {}, "5.51 (other model)"),
+        (QWEN, {"students": []}, "5.51 (model?)"),
+        (QWEN, {"domain": "math"}, "5.51 (other domain)"),
+        (QWEN, {"domain": None}, "5.51 (domain?)"),
+        (QWEN, {"arm": None}, "5.51 (arm?)"),
+        (QWEN, {"ours": [{**GLOW, "reading": "if of alpha 1"}]}, "5.51 (arm?)"),
+        (QWEN, {"unit": "points or relative %"}, "5.51 (unit?)"),
+        (QWEN, {"unit": "relative %"}, "5.51 (relative)"),
+    ],
+)
+def test_a_figure_is_marked_by_what_differs_and_what_is_not_known(
+    tmp_path: Path, student: dict, changes: dict, said: str
+) -> None:
+    entry = {**ENTRY, **WHOLE, "ours": [GLOW], **changes}
+    made = world(tmp_path, {key: value for key, value in entry.items() if value is not None}, student=student)
+    assert by_arm(made)["glow", "published"]["OOD gain"] == said
+
+
+def test_the_caption_explains_every_sign(shipped: World) -> None:
+    read = published_cells_table(shipped.results).caption.read
+    signs = [*SETTING_SIGNS.values(), ARM_SIGN, *UNIT_SIGNS.values()]
+    assert [sign for sign in signs if sign not in read] == []
+
+
+def test_a_change_of_entropy_in_percent_has_no_sign_of_its_unit(tmp_path: Path) -> None:
+    own = {"measure": "entropy_change", "arm": "glow"}
+    made = world(tmp_path, {**ENTRY, **WHOLE, "unit": "relative %", "ours": [own]}, student=QWEN)
+    assert by_arm(made)["glow", "published"]["Entropy change"] == "5.51"
 
 
 def test_groups_and_grpo_of_some_have_their_cells(tmp_path: Path) -> None:
@@ -333,6 +392,9 @@ def test_groups_and_grpo_of_some_have_their_cells(tmp_path: Path) -> None:
     grpo = {"steps": 20, "max_tokens": 64, "initialisations": ["glow"]}
     rows = by_arm(world(tmp_path, of=WithMmlu, suites=suites, grpo=grpo))
     negative = rows["negative", "published"]
-    assert (negative["OOD general gain"], negative["OOD near gain"]) == ("11.97", "none known")
+    assert (negative["OOD general gain"], negative["OOD near gain"]) == (
+        "11.97 (other model, other domain, unit?)",
+        "none known",
+    )
     assert rows["positive", "ours"]["mmlu after GRPO"] == "—"
     assert rows["glow", "ours"]["mmlu after GRPO"].startswith("80.0")

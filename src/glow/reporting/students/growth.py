@@ -22,12 +22,12 @@ import numpy as np
 
 from glow.config import Experiment
 from glow.errors import UserError
-from glow.models.size import architecture, parameters
 from glow.reporting import measures
 from glow.reporting.measures import Comparison
 from glow.reporting.results import BASE, Results
 from glow.reporting.scopes import mean_columns
 from glow.reporting.statistics import Estimate, Floats
+from glow.reporting.students.network import network
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def read_students(experiment: Experiment, root: Path) -> list[Student]:
         root: its results, R.
 
     Raises:
-        UserError: there is one student alone, the tables of one are missing or outdated, or a model is no
-            longer there.
+        UserError: there is one student alone, the tables of one are missing or outdated, or a model of which
+            nothing is recorded is no longer there.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; run this where Snakemake ran, or give --results")
@@ -64,8 +64,8 @@ def read_students(experiment: Experiment, root: Path) -> list[Student]:
     for name, own in experiment.studies.items():
         results = Results(own, root, name)
         results.refuse_outdated("tables")
-        model = own.base.path or results.home / "models" / "base"
-        found.append(Student(name, results, parameters(model), architecture(model)))
+        model = network(results)
+        found.append(Student(name, results, model.parameters, model.architecture))
     return sorted(found, key=lambda student: student.parameters)
 
 
