@@ -2,7 +2,7 @@
 #
 #   snakemake --cores all                                   the miniature (config/miniature.yaml)
 #   snakemake --cores all --configfile config/<name>.yaml   any other experiment
-#   snakemake --profile profiles/slurm --configfile config/paper.yaml   on a cluster
+#   snakemake --profile profiles/slurm --configfile config/<name>.yaml   on a cluster
 import os
 
 from snakemake.utils import min_version

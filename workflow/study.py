@@ -160,12 +160,12 @@ class Study:
                 than on its student is known to that job alone, and looked at there.
 
         Raises:
-            UserError: one is out of bounds, or a step cannot be dealt evenly to the devices.
+            UserError: one is no value or out of bounds, or a step cannot be dealt evenly to the devices.
         """
         for rule, resources in rules.items():
             for prefix, own in self.students.items():
-                found = evaluated(resources, {"of": prefix})
                 try:
+                    found = evaluated(resources, {"of": prefix})
                     if found is not None:
                         own.refuse_resources(rule, found)
                 except UserError as error:

@@ -256,7 +256,8 @@ _CONFIGURED: dict[str, dict[str, Any]] = {
 _MACHINE: dict[str, dict[str, Any]] = {
     "--nodes": {"type": int, "help": "nodes (default: as many as the largest job asks for)", "metavar": "N"},
     "--profile": {"type": Path, "metavar": "PATH", "help": "folder of a Snakemake profile with resources"},
-    "--set-resources": {"nargs": "+", "metavar": "RULE:NAME=VALUE", "help": "the same, over the profile"},
+    "--set-resources": {"nargs": "+", "metavar": "RULE:NAME=VALUE",
+                        "help": "the same, in place of all that the profile has of them, as in Snakemake"},
 }
 _GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (--gpu ? lists them), or cpu"
 

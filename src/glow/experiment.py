@@ -107,6 +107,7 @@ def in_words(experiment: Experiment) -> str:
         f"{len(experiment.seeds)} seed(s), {len(experiment.suites)} suites, {_grpo_in_words(experiment)}; "
         f"report: results/{experiment.name}/report.html"
     ]
+    lines += _same_models(experiment)
     used = dict.fromkeys(arm.trajectories for arm in experiment.arms.values())
     reference = experiment.reference_arm
     compared = "none trains plainly on positives alone, so tables compare none"
@@ -127,6 +128,21 @@ def in_words(experiment: Experiment) -> str:
 def _students_in_words(experiment: Experiment) -> str:
     several = experiment.students
     return f"{len(several)} students ({', '.join(several)}), " if several else ""
+
+
+def _same_models(experiment: Experiment) -> Iterator[str]:
+    """A line for each model, at one commit or in one folder, that several students are."""
+    named: dict[str, list[str]] = {}
+    for name, student in experiment.students.items():
+        hub, path = student.model.hub, student.model.path
+        if hub is not None:
+            named.setdefault(f"{hub.hub}@{hub.revision}", []).append(name)
+        elif path is not None:
+            named.setdefault(str(path), []).append(name)
+    for model, names in named.items():
+        if len(names) > 1:
+            same = f"{' and '.join(names)} are the same model, {model}"
+            yield f"{same}: what differs is how they are trained and asked"
 
 
 def _grpo_in_words(experiment: Experiment) -> str:

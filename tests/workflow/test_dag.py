@@ -322,6 +322,13 @@ def test_resources_of_a_machine_reach_the_commands_of_training(tmp_path: Path) -
         (["sft:processes=3"], "sft: sft.batch_size: 16 examples a step cannot be dealt evenly to 3 devices"),
         (["grpo:nodes=3"], "grpo: grpo.prompts x grpo.generations: 16 examples a step cannot be dealt"),
         (["grpo:vllm_mode=server"], "grpo: resource vllm_mode: server is not supported"),
+        (["sft:gpu=eight"], "sft: resource gpu: 'eight'; give a whole number"),
+        (["evaluate:gpu=two"], "evaluate: resource gpu: 'two'; give a whole number"),
+        (["sft:mem_mb=lots"], "sft: resource mem_mb: 'lots'; give a whole number: the MB"),
+        (
+            ["sft:gpu='8 if x in wildcards.of else 1'"],
+            "sft: resource gpu: '8 if x in wildcards.of else 1'; give",
+        ),
         (["evaluate:gpu_memory_percent=850"], "evaluate: resource gpu_memory_percent: Input should be less"),
     ],
 )

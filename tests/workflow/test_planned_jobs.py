@@ -9,6 +9,7 @@ from flow import ROOT, TINY, TWO_STUDENTS, planned
 
 from glow.experiment import read
 from glow.planning.jobs import jobs_of
+from glow.planning.resources import read_profile
 
 TINY_STUDY = yaml.safe_load(TINY.read_text())
 
@@ -106,3 +107,37 @@ def test_snakemake_takes_the_profile_of_the_paper(tmp_path: Path) -> None:
         assert all(word in resources for word in words for resources in seen)
     small = [job.resources for job in jobs if job.rule == "sft" and "qwen2.5-7b" in job.wildcards]
     assert all("gpu=8, nodes=1" in resources and "mpi=, tasks=1" in resources for resources in small)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--set-resources", "sft:runtime=77", "grpo:runtime=78"],
+        [
+            "--set-resources",
+            "sft:gpu=4",
+            "sft:runtime=79",
+            "--set-resources",
+            "sft:runtime=77",
+            "grpo:runtime=78",
+        ],
+    ],
+)
+def test_options_take_the_place_of_a_profile_and_of_options_before_them(
+    options: list[str], tmp_path: Path
+) -> None:
+    """What `read_profile` makes of the last words alone is what Snakemake makes of all."""
+    folder = tmp_path / "profile"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        "set-resources: {sft: {gpu: 2, mem_mb: 4321}, evaluate: {mem_mb: 4322}}\n"
+    )
+    jobs = planned(tmp_path / "run", TINY, "--profile", str(folder), *options)
+    profile = read_profile(folder, ["sft:runtime=77", "grpo:runtime=78"])
+    assert profile.of_rules.keys() == {"sft", "grpo"}
+    assert profile.of("sft", {"of": ""}) == {"runtime": 77}
+    seen = {job.rule: job.resources for job in jobs}
+    assert "runtime=77, gpu=0" in seen["sft"]
+    assert "mem_mb=3000" in seen["sft"]
+    assert "runtime=78, gpu=0" in seen["grpo"]
+    assert "mem_mb=3000" in seen["evaluate"]

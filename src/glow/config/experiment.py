@@ -43,7 +43,7 @@ from glow.config.stages import (
     SftSettings,
     VerdictSettings,
 )
-from glow.config.students import CHANGED_BY_STUDENT, Student
+from glow.config.students import CHANGED_BY_STUDENT, Student, refuse_names
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
 
 _NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
@@ -120,6 +120,7 @@ class Experiment(Section):
     def _without_removed(cls, students: Any) -> Any:
         """A student that is null is left out: so an overlay takes one away."""
         if isinstance(students, dict):
+            refuse_names(students)
             return {name: student for name, student in students.items() if student is not None}
         return students
 

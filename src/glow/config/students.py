@@ -21,6 +21,21 @@ _SOURCE = ("pretrain", "scratch", "hub", "revision", "trust_remote_code", "path"
 """The keys of a model that is written without `model`."""
 
 
+def refuse_names(students: dict[Any, Any]) -> None:
+    """Refuse names that YAML reads as no text, and a null that takes away nothing but for its case.
+
+    Raises:
+        ValueError: says which name, and how to write it.
+    """
+    for name in students:
+        if not isinstance(name, str):
+            raise ValueError(f"the name {name!r} is no text: write it in quotes, '{name}'")
+    kept = {name.casefold(): name for name, student in students.items() if student is not None}
+    for name, student in students.items():
+        if student is None and name.casefold() in kept:
+            raise ValueError(f"{name}: null takes no student away; did you mean {kept[name.casefold()]!r}?")
+
+
 class Student(Section):
     """One of several students: its model, and what differs for it."""
 

@@ -2,6 +2,7 @@
 printed.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from glow.planning.kinds import Kinds, Question
 from glow.planning.needs import needs
 from glow.planning.plan import planned
 from glow.planning.printing import csv_rows, text_of, write_csv
-from glow.planning.resources import read_profile
+from glow.planning.resources import Profile, read_profile
 
 
 def machine_of(gpu: str, nodes: int | None, per_node: int | None) -> Machine:
@@ -30,6 +31,18 @@ def machine_of(gpu: str, nodes: int | None, per_node: int | None) -> Machine:
         if value is not None and value < 1:
             raise UserError(f"{option} {value}: give at least 1")
     return Machine(found, nodes or 1, number, is_open=nodes is None and not found.is_cpu)
+
+
+def _read(folder: Path | None, given: list[str] | None) -> Profile:
+    """The profile; with a word of it where `--set-resources` takes the place of what it says."""
+    profile = read_profile(folder, given or [])
+    if profile.is_replaced:
+        print(
+            f"--set-resources takes the place of all set-resources of {folder}, in Snakemake as here: "
+            "to change some of them, edit a copy of it",
+            file=sys.stderr,
+        )
+    return profile
 
 
 def _on_enough_nodes(question: Question) -> Question:
@@ -63,7 +76,7 @@ def print_plan(  # noqa: PLR0913, PLR0917 (the options of the command)
     question = Question(
         experiment=experiment,
         machine=machine_of(gpu, nodes, per_node),
-        profile=read_profile(profile, set_resources or []),
+        profile=_read(profile, set_resources),
         results=results or Path("results") / experiment.name,
         assumed=assumed(assume or []),
     )
@@ -91,7 +104,7 @@ def check_memory(
     Raises:
         UserError: an option is no value, or the shape of a model is not known where a device is named.
     """
-    given = read_profile(profile, set_resources or [])
+    given = _read(profile, set_resources)
     results = Path("results") / experiment.name
     if gpu is None:
         if profile is not None or set_resources:
@@ -100,6 +113,6 @@ def check_memory(
     machine = machine_of(gpu, nodes, None)
     question = Question(experiment, machine, given, results, assumed([]))
     question = question if nodes is not None else _on_enough_nodes(question)
-    refusals = Kinds(question).refusals()
+    refused = Kinds(question).refused()
     fits = f"every job fits on {question.machine.text}; `glow plan` says what it costs"
-    return ([] if refusals else [fits]), refusals
+    return ([], [refused]) if refused else ([fits], [])

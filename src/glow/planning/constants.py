@@ -120,16 +120,17 @@ def device_names() -> list[str]:
 
 
 def device(name: str) -> Device:
-    """A device by its name; of `cpu` the memory is this machine's.
+    """A device by its name, in whichever case; of `cpu` the memory is this machine's.
 
     Raises:
         UserError: no device has that name.
     """
+    wanted, name = name, name.lower()
     if name == "cpu":
         return Device("cpu", psutil.virtual_memory().total, per_node=len(os.sched_getaffinity(0)))
     known = _document()["devices"]
     if name not in known:
-        raise UserError(f"--gpu: {unknown(name, device_names())}")
+        raise UserError(f"--gpu: {unknown(wanted, device_names())}")
     found = known[name]
     memory = int(found["memory_gib"] * 2**30)
     speed = float(found["operations"]), float(found["bandwidth"])
@@ -143,19 +144,46 @@ def assumed(given: list[str]) -> dict[str, Number]:
         given: KEY=VALUE or KEY=LOW..HIGH.
 
     Raises:
-        UserError: no such key, or a value that is no number or range of numbers.
+        UserError: no such key, or a value that is no number or range of numbers, or none of that key.
     """
     found = assumptions()
     for word in given:
         key, equals, value = word.partition("=")
-        if not equals or key not in found:
+        if key not in found:
             raise UserError(f"--assume {word}: {unknown(key, list(found))}; write KEY=VALUE or KEY=LOW..HIGH")
-        low, _, high = value.partition("..")
-        try:
-            ends = (float(low), float(high or low))
-        except ValueError:
-            ends = (1.0, 0.0)
-        if not 0 <= ends[0] <= ends[1] < math.inf:
-            raise UserError(f"--assume {word}: {value!r} is no number, and no range LOW..HIGH")
-        found[key] = Number(*ends, found[key].unit, "stated", "on the command line")
+        if not equals or not value:
+            raise UserError(f"--assume {word}: has no value; write {key}=VALUE or {key}=LOW..HIGH")
+        low, high = _range(value, f"--assume {word}")
+        bounds = f"{key} is {found[key].unit}"
+        if high > 1 and found[key].unit.startswith("share"):
+            raise UserError(f"--assume {word}: above 1; {bounds}")
+        if low == 0 and key in _ABOVE_ZERO:
+            raise UserError(f"--assume {word}: give more than 0; {bounds}")
+        found[key] = Number(low, high, found[key].unit, "stated", "on the command line")
     return found
+
+
+_ABOVE_ZERO = frozenset(
+    (
+        *("tokens.math", "tokens.mmlu", "tokens.other", "tokens.without_thought", "tokens.made_up"),
+        *("prompt", "prompt.made_up", "prompt.longest", "prompt.longest.made_up"),
+        *("answers", "answers.made_up", "rollouts", "rollouts.made_up", "choices"),
+    )
+)
+"""What is there has a length."""
+
+
+def _range(value: str, option: str) -> tuple[float, float]:
+    """The two ends of `9000` or of `8000..12000`."""
+    low, dots, high = value.partition("..")
+    try:
+        ends = float(low), float(high if dots else low)
+    except ValueError:
+        ends = math.nan, math.nan
+    if not all(map(math.isfinite, ends)):
+        raise UserError(f"{option}: {value!r} is no number, and no range LOW..HIGH")
+    if min(ends) < 0:
+        raise UserError(f"{option}: {value} is below 0")
+    if ends[0] > ends[1]:
+        raise UserError(f"{option}: the range is reversed: write {high}..{low}")
+    return ends

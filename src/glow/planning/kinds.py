@@ -15,7 +15,7 @@ from glow.planning.fit import Fit, Machine, Subject, fitted
 from glow.planning.found import Found, look, nothing
 from glow.planning.jobs import Job, jobs_of
 from glow.planning.made_with import made_with
-from glow.planning.nearest import nearest
+from glow.planning.nearest import Change, nearest
 from glow.planning.resources import DEFAULTS, NO_PROFILE, Profile, asked
 from glow.planning.shapes import Shape, shape_of
 from glow.planning.sizes import End, Sizes, sizes_of
@@ -147,8 +147,6 @@ class Kinds:
         if job.rule not in DEFAULTS or model is None or shape is None:
             return Kind(job, tuple(jobs), model, shape, None, None)
         given = self.question.profile.of(job.rule, job.wildcards)
-        if "mem" in given:
-            given["mem_mb"] = given.pop("mem")
         setting = asdict(asked(job.rule, model)) | given
         if self.question.machine.device.is_cpu:
             setting |= {"gpu": 0, "nodes": 1}
@@ -175,6 +173,15 @@ class Kinds:
 
     def refusals(self) -> list[str]:
         """What does not fit, and the nearest setting that does, a line or two each; none where all fits."""
+        return [f"{_name(kind.job)}: {self._refusal(kind, change)}" for kind, change in self._misfits]
+
+    def refused(self) -> str:
+        """All refusals, and how to ask for one of several students; empty where all fits."""
+        return "\n".join(filter(None, (*self.refusals(), self._for_one_student())))
+
+    @cached_property
+    def _misfits(self) -> list[tuple[Kind, Change | None]]:
+        """The kinds that do not fit, each with the nearest change of its setting that does."""
         worst: dict[str, Kind] = {}
         for kind in self.all:
             if kind.fit is None or not kind.fit.misfits:
@@ -184,16 +191,19 @@ class Kinds:
             # Those that differ in their data alone: the one with most text on the host stands for all.
             if before is None or before.fit is None or before.fit.host.total < kind.fit.host.total:
                 worst[alike] = kind
-        return [f"{_name(kind.job)}: {self._refusal(kind)}" for kind in worst.values()]
+        return [(kind, self._nearest(kind)) for kind in worst.values()]
 
-    def _refusal(self, kind: Kind) -> str:
-        assert kind.fit is not None and kind.shape is not None and kind.setting is not None
+    def _nearest(self, kind: Kind) -> Change | None:
+        assert kind.shape is not None and kind.setting is not None
+        return nearest(self._subject(kind.job, kind.shape), kind.setting, self.question.machine)
+
+    def _refusal(self, kind: Kind, found: Change | None) -> str:
+        assert kind.fit is not None
         text = "; ".join(kind.fit.misfits)
-        found = nearest(self._subject(kind.job, kind.shape), kind.setting, self.question.machine)
         if found is None:
             larger = "a machine" if self.question.machine.device.is_cpu else "GPUs"
             return f"{text}\n  no setting fits: take {larger} with more memory, or ask for shorter sequences"
-        changes = _in_words(kind.job.rule, found.changed)
+        changes = _in_words(self.question.profile, kind.job.rule, found.changed)
         more = (
             "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"
         )
@@ -202,6 +212,20 @@ class Kinds:
             takes += "; a longer sequence, prompt and answer together, is then refused when the job runs"
         return f"{text}\n  nearest that fits{more}: {changes} ({takes})"
 
+    def _for_one_student(self) -> str:
+        """How a resource is said of one student, by the first that wants another; empty where none does."""
+        for kind, found in self._misfits:
+            if not kind.job.student or found is None or kind.setting is None:
+                continue
+            for name in sorted(found.changed, key=lambda one: one != "gpu"):
+                value, before = found.changed[name], kind.setting.get(name)
+                if name in _OF_CONFIGURATION or before is None:
+                    continue
+                expression = f"{value!r} if '/{kind.job.student}/' in wildcards.of else {before!r}"
+                said = said_in(self.question.profile, {kind.job.rule: {name: expression}})
+                return f"a resource of a rule holds for all students; for {kind.job.student} alone: {said}"
+        return ""
+
 
 _OF_CONFIGURATION = ("gradient_checkpointing", "batch_size")
 """Of what may be changed, this is said by the configuration, though it changes no number."""
@@ -209,17 +233,34 @@ _OF_CONFIGURATION = ("gradient_checkpointing", "batch_size")
 _SECTIONS = {"generate": "sampling", "answer": "evaluation", "evaluate": "evaluation"}
 
 
-def _in_words(rule: str, changed: Mapping[str, Any]) -> str:
-    """Changes as options of Snakemake, and as keys of the configuration."""
+def _in_words(profile: Profile, rule: str, changed: Mapping[str, Any]) -> str:
+    """Changes as Snakemake is told of them, and as keys of the configuration."""
     given = {name: value for name, value in changed.items() if name not in _OF_CONFIGURATION}
     if given.get("nodes", 1) > 1:  # docs/cluster.md, "Several nodes"
         given |= {"mpi": "srun", "tasks": given["nodes"], "tasks_per_gpu": 0}
-    options = [f"{rule}:{name}={value}" for name, value in given.items()]
-    words = [f"--set-resources {' '.join(options)}"] if options else []
+    words = [said_in(profile, {rule: given})] if given else []
     keys = {name: value for name, value in changed.items() if name in _OF_CONFIGURATION}
     for name, value in keys.items():
         words.append(f"{_SECTIONS.get(rule, rule)}.{name}: {str(value).lower()} in the configuration")
     return ", ".join(words)
+
+
+def said_in(profile: Profile, asked: Mapping[str, Mapping[str, Any]]) -> str:
+    """How resources are to be said, by rule: in the profile if it has some, which an option would replace."""
+    if profile.file is not None:
+        rules = (
+            f"{rule}: {{{', '.join(f'{name}: {_quoted(value)}' for name, value in own.items())}}}"
+            for rule, own in asked.items()
+        )
+        return f"in {profile.file}, below set-resources, {', '.join(rules)}"
+    words = (_quoted(f"{rule}:{name}={value}") for rule, own in asked.items() for name, value in own.items())
+    option = "after the same --set-resources," if profile.of_rules else "--set-resources"
+    return f"{option} {' '.join(words)}"
+
+
+def _quoted(value: Any) -> str:
+    """In quotes where it has spaces, for YAML and for a shell."""
+    return f'"{value}"' if " " in str(value) else str(value)
 
 
 def _name(job: Job) -> str:

@@ -139,8 +139,8 @@ def planned(question: Question) -> Plan:
         UserError: something does not fit; names the nearest setting that does. Or as `Kinds`.
     """
     kinds = Kinds(question)
-    if refusals := kinds.refusals():
-        raise UserError("\n".join(refusals))
+    if refused := kinds.refused():
+        raise UserError(refused)
     return _Planner(kinds).plan()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from glow.files.atomic import atomic_path
+from glow.planning.kinds import said_in
 from glow.planning.plan import Plan, Row, Span
 from glow.planning.resources import SAMPLING_RULES, TRAINING_RULES
 
@@ -153,16 +154,16 @@ def _disk(plan: Plan) -> str:
 
 def _unasked(plan: Plan) -> str:
     """The stages that need more of the host's memory than they ask for, which only a cluster minds."""
-    over = [
-        f"{row.rule}:mem_mb={-(-_host(plan, row) // 10**9) * 1000}"
-        for row in plan.rows
-        if row.setting is not None and row.fit is not None and _host(plan, row) > row.setting["mem_mb"] * 1e6
-    ]
+    over: dict[str, dict[str, int]] = {}
+    for row in plan.rows:
+        if row.setting is None or row.fit is None or _host(plan, row) <= row.setting["mem_mb"] * 1e6:
+            continue
+        needed = -(-_host(plan, row) // 10**9) * 1000
+        over[row.rule] = {"mem_mb": max(needed, over.get(row.rule, {}).get("mem_mb", 0))}
     if not over:
         return ""
-    return (
-        f"more memory than mem_mb asks for, which SLURM would not let pass: --set-resources {' '.join(over)}"
-    )
+    said = said_in(plan.question.profile, over)
+    return f"more memory than mem_mb asks for, which SLURM would not let pass: {said}"
 
 
 def _host(plan: Plan, row: Row) -> int:

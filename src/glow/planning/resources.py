@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from snakemake.exceptions import WorkflowError
+from snakemake.common.tbdstring import TBDString
+from snakemake.exceptions import ResourceConversionError, ResourceDuplicationError, WorkflowError
 from snakemake.iocontainers import Wildcards
-from snakemake.resources import Resources
+from snakemake.resources import Resource, Resources
 
 from glow.config import EngineHardware, Model, Sharding, TrainingHardware
 from glow.config.options import section_from_resources
 from glow.errors import UserError
+from glow.planning.names import refuse_unknown
 
 Hardware = TypeVar("Hardware", bound=TrainingHardware)
 
@@ -72,6 +74,33 @@ def is_large(model: Model) -> bool:
     return sum(file.stat().st_size for file in model.path.glob("*.safetensors")) >= _LARGE_BYTES
 
 
+_WHOLE = (
+    *("gpu", "nodes", "processes", "mem_mb", "disk_mb", "runtime", "tasks", "tasks_per_gpu", "training"),
+    *("micro_batch", "max_model_len", "tensor_parallel", "vllm_max_model_length"),
+    "vllm_tensor_parallel_size",
+)
+"""Resources that are whole numbers, whoever reads them."""
+
+
+def _whole(resources: Mapping[str, Any], name: str, default: int) -> int:
+    """A resource that is a whole number, 0 or above; `default` where there is none.
+
+    Raises:
+        UserError: it is a text, as an expression is that names what is not known, or it is below 0.
+    """
+    value = resources.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        hint = ""
+        if name.endswith("_mb"):
+            hint = ": the MB, 300000 for 300 GB"
+        elif " if " in str(value):
+            hint = ", or an expression whose texts alone are in quotes: 8 if '32b' in wildcards.of else 1"
+        raise UserError(f"resource {name}: {str(value)!r}; give a whole number{hint}")
+    return value
+
+
 # --- hardware -------------------------------------------------------------------------------------
 
 
@@ -84,12 +113,12 @@ def training_hardware(resources: Mapping[str, Any], kind: type[Hardware]) -> Har
     Raises:
         UserError: a resource that is no such setting's value, or GPUs that do not divide among the nodes.
     """
-    nodes, gpus = resources.get("nodes", 1), resources.get("gpu", 0)
+    nodes, gpus = _whole(resources, "nodes", 1), _whole(resources, "gpu", 0)
     if nodes < 1:
         raise UserError(f"resource nodes: {nodes}; give at least 1")
     if gpus % nodes:
         raise UserError(f"gpu={gpus}, nodes={nodes}: give the GPUs of all nodes together, as many on each")
-    devices = gpus // nodes or resources.get("processes", 1)
+    devices = gpus // nodes or _whole(resources, "processes", 1)
     given = {key: resources.get(key) or None for key in kind.model_fields}
     return section_from_resources(given | {"devices": devices, "nodes": nodes}, kind)
 
@@ -104,7 +133,7 @@ def engine_hardware(resources: Mapping[str, Any]) -> EngineHardware:
         UserError: a resource is of the wrong type or out of bounds.
     """
     given = {key: value for key in EngineHardware.model_fields if (value := resources.get(key)) is not None}
-    spread = {"tensor_parallel": max(1, resources.get("gpu") or 0)}
+    spread = {"tensor_parallel": max(1, _whole(resources, "gpu", 0))}
     return section_from_resources(spread | given, EngineHardware)
 
 
@@ -116,15 +145,35 @@ def evaluated(resources: Mapping[str, Any], wildcards: Mapping[str, str]) -> dic
 
     Returns:
         Their values; None where one depends on more of a job than these.
+
+    Raises:
+        UserError: one is no value, whatever the job.
     """
     job = {"input": [], "attempt": 1, "threads": 1, "rulename": "", "async_run": None}
-    try:
-        found = {
-            name: one.evaluate(Wildcards(fromdict=dict(wildcards)), **job) for name, one in resources.items()
-        }
-    except (WorkflowError, AttributeError):
-        return None
-    return {name: one.value for name, one in found.items()}
+    found: dict[str, Any] = {}
+    for name, one in resources.items():
+        try:
+            found[name] = one.evaluate(Wildcards(fromdict=dict(wildcards)), **job).value
+        except ResourceConversionError:  # a size that came out as text
+            found[name] = one.raw
+        except (WorkflowError, AttributeError) as error:
+            if why := _never(name, one, error):
+                raise UserError(why) from None
+            return None
+        if isinstance(found[name], TBDString):
+            return None
+    for name in _WHOLE:
+        _whole(found, name, 0)
+    return found
+
+
+def _never(name: str, resource: Resource, error: Exception) -> str:
+    """Why a resource has no value for any job; empty where another job may give it one."""
+    if "could not be parsed" in str(error):
+        return str(error)
+    if resource.raw is None or any(given in str(resource.raw) for given in ("input", "wildcards")):
+        return ""
+    return f"resource {name}: {resource.raw!r} cannot be worked out; give a number, a word or an expression"
 
 
 @dataclass(frozen=True)
@@ -135,64 +184,106 @@ class Profile:
         of_rules: resources by rule, Snakemake's own, which may be expressions of wildcards.
         limits: how much all jobs may use together, by resource (`training: 8`).
         jobs: at most so many at a time; None for no limit.
+        file: of the profile, where the resources of rules are its own.
+        is_replaced: whether the profile has such, and `--set-resources` took the place of them.
     """
 
     of_rules: dict[str, Resources]
     limits: dict[str, int]
     jobs: int | None = None
+    file: Path | None = None
+    is_replaced: bool = False
 
     def of(self, rule: str, wildcards: Mapping[str, str]) -> dict[str, Any]:
         """What it says of a job.
 
         Raises:
-            UserError: a value depends on more than the job's wildcards, such as the size of its input.
+            UserError: a value depends on more than the job's wildcards, such as the size of its input; or
+                is none.
         """
-        found = evaluated(self.of_rules.get(rule, {}), wildcards)
+        try:
+            found = evaluated(self.of_rules.get(rule, {}), wildcards)
+        except UserError as error:
+            raise UserError(f"{self._source}: {rule}: {error}") from None
         if found is None:
             raise UserError(
-                f"set-resources: {rule}: a value depends on more than wildcards, and cannot be planned"
+                f"{self._source}: {rule}: a value depends on more than wildcards, and cannot be planned"
             )
         return found
+
+    @property
+    def _source(self) -> str:
+        return f"{self.file}: set-resources" if self.file else "--set-resources"
 
 
 NO_PROFILE = Profile({}, {})
 
 
 def read_profile(folder: Path | None, given: list[str]) -> Profile:
-    """A profile, and what `--set-resources` says over it.
+    """A profile, with what `--set-resources` says in place of all that it says of rules.
+
+    So Snakemake has it: an option of the command line replaces that of the profile, whole.
 
     Args:
         folder: of the profile, with a config.yaml; or that file.
-        given: RULE:NAME=VALUE, as Snakemake takes them.
+        given: RULE:NAME=VALUE, as Snakemake takes them; none where the option is not given.
 
     Raises:
-        UserError: there is no such profile, or an entry is malformed.
+        UserError: there is no such profile, an entry is malformed, or it names no rule or resource.
     """
-    document = {} if folder is None else _document(folder)
-    source = f"{folder}: set-resources" if folder else "--set-resources"
-    words = [*_two_levels(document.get("set-resources"), source), *given]
+    file = folder / "config.yaml" if folder is not None and folder.is_dir() else folder
+    document = {} if file is None else _document(file)
+    source = "--set-resources" if given or file is None else f"{file}: set-resources"
+    own = [] if file is None else _two_levels(document.get("set-resources"), f"{file}: set-resources")
     by_rule: dict[str, list[str]] = {}
-    for word in words:
-        rule, colon, assignment = word.partition(":")
+    for word in given or own:
+        rule, colon, assignment = str(word).partition(":")
         if not colon or "=" not in assignment:
             raise UserError(f"{source}: {word!r} is not RULE:NAME=VALUE")
+        refuse_unknown(rule, assignment.partition("=")[0], source)
         by_rule.setdefault(rule, []).append(assignment)
-    try:
-        of_rules = {rule: Resources.parse(list(own), allow_expressions=True) for rule, own in by_rule.items()}
-    except WorkflowError as error:
-        raise UserError(f"{source}: {error}") from None
-    limits = {name: int(value) for name, value in _pairs(document.get("resources"))}
-    return Profile(of_rules, limits, int(document["jobs"]) if "jobs" in document else None)
+    of_rules: dict[str, Resources] = {}
+    for rule, words in by_rule.items():
+        try:
+            of_rules[rule] = Resources.parse(words, allow_expressions=True)
+        except ResourceDuplicationError as error:
+            names = " and ".join(sorted(error.duplicate_resources))
+            raise UserError(f"{source}: {rule}: {names} say the same; give one of them") from None
+        except (WorkflowError, ResourceConversionError) as error:
+            raise UserError(f"{source}: {rule}: {error}") from None
+    return Profile(
+        of_rules,
+        _limits(document, file),
+        _jobs(document, file),
+        file=file if own and not given else None,
+        is_replaced=bool(own and given),
+    )
 
 
-def _document(folder: Path) -> dict[str, Any]:
-    file = folder / "config.yaml" if folder.is_dir() else folder
+def _limits(document: dict[str, Any], file: Path | None) -> dict[str, int]:
+    pairs = _pairs(document.get("resources"))
+    for name, value in pairs:
+        if not value.isdecimal():
+            raise UserError(f"{file}: resources: {name}: {value!r}; give a whole number")
+    return {name: int(value) for name, value in pairs}
+
+
+def _jobs(document: dict[str, Any], file: Path | None) -> int | None:
+    jobs = str(document.get("jobs", "unlimited"))
+    if jobs == "unlimited":
+        return None
+    if not jobs.isdecimal():
+        raise UserError(f"{file}: jobs: {jobs!r}; give a whole number, or unlimited")
+    return int(jobs)
+
+
+def _document(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"--profile {folder}: {file}: cannot be read ({error})") from None
+        raise UserError(f"--profile {file}: cannot be read ({error})") from None
     if not isinstance(document, dict):
-        raise UserError(f"--profile {folder}: {file}: is no mapping")
+        raise UserError(f"--profile {file}: is no mapping")
     return document
 
 
@@ -209,4 +300,15 @@ def _two_levels(section: Any, source: str) -> list[str]:
         return [section] if isinstance(section, str) else list(section or [])
     if not all(isinstance(own, dict) for own in section.values()):
         raise UserError(f"{source}: give a mapping for each rule: {{sft: {{gpu: 8}}}}")
-    return [f"{rule}:{name}={value}" for rule, own in section.items() for name, value in own.items()]
+    return [f"{rule}:{name}={_word(value)}" for rule, own in section.items() for name, value in own.items()]
+
+
+def _word(value: Any) -> str:
+    """A value as Snakemake puts it on its command line: a number that the profile quotes stays a text."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return value
+        return repr(value)
+    return str(value)

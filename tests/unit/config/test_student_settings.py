@@ -8,7 +8,7 @@ import yaml
 
 from glow.config import drawn_seeds
 from glow.errors import UserError
-from glow.experiment import load
+from glow.experiment import in_words, load
 
 FILE = Path(__file__).parents[2] / "workflow" / "two_students.yaml"
 TWO = yaml.safe_load(FILE.read_text("utf-8")) | {"seeds": [0, 1]}
@@ -95,6 +95,33 @@ def test_what_names_arms_and_seeds_follows_those_of_the_student() -> None:
 def test_an_overlay_takes_a_student_away() -> None:
     experiment = load(two(students=TWO["students"] | {"large": None}), "some.yaml")
     assert list(experiment.studies) == ["small"]
+
+
+def test_a_null_that_takes_nothing_away_but_for_its_case_is_refused() -> None:
+    said = refusal(two(students=TWO["students"] | {"Large": None}))
+    assert said == "some.yaml: students: Large: null takes no student away; did you mean 'large'?"
+    assert list(load(two(students=TWO["students"] | {"other": None}), "some.yaml").students) == [
+        "small",
+        "large",
+    ]
+
+
+def test_a_name_that_yaml_reads_as_a_number_has_to_be_quoted() -> None:
+    said = refusal(two(students=TWO["students"] | {1: TWO["students"]["small"]}))
+    assert said == "some.yaml: students: the name 1 is no text: write it in quotes, '1'"
+
+
+def test_students_of_the_same_model_are_said_to_be() -> None:
+    """At one commit: another commit is another model."""
+    first, other = (f"a/b@{digit * 40}" for digit in "01")
+    own = {
+        name: {key: value for key, value in student.items() if key not in ("pretrain", "scratch", "model")}
+        for name, student in TWO["students"].items()
+    }
+    for second, is_same in ((first, True), (other, False)):
+        students = {"small": own["small"] | {"model": first}, "large": own["large"] | {"model": second}}
+        words = in_words(load(two(students=students), "some.yaml"))
+        assert (f"small and large are the same model, {first}: what differs" in words) is is_same
 
 
 def test_what_is_taught_has_its_own_prompt() -> None:

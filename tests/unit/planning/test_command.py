@@ -1,5 +1,6 @@
 """planning.command, needs: `glow plan` and the memory part of `glow check`, as a user meets them."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from five import PROFILE, ROOT
 
 from glow import cli
+from glow.planning.resources import read_profile
 
 PAPER, MINIATURE = "config/paper.yaml", "config/miniature.yaml"
 
@@ -34,6 +36,54 @@ def test_what_does_not_fit_ends_in_code_2(capsys: pytest.CaptureFixture[str]) ->
     assert "nearest that fits: --set-resources sft:sharding=fsdp2 sft:gpu=4 (59 GB on each GPU)" in shown.err
 
 
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert cli.main(["plan", *words]) == 2
+    return capsys.readouterr().err
+
+
+def test_a_profile_with_resources_is_what_is_to_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options would take the place of all that it says of rules."""
+    said = refusal(capsys, PAPER, "--gpu", "a100-40", "--profile", "profiles/paper")
+    file = "in profiles/paper/config.yaml, below set-resources"
+    assert f"nearest that fits: {file}, grpo: {{vllm_tensor_parallel_size: 4, " in said
+    assert "--set-resources" not in said
+    assert f"{file}, sft: {{gpu: \"16 if '/qwen2.5-7b/' in wildcards.of else 8\"}}" in said.splitlines()[-1]
+
+
+def test_options_that_are_given_are_added_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second --set-resources takes the place of the first."""
+    given = "grpo:sharding=fsdp2", "grpo:gpu=8"
+    said = refusal(capsys, PAPER, "--gpu", "h100", "--set-resources", *given)
+    assert "nearest that fits: after the same --set-resources, sft:sharding=fsdp2 sft:gpu=4 (59 GB" in said
+
+
+def test_what_is_said_of_one_student_is_read_so(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, PAPER, "--gpu", "h100").splitlines()[-1]
+    _, _, option = said.partition("for qwen2.5-3b alone: ")
+    assert option == (
+        "--set-resources \"grpo:sharding='fsdp2' if '/qwen2.5-3b/' in wildcards.of else 'ddp'\""
+    )
+    profile = read_profile(None, shlex.split(option)[1:])
+    assert profile.of("grpo", {"of": "students/qwen2.5-3b/"}) == {"sharding": "fsdp2"}
+    assert profile.of("grpo", {"of": "students/qwen2.5-32b/"}) == {"sharding": "ddp"}
+
+
+def test_of_one_student_there_is_nothing_to_tell_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "config/one_gpu.yaml", "--gpu", "l4")
+    assert "nearest that fits: --set-resources generate:gpu=2" in said
+    assert "all students" not in said
+
+
+def test_options_beside_a_profile_are_told_to_replace_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--gpu", "h100", "--profile", "profiles/paper", "--set-resources", "grpo:gpu=8"]
+    told = "--set-resources takes the place of all set-resources of profiles/paper"
+    for command in ("plan", "check"):
+        assert cli.main([command, PAPER, *words]) == 2
+        shown = capsys.readouterr().err
+        assert told in shown
+        assert "sft of qwen2.5-7b: 156 GB on each GPU" in shown  # as the rules have it, on one GPU
+
+
 def test_a_plan_loads_no_deep_learning_library_and_is_quick() -> None:
     words = ["plan", PAPER, "--gpu", "h100", "--nodes", "16", "--profile", str(PROFILE)]
     code = (
@@ -55,7 +105,21 @@ def test_a_plan_loads_no_deep_learning_library_and_is_quick() -> None:
         (["--gpu", "h100", "--nodes", "0"], "--nodes 0: give at least 1"),
         (["--gpu", "h100", "--assume", "x=1"], "--assume x=1: 'x' is unknown"),
         (["--gpu", "h100", "--profile", "none"], "--profile none"),
-        (["--gpu", "h100", "--set-resources", "sft"], "'sft' is not RULE:NAME=VALUE"),
+        (["--gpu", "h100", "--set-resources", "sft"], "--set-resources: 'sft' is not RULE:NAME=VALUE"),
+        (
+            ["--gpu", "h100", "--profile", "profiles/paper", "--set-resources", "sft"],
+            "plan: --set-resources: 'sft' is not RULE:NAME=VALUE",
+        ),
+        (
+            ["--gpu", "h100", "--set-resources", "sft:gpu=eight"],
+            "--set-resources: sft: resource gpu: 'eight'",
+        ),
+        (["--gpu", "h100", "--set-resources", "evaluate:gpu=two"], "evaluate: resource gpu: 'two'"),
+        (["--gpu", "h100", "--set-resources", "sft:micro_batch=x"], "sft: resource micro_batch: 'x'"),
+        (
+            ["--gpu", "h100", "--set-resources", "sft:gpus=8"],
+            "resource 'gpus' is unknown; did you mean 'gpu'?",
+        ),
         (["--gpu", "cpu", "--results", "none"], "--results none: no such folder"),
     ],
 )

@@ -122,3 +122,30 @@ def test_an_assumption_is_a_number_or_a_range() -> None:
 def test_an_assumption_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(UserError, match=r"--assume "):
         assumed([word])
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("endless", "has no value; write endless=VALUE or endless=LOW..HIGH"),
+        ("endless=", "has no value"),
+        ("answers=-5", "-5 is below 0"),
+        ("endless=0.1..0.05", "the range is reversed: write 0.05..0.1"),
+        ("endless=0.1..", "is no number, and no range"),
+        ("right.math=1.2", "above 1; right.math is share of right ones"),
+        ("decided=0.5..2", "above 1"),
+        ("tokens.math=0", "give more than 0; tokens.math is tokens"),
+    ],
+)
+def test_an_assumption_says_what_is_wrong_with_it(word: str, why: str) -> None:
+    with pytest.raises(UserError) as refused:
+        assumed([word])
+    assert f"--assume {word}: " in str(refused.value)
+    assert why in str(refused.value)
+
+
+def test_a_share_may_be_nothing_or_all_and_a_device_is_known_in_capitals() -> None:
+    assert assumed(["endless=0..1"])["endless"].text == "0 to 1"
+    assert device("H100") == device("h100")
+    with pytest.raises(UserError, match="'H900' is unknown"):
+        device("H900")

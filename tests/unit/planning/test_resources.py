@@ -65,11 +65,20 @@ def test_a_profile_may_say_it_by_student() -> None:
     assert profile.of("tables", {"of": ""}) == {}
 
 
-def test_options_come_over_a_profile() -> None:
+def test_options_come_in_place_of_a_profile() -> None:
+    """As in Snakemake (tests/workflow/test_planned_jobs.py): nothing that it says of rules is left."""
     profile = read_profile(PROFILE, ["sft:gpu=4", "sft:offload=True", "verify:slurm_partition=cpu"])
-    given = profile.of("sft", {"of": "students/qwen2.5-32b/"})
-    assert (given["gpu"], given["nodes"], given["offload"]) == (4, 4, True)
+    assert profile.of("sft", {"of": "students/qwen2.5-32b/"}) == {"gpu": 4, "offload": True}
     assert profile.of("verify", {})["slurm_partition"] == "cpu"
+    assert profile.of("grpo", {"of": ""}) == {}
+    assert (profile.limits, profile.jobs) == ({"training": 8}, 200)
+    assert (profile.file, profile.is_replaced) == (None, True)
+
+
+def test_a_profile_without_resources_of_rules_loses_nothing_to_options(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("jobs: 3")
+    profile = read_profile(tmp_path, ["sft:gpu=4"])
+    assert (profile.jobs, profile.is_replaced) == (3, False)
 
 
 def test_a_profile_may_be_written_in_lists(tmp_path: Path) -> None:
@@ -86,7 +95,14 @@ def test_a_profile_may_be_written_in_lists(tmp_path: Path) -> None:
     [
         ("set-resources: {sft: 3}", "give a mapping for each rule"),
         ("[]", "is no mapping"),
-        ("set-resources: [sft]", "'sft' is not RULE:NAME=VALUE"),
+        ("set-resources: [sft]", "config.yaml: set-resources: 'sft' is not RULE:NAME=VALUE"),
+        (
+            "set-resources: {sftt: {gpu: 8}}",
+            "config.yaml: set-resources: rule 'sftt' is unknown; did you mean 'sft'",
+        ),
+        ("set-resources: {sft: {mem: 1GB, mem_mb: 3}}", "sft: mem and mem_mb say the same; give one of them"),
+        ("resources: {training: eight}", "resources: training: 'eight'; give a whole number"),
+        ("jobs: some", "jobs: 'some'; give a whole number, or unlimited"),
     ],
 )
 def test_a_profile_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
@@ -101,6 +117,62 @@ def test_a_missing_profile_and_a_value_of_the_input_are_refused(tmp_path: Path) 
     profile = read_profile(None, ["sft:mem_mb=2*input.size_mb"])
     with pytest.raises(UserError, match="depends on more than wildcards"):
         profile.of("sft", {"of": ""})
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("sft:gpu=eight", "sft: resource gpu: 'eight'; give a whole number"),
+        ("sft:gpu=", "sft: resource gpu: ''; give a whole number"),
+        (
+            "sft:gpu=8 if x in wildcards.of else 1",
+            "'8 if x .* else 1'; give a whole number, or an expression",
+        ),
+        (
+            "sft:gpu='8 if x in wildcards.of else 1'",
+            "'8 if x .* else 1'; give a whole number, or an expression",
+        ),
+        ("sft:gpu=-1 if wildcards.of else 1", "resource gpu: '-1'; give a whole number"),
+        ("sft:gpu=1/0", "resource gpu: '1/0' cannot be worked out"),
+        ("sft:mem_mb=lots", "resource mem_mb: 'lots'; give a whole number: the MB, 300000 for 300 GB"),
+        ("sft:mem_mb=300GB", "resource mem_mb: '300GB'; give a whole number: the MB"),
+        ("sft:mem=300XB", "'300XB' could not be parsed as size in MB"),
+        ("sft:runtime=lots", "'lots' could not be parsed as minutes"),
+        ("sft:micro_batch=x", "resource micro_batch: 'x'; give a whole number"),
+    ],
+)
+def test_a_value_that_is_none_is_refused(word: str, why: str) -> None:
+    profile = read_profile(None, [word])
+    with pytest.raises(UserError, match=f"--set-resources: {why}" if why.startswith("sft") else why):
+        profile.of("sft", {"of": "students/a/"})
+
+
+def test_a_size_or_a_time_may_have_a_unit() -> None:
+    given = read_profile(None, ["sft:mem=300GB", "sft:runtime=2h"]).of("sft", {"of": ""})
+    assert given == {"mem_mb": 300000, "runtime": 120}
+
+
+def test_a_number_that_a_profile_quotes_is_a_text_as_in_snakemake(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("set-resources: {sft: {gpu: '8', slurm_qos: '7'}}")
+    profile = read_profile(tmp_path, [])
+    with pytest.raises(UserError, match="set-resources: sft: resource gpu: '8'; give a whole number"):
+        profile.of("sft", {"of": ""})
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"gpu": "eight"}, "resource gpu: 'eight'"),
+        ({"gpu": 8, "nodes": "two"}, "resource nodes: 'two'"),
+        ({"gpu": 0, "processes": "two"}, "resource processes: 'two'"),
+    ],
+)
+def test_hardware_wants_numbers(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        training_hardware(given, TrainingHardware)
+    if given["gpu"] == "eight":
+        with pytest.raises(UserError, match=why):
+            engine_hardware(given)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +194,10 @@ def test_resources_say_what_an_engine_runs_on() -> None:
     assert engine_hardware({"gpu": 4, "tensor_parallel": 2}).tensor_parallel == 2
     with pytest.raises(UserError, match="gpu_memory_percent"):
         engine_hardware({"gpu": 1, "gpu_memory_percent": 850})
+
+
+def test_profiles_for_slurm_fetch_four_at_a_time() -> None:
+    """As docs/cluster.md promises: where none says so, Snakemake fetches with all cores of the login node."""
+    for name in ("slurm", "paper"):
+        document = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+        assert document["local-cores"] == 4, name
