@@ -202,7 +202,11 @@ class Kinds:
         text = "; ".join(kind.fit.misfits)
         if found is None:
             larger = "a machine" if self.question.machine.device.is_cpu else "GPUs"
-            return f"{text}\n  no setting fits: take {larger} with more memory, or ask for shorter sequences"
+            scores = kind.job.rule == "evaluate" and self.question.experiment.evaluation.entropy_samples
+            other = (
+                "evaluation.entropy_samples: 0, which scores no responses" if scores else "shorter sequences"
+            )
+            return f"{text}\n  no setting fits: take {larger} with more memory, or {other}"
         changes = _in_words(self.question.profile, kind.job.rule, found.changed)
         more = (
             "" if found.fit.nodes <= self.question.machine.nodes else f" on {found.fit.nodes} nodes (--nodes)"
