@@ -15,6 +15,8 @@ GAP = 3
 WRAPPED = 20
 """Longer words are broken into lines, of about `NARROWED` characters."""
 NARROWED = 12
+PROSE = 120
+"""Longer words have a wider column, and leave less to the others."""
 SHORT = 14
 """Tables with more rows are not stacked on a narrow screen, where they scroll in a box of their own, and may
 be broken over two pages on paper."""
@@ -64,6 +66,11 @@ def is_short(table: Table) -> bool:
 def is_wrapped(table: Table, key: str, cell: Cell) -> bool:
     """Whether a cell is broken into lines: words, published figures, and everything in a table of these."""
     return (key in table.text or bool(table.theirs) or cell.theirs) and len(cell.text) > WRAPPED
+
+
+def is_prose(table: Table, key: str, cell: Cell) -> bool:
+    """Whether a cell that is broken into lines has several of them even where it is wide."""
+    return is_wrapped(table, key, cell) and len(cell.text) > PROSE
 
 
 def _names_and_others(table: Table) -> tuple[list[str], list[str]]:

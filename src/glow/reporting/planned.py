@@ -92,7 +92,7 @@ def _rows(before: Plan, after: Plan, measured: pd.DataFrame) -> list[dict[str, A
         )
         for row, later in zip(before.rows, after.rows, strict=True)
     ]
-    sums = {key: sum(row[key] for row in rows if key in row) for key in _SUMMED}
+    sums = {key: round(sum(row[key] for row in rows if key in row), 1) for key in _SUMMED}
     return [*rows, {"stage": "all stages", **sums}]
 
 

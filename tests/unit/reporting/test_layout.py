@@ -10,7 +10,7 @@ from test_inference_tables import STATED
 
 from glow.reporting.captions import Caption
 from glow.reporting.cells import Table, text_cell
-from glow.reporting.layout import GAP, WIDEST, is_long, is_short, is_stacked, is_wrapped, panels
+from glow.reporting.layout import GAP, WIDEST, is_long, is_prose, is_short, is_stacked, is_wrapped, panels
 from glow.reporting.tables import read_tables, write_tables
 
 
@@ -80,6 +80,13 @@ def test_what_is_published_of_an_arm_is_broken_into_lines_and_not_into_panels(
     assert signs
     assert all(is_wrapped(own, "gain_ood", cell) for cell in signs)
     assert len(panels(own)) == 1
+
+
+def test_only_long_texts_get_a_wide_column() -> None:
+    own = table([10, 20])
+    prose, words = (text_cell(length * "y") for length in (121, 120))
+    assert (is_prose(own, "c0", prose), is_prose(own, "c0", words)) == (True, False)
+    assert not is_prose(own, "c1", prose)  # a column of numbers is not broken into lines
 
 
 def test_the_main_table_is_broken_between_means_and_suites(tables: dict[str, Table]) -> None:
