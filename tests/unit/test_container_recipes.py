@@ -4,6 +4,7 @@ No image is built here. What `install.sh` does is tried with stand-ins for apt-g
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -182,7 +183,14 @@ def test_processes_have_the_same_environment_in_both() -> None:
 def test_make_gives_both_the_pins_and_builds_the_image_that_the_rules_name() -> None:
     given = " ".join(f"--build-arg {name}={value}" for name, value in pins().items())
     docker, apptainer = (
-        subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            ["make", "--no-print-directory", "-n", target],  # also where `make test` runs this
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for target in ("docker", "apptainer")
     )
     assert docker.strip() == f"docker build {given} --file containers/Dockerfile --tag glow ."
