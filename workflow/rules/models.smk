@@ -70,5 +70,6 @@ rule fetch:
     params:
         settings=lambda wildcards: depends_on(study.models[wildcards.made].hub),
         flags=lambda wildcards, resources: options(study.models[wildcards.made].hub),
+        online=lambda wildcards, resources: ONLINE,
     shell:
-        "{ONLINE} glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "{params.online} glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -24,6 +24,7 @@ rule problems:
             *experiment.disjoint_from(wildcards.domain),
         ),
         flags=lambda wildcards, resources: options(experiment.domains[wildcards.domain].problems),
+        online=lambda wildcards, resources: ONLINE,
     shell:
-        "{ONLINE} glow problems --suites {input.suites} --output {output.train}"
+        "{params.online} glow problems --suites {input.suites} --output {output.train}"
         " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} {log}.all"

@@ -18,6 +18,7 @@ rule suite:
     params:
         settings=lambda wildcards: depends_on(*read_from(experiment.suites[wildcards.suite])),
         flags=lambda wildcards, resources: options(experiment.suites[wildcards.suite]),
+        online=lambda wildcards, resources: ONLINE,
     shell:
-        "{ONLINE} glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
+        "{params.online} glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
         " 2>&1 | tee -a {log} {log}.all"
