@@ -74,7 +74,7 @@ def test_the_pages_say_which_sharding_and_attention_the_profile_has() -> None:
     (said,) = re.findall(
         r"^- \*\*FSDP2 and transformers' own choice .*?(?=^- )", page, re.MULTILINE | re.DOTALL
     )
-    chosen = "--set-resources sft:sharding=zero2 sft:attention=flash_attention_2"
+    chosen = "`sharding: zero2` and `attention: flash_attention_2` below `sft` in a copy of the"
     assert chosen in said
     assert chosen in cluster
     (installed,) = re.findall(r"^make setup EXTRAS=(vllm,\S*)", cluster, re.MULTILINE)
