@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -261,8 +262,15 @@ def _suite(experiment: Experiment, name: str, suite: Suite, found: Found, assume
 
 def is_scored(name: str, suite: Suite) -> bool:
     """Whether a suite's choices are scored, and no answers are sampled."""
-    written = "boxed" if suite.families is not None else read_task(suite.task or name).format
-    return (suite.format or written) == "choice"
+    return (
+        suite.format or ("boxed" if suite.families is not None else _written(suite.task or name))
+    ) == "choice"
+
+
+@cache
+def _written(task: str) -> str:
+    """The format that a task file says: asked for every student and setting, and read once."""
+    return read_task(task).format
 
 
 def _answers(experiment: Experiment, made_up: bool, limit: int, found: Found, assumed: _Assumed) -> Lengths:
