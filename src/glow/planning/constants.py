@@ -157,20 +157,14 @@ def assumed(given: list[str]) -> dict[str, Number]:
         bounds = f"{key} is {found[key].unit}"
         if high > 1 and found[key].unit.startswith("share"):
             raise UserError(f"--assume {word}: above 1; {bounds}")
-        if low == 0 and key in _ABOVE_ZERO:
+        if low == 0 and key.split(".")[0] in _OF_LENGTH:
             raise UserError(f"--assume {word}: give more than 0; {bounds}")
         found[key] = Number(low, high, found[key].unit, "stated", "on the command line")
     return found
 
 
-_ABOVE_ZERO = frozenset(
-    (
-        *("tokens.math", "tokens.mmlu", "tokens.other", "tokens.without_thought", "tokens.made_up"),
-        *("prompt", "prompt.made_up", "prompt.longest", "prompt.longest.made_up"),
-        *("answers", "answers.made_up", "rollouts", "rollouts.made_up", "choices"),
-    )
-)
-"""What is there has a length."""
+_OF_LENGTH = ("tokens", "prompt", "answers", "rollouts", "choices")
+"""How the names of assumptions begin that are lengths: what is there has one."""
 
 
 def _range(value: str, option: str) -> tuple[float, float]:

@@ -5,30 +5,74 @@ from difflib import get_close_matches
 from glow.config import EngineHardware, GrpoEngineHardware, SftHardware, unknown
 from glow.errors import UserError
 
-RULES = (
-    *("pretrain", "scratch", "fetch", "suite", "problems", "import_trajectories", "generate", "merge"),
-    *("contamination", "verify", "arms", "select", "sft", "pass_rates", "grpo", "answer", "evaluate"),
-    *("tables", "figures", "report", "students", "all", "fetched"),
+STAGES = (
+    "fetch",
+    "pretrain",
+    "scratch",
+    "suite",
+    "problems",
+    "import_trajectories",
+    "generate",
+    "merge",
+    "verify",
+    "contamination",
+    "arms",
+    "select",
+    "sft",
+    "pass_rates",
+    "grpo",
+    "answer",
+    "evaluate",
+    "tables",
+    "figures",
+    "report",
+    "students",
 )
-"""Every rule of the workflow; a study has some of them."""
+"""The rules that have jobs, in the order of a study, which has some of them."""
+
+RULES = (*STAGES, "all", "fetched")
+"""Every rule of the workflow."""
 
 OF_EACH_STUDENT = ("tables", "figures", "report")
 """Rules that there are for each student, where there are several: `tables_qwen2.5-7b`."""
 
 _OURS = (
-    *("gpu", "nodes", "processes", "mem_mb", "runtime", "training", "report_to"),
+    "gpu",
+    "nodes",
+    "processes",
+    "mem_mb",
+    "runtime",
+    "training",
+    "report_to",
     *(name for name in SftHardware.model_fields if name not in ("devices", "nodes")),
     *EngineHardware.model_fields,
     *GrpoEngineHardware.model_fields,
 )
 """What our rules take, or limit."""
 
-_OTHERS = frozenset(
-    (
-        *("mem", "mem_mib", "disk", "disk_mb", "disk_mib", "tmpdir", "threads"),
-        *("mpi", "tasks", "tasks_per_gpu", "tasks_per_node", "cpus_per_task", "cpus_per_gpu", "node"),
-        *("mem_mb_per_cpu", "gpu_model", "gres", "constraint", "qos", "cluster", "clusters", "reservation"),
-    )
+_OTHERS = (
+    "mem",
+    "mem_mib",
+    "disk",
+    "disk_mb",
+    "disk_mib",
+    "tmpdir",
+    "threads",
+    "mpi",
+    "tasks",
+    "tasks_per_gpu",
+    "tasks_per_node",
+    "cpus_per_task",
+    "cpus_per_gpu",
+    "node",
+    "mem_mb_per_cpu",
+    "gpu_model",
+    "gres",
+    "constraint",
+    "qos",
+    "cluster",
+    "clusters",
+    "reservation",
 )
 """What Snakemake and its plugin for SLURM take (9.27, 2.8) besides; and all that begins with `slurm_`."""
 

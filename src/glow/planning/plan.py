@@ -13,34 +13,10 @@ from glow.planning.constants import Device, Number
 from glow.planning.costs import Cost, Setup, cost_of
 from glow.planning.fit import Fit, Machine
 from glow.planning.kinds import ENDS, Kind, Kinds, Question
+from glow.planning.names import STAGES
 from glow.planning.resources import TRAINING_RULES
 from glow.planning.schedule import Load, Schedule, scheduled
 from glow.planning.sizes import End
-
-STAGES = (
-    "fetch",
-    "pretrain",
-    "scratch",
-    "suite",
-    "problems",
-    "import_trajectories",
-    "generate",
-    "merge",
-    "verify",
-    "contamination",
-    "arms",
-    "select",
-    "sft",
-    "pass_rates",
-    "grpo",
-    "answer",
-    "evaluate",
-    "tables",
-    "figures",
-    "report",
-    "students",
-)
-"""The rules, in the order of a study."""
 
 
 @dataclass(frozen=True)

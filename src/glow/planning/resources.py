@@ -75,8 +75,19 @@ def is_large(model: Model) -> bool:
 
 
 _WHOLE = (
-    *("gpu", "nodes", "processes", "mem_mb", "disk_mb", "runtime", "tasks", "tasks_per_gpu", "training"),
-    *("micro_batch", "max_model_len", "tensor_parallel", "vllm_max_model_length"),
+    "gpu",
+    "nodes",
+    "processes",
+    "mem_mb",
+    "disk_mb",
+    "runtime",
+    "tasks",
+    "tasks_per_gpu",
+    "training",
+    "micro_batch",
+    "max_model_len",
+    "tensor_parallel",
+    "vllm_max_model_length",
     "vllm_tensor_parallel_size",
 )
 """Resources that are whole numbers, whoever reads them."""

@@ -33,7 +33,7 @@ def test_the_resources_of_the_rules_are_known() -> None:
     ("rule", "resource", "why"),
     [
         ("sftt", "gpu", "here: rule 'sftt' is unknown; did you mean 'sft'?"),
-        ("", "gpu", "here: rule '' is unknown; known: pretrain"),
+        ("", "gpu", "here: rule '' is unknown; known: fetch, pretrain"),
         ("sft", "gpus", "here: sft: resource 'gpus' is unknown; did you mean 'gpu'?"),
         ("sft", "microbatch", "here: sft: resource 'microbatch' is unknown; did you mean 'micro_batch'?"),
         ("grpo", "vllm_max_model_len", "did you mean 'vllm_max_model_length'?"),
