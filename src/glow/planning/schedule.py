@@ -76,59 +76,89 @@ def scheduled(
         for before in job.after:
             followers[before].append(job.key)
     ready = sorted((-ways[key], key) for key, count in waiting.items() if not count)
-    free, used = [per_node] * nodes, dict.fromkeys(limits, 0)
-    running: list[tuple[float, str]] = []
-    spans: dict[str, tuple[float, float]] = {}
-    places: dict[str, list[int]] = {}
-    now, live, most_live, most = 0.0, 0, 0, dict.fromkeys(("training", *limits), 0)
-    while ready or running:
-        refused: set[tuple[int, int, tuple[str, ...]]] = set()
-        for entry in list(ready):
-            key = entry[1]
-            load = loads[key]
-            kind = (load.each, load.nodes, load.limited)
-            if kind in refused:
-                continue
-            found = _place(load, free, used, limits)
-            if found is None or (together is not None and len(running) >= together):
-                refused.add(kind)
-                continue
-            ready.remove(entry)
-            for place in found:
-                free[place] -= load.each
-            for name in load.limited:
-                used[name] = used.get(name, 0) + 1
-                most[name] = max(most[name], used[name])
-            live += load.live
-            most_live, places[key] = max(most_live, live), found
-            spans[key] = (now, now + load.seconds)
-            heapq.heappush(running, (now + load.seconds, key))
-        assert running, "a job that fits nowhere"
-        now, key = heapq.heappop(running)
-        ended = loads[key]
-        for place in places[key]:
-            free[place] += ended.each
-        for name in ended.limited:
-            used[name] -= 1
-        live -= ended.live
-        for follower in followers[key]:
+    cluster = _Cluster(loads, [per_node] * nodes, limits, together)
+    while ready or cluster.running:
+        started = cluster.start([key for _, key in ready])
+        ready = [entry for entry in ready if entry[1] not in started]
+        for follower in followers[cluster.finish()]:
             waiting[follower] -= 1
             if not waiting[follower]:
-                heapq.heappush(ready, (-ways[follower], follower))
+                ready.append((-ways[follower], follower))
         ready.sort()
-    return Schedule(spans, max(ways.values(), default=0.0), most_live, most)
+    critical = max(ways.values(), default=0.0)
+    return Schedule(cluster.spans, critical, cluster.most_live, cluster.most)
 
 
-def _place(
-    load: Load, free: list[int], used: Mapping[str, int], limits: Mapping[str, int]
-) -> list[int] | None:
-    """The nodes that a job would take; None where there is no room now."""
-    if any(used.get(name, 0) >= limits[name] for name in load.limited if name in limits):
-        return None
-    if not load.each:
-        return []
-    roomy = sorted((room, place) for place, room in enumerate(free) if room >= load.each)
-    return [place for _, place in roomy[: load.nodes]] if len(roomy) >= load.nodes else None
+class _Cluster:
+    """Nodes at work: what is free on each, what runs, and the most that was taken at a time.
+
+    Attributes:
+        running: jobs that run now, each with its end.
+        spans, most, most_live: as in `Schedule`.
+    """
+
+    def __init__(
+        self, loads: Mapping[str, Load], free: list[int], limits: Mapping[str, int], together: int | None
+    ) -> None:
+        self._loads, self._free, self._limits, self._together = loads, free, limits, together
+        self._places: dict[str, list[int]] = {}
+        self._used = dict.fromkeys(("training", *limits), 0)
+        self._now, self._live = 0.0, 0
+        self.running: list[tuple[float, str]] = []
+        self.spans: dict[str, tuple[float, float]] = {}
+        self.most, self.most_live = dict(self._used), 0
+
+    def start(self, ready: Sequence[str]) -> set[str]:
+        """Start those that find room now, the first ones first; returns them."""
+        started: set[str] = set()
+        refused: set[tuple[int, int, tuple[str, ...]]] = set()
+        for key in ready:
+            load = self._loads[key]
+            kind = (load.each, load.nodes, load.limited)
+            if kind in refused:  # one that takes as much found no room
+                continue
+            places = self._room(load)
+            if places is None:
+                refused.add(kind)
+                continue
+            self._take(key, places)
+            started.add(key)
+        return started
+
+    def finish(self) -> str:
+        """Go on to the end of the job that ends first; returns it."""
+        assert self.running, "a job that fits nowhere"
+        self._now, key = heapq.heappop(self.running)
+        ended = self._loads[key]
+        for place in self._places.pop(key):
+            self._free[place] += ended.each
+        for name in ended.limited:
+            self._used[name] -= 1
+        self._live -= ended.live
+        return key
+
+    def _room(self, load: Load) -> list[int] | None:
+        """The nodes that a job would take; None where there is no room now."""
+        if self._together is not None and len(self.running) >= self._together:
+            return None
+        if any(self._used[name] >= self._limits[name] for name in load.limited if name in self._limits):
+            return None
+        if not load.each:
+            return []
+        roomy = sorted((room, place) for place, room in enumerate(self._free) if room >= load.each)
+        return [place for _, place in roomy[: load.nodes]] if len(roomy) >= load.nodes else None
+
+    def _take(self, key: str, places: list[int]) -> None:
+        load, end = self._loads[key], self._now + self._loads[key].seconds
+        for place in places:
+            self._free[place] -= load.each
+        for name in load.limited:
+            self._used[name] += 1
+            self.most[name] = max(self.most[name], self._used[name])
+        self._live += load.live
+        self.most_live = max(self.most_live, self._live)
+        self._places[key], self.spans[key] = places, (self._now, end)
+        heapq.heappush(self.running, (end, key))
 
 
 def _ways(jobs: Sequence[Job], loads: Mapping[str, Load]) -> dict[str, float]:
