@@ -42,6 +42,7 @@ LENGTH = 80
 ROLLOUT = (45, 96)
 """Tokens of a prompt and of its answer in decoding, as in the miniature's GRPO and benchmarks/rollouts.py."""
 BLOCKS = 3
+"""Turns in which steps of several sizes are taken."""
 STAGES = {
     "pretrain": "glow.miniature.pretrain",
     "sft": "glow.training.sft",
@@ -125,7 +126,7 @@ def main() -> None:
 def median_seconds(steps: Sequence[Callable[[], Any]], rounds: int, warm_up: int = 2) -> list[float]:
     """Of one call of each, in CPU seconds of this process.
 
-    In three blocks by turns, so that a slow minute is everyone's and the caches are one's own, as in a stage.
+    In blocks by turns, so that a slow minute is everyone's and the caches are one's own, as in a stage.
     """
     taken: list[list[float]] = [[] for _ in steps]
     for _ in range(BLOCKS):

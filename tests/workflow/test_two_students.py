@@ -12,6 +12,8 @@ from flow import TWO_STUDENTS, planned, snakemake, write
 pytestmark = pytest.mark.slow
 
 RESULTS = Path("results") / "two_students"
+OF_ONE = ("sft", "grpo", "evaluation", "models/base")
+"""What stands below results/<name> where there is one student."""
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def test_results_of_one_student_are_not_taken_for_those_of_several(finished: Pat
 
     # The other way round: results of one, moved to where the line says, are those of a student by that name.
     home = directory / RESULTS / "students" / "small"
-    for own in ("sft", "grpo", "evaluation", "models/base"):
+    for own in OF_ONE:
         (home / own).replace(directory / RESULTS / own)
     shutil.rmtree(directory / RESULTS / "students")
     refused = snakemake(directory, TWO_STUDENTS, "--dry-run", "--cores", "1")
@@ -133,7 +135,7 @@ def test_results_of_one_student_are_not_taken_for_those_of_several(finished: Pat
     assert f"move them to {RESULTS}/students/small" in refused.stdout
 
     # Moved so, and without records that Snakemake kept of these places, nothing is trained or asked again.
-    for own in ("sft", "grpo", "evaluation", "models/base"):
+    for own in OF_ONE:
         (home / own).parent.mkdir(parents=True, exist_ok=True)
         (directory / RESULTS / own).replace(home / own)
     shutil.rmtree(directory / ".snakemake")

@@ -57,13 +57,13 @@ class Student(Section):
         if not isinstance(value, dict):
             return value
         model = {key: inner for key, inner in value.items() if key in _SOURCE}
-        if model and "model" in value:
+        if "model" not in value:
+            return {"model": model} | {key: inner for key, inner in value.items() if key not in model}
+        if model:
             raise ValueError(
                 f"a model, and {', '.join(model)} beside it: put all that is of the model in one place"
             )
-        if "model" in value:
-            return value
-        return {"model": model} | {key: inner for key, inner in value.items() if key not in model}
+        return value
 
     @property
     def differing(self) -> list[str]:

@@ -86,8 +86,8 @@ def _on_devices(seconds: float, setup: Setup, prompt: float, lengths: Lengths) -
     assert setup.shape is not None and setup.fit is not None and setup.fit.hardware is not None
     hardware, cut = setup.fit.hardware, setup.fit.cut
     # Where weights are in shares all devices pass each layer together; else they meet at the end of a step.
-    apart = hardware.sharding in ("fsdp2", "zero3")
-    rows = cut.micro_batch * (1 if apart else cut.parts)
+    in_step = hardware.sharding in ("fsdp2", "zero3")
+    rows = cut.micro_batch * (1 if in_step else cut.parts)
     seconds *= waiting(setup.shape, prompt, lengths, rows, hardware.processes)
     seconds /= hardware.processes * (constant("across_nodes") if hardware.nodes > 1 else 1.0)
     return seconds * (constant("offload_slowdown") if hardware.offload else 1.0)

@@ -202,7 +202,7 @@ class Kinds:
         text = "; ".join(kind.fit.misfits)
         if found is None:
             larger = "a machine" if self.question.machine.device.is_cpu else "GPUs"
-            scores = kind.job.rule == "evaluate" and self.question.experiment.evaluation.entropy_samples
+            scores = kind.job.rule == "evaluate" and self.own(kind.job).evaluation.entropy_samples
             other = (
                 "evaluation.entropy_samples: 0, which scores no responses" if scores else "shorter sequences"
             )
@@ -226,7 +226,7 @@ class Kinds:
                 if name in _OF_CONFIGURATION or before is None:
                     continue
                 expression = f"{value!r} if '/{kind.job.student}/' in wildcards.of else {before!r}"
-                said = said_in(self.question.profile, {kind.job.rule: {name: expression}})
+                said = self.question.profile.said({kind.job.rule: {name: expression}})
                 return f"a resource of a rule holds for all students; for {kind.job.student} alone: {said}"
         return ""
 
@@ -242,29 +242,11 @@ def _in_words(profile: Profile, rule: str, changed: Mapping[str, Any]) -> str:
     given = {name: value for name, value in changed.items() if name not in _OF_CONFIGURATION}
     if given.get("nodes", 1) > 1:  # docs/cluster.md, "Several nodes"
         given |= {"mpi": "srun", "tasks": given["nodes"], "tasks_per_gpu": 0}
-    words = [said_in(profile, {rule: given})] if given else []
+    words = [profile.said({rule: given})] if given else []
     keys = {name: value for name, value in changed.items() if name in _OF_CONFIGURATION}
     for name, value in keys.items():
         words.append(f"{_SECTIONS.get(rule, rule)}.{name}: {str(value).lower()} in the configuration")
     return ", ".join(words)
-
-
-def said_in(profile: Profile, asked: Mapping[str, Mapping[str, Any]]) -> str:
-    """How resources are to be said, by rule: in the profile if it has some, which an option would replace."""
-    if profile.file is not None:
-        rules = (
-            f"{rule}: {{{', '.join(f'{name}: {_quoted(value)}' for name, value in own.items())}}}"
-            for rule, own in asked.items()
-        )
-        return f"in {profile.file}, below set-resources, {', '.join(rules)}"
-    words = (_quoted(f"{rule}:{name}={value}") for rule, own in asked.items() for name, value in own.items())
-    option = "after the same --set-resources," if profile.of_rules else "--set-resources"
-    return f"{option} {' '.join(words)}"
-
-
-def _quoted(value: Any) -> str:
-    """In quotes where it has spaces, for YAML and for a shell."""
-    return f'"{value}"' if " " in str(value) else str(value)
 
 
 def _name(job: Job) -> str:

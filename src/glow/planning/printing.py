@@ -8,7 +8,6 @@ from typing import Any
 from tabulate import tabulate
 
 from glow.files.atomic import atomic_path
-from glow.planning.kinds import said_in
 from glow.planning.plan import Plan, Row, Span
 from glow.planning.resources import SAMPLING_RULES, TRAINING_RULES
 
@@ -162,7 +161,7 @@ def _unasked(plan: Plan) -> str:
         over[row.rule] = {"mem_mb": max(needed, over.get(row.rule, {}).get("mem_mb", 0))}
     if not over:
         return ""
-    said = said_in(plan.question.profile, over)
+    said = plan.question.profile.said(over)
     return f"more memory than mem_mb asks for, which SLURM would not let pass: {said}"
 
 

@@ -222,9 +222,29 @@ class Profile:
             )
         return found
 
+    def said(self, by_rule: Mapping[str, Mapping[str, Any]]) -> str:
+        """How resources are to be asked for, by rule: in the profile if it has some, as an option would
+        replace these."""
+        if self.file is not None:
+            rules = (
+                f"{rule}: {{{', '.join(f'{name}: {_quoted(value)}' for name, value in own.items())}}}"
+                for rule, own in by_rule.items()
+            )
+            return f"in {self.file}, below set-resources, {', '.join(rules)}"
+        words = (
+            _quoted(f"{rule}:{name}={value}") for rule, own in by_rule.items() for name, value in own.items()
+        )
+        option = "after the same --set-resources," if self.of_rules else "--set-resources"
+        return f"{option} {' '.join(words)}"
+
     @property
     def _source(self) -> str:
         return f"{self.file}: set-resources" if self.file else "--set-resources"
+
+
+def _quoted(value: Any) -> str:
+    """In quotes where it has spaces, for YAML and for a shell."""
+    return f'"{value}"' if " " in str(value) else str(value)
 
 
 NO_PROFILE = Profile({}, {})
