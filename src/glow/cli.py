@@ -421,7 +421,8 @@ def main(argv: list[str] | None = None) -> int:
                 raise stopping.Stopped("all processes saved and ended")
             return code
     except UserError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr, flush=True)
+        launch.note_told()
         return 2
     except stopping.Stopped as stopped:
         return stopping.STOPPED if is_launched else stopping.go_on_later(stopped)

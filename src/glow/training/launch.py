@@ -28,7 +28,7 @@ _AGENT = "GLOW_LAUNCH_AT"
 """Environment variable of a node's agent: where the agents of all nodes meet (host:port)."""
 
 _LAUNCHED = "GLOW_LAUNCHED"
-"""Environment variable of the processes that are started here."""
+"""Environment variable of the processes that are started here: the folder of what they print."""
 
 _LAST_LINES = 30
 
@@ -58,6 +58,19 @@ def is_worker() -> bool:
 def is_launched() -> bool:
     """Whether another `glow` started this one, and does what is to be done once."""
     return _LAUNCHED in os.environ or _AGENT in os.environ
+
+
+def note_told() -> None:
+    """Note that this process has told of a mistake, if another `glow` started it and shows its output.
+
+    As soon as one process has failed, the others are killed: by its exit code nobody could tell.
+    """
+    if is_worker() and _LAUNCHED in os.environ and os.environ.get("LOCAL_RANK") == "0":
+        _told(Path(os.environ[_LAUNCHED])).touch()
+
+
+def _told(logs: Path) -> Path:
+    return logs / "told"
 
 
 # --- several nodes --------------------------------------------------------------------------------
@@ -102,9 +115,9 @@ def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
-    os.environ[_LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // hardware.devices)))
     with tempfile.TemporaryDirectory(prefix="glow-launch-") as logs, _passing_on():
+        os.environ[_LAUNCHED] = logs
         quiet = dict.fromkeys(range(1, hardware.devices), Std.ALL)
         config = LaunchConfig(
             min_nodes=hardware.nodes,
@@ -122,10 +135,9 @@ def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
             elastic_launch(config, command)(*first, *words)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            # Of a mistake that all have found, the first process has told.
-            if failure.exitcode not in {
-                other.exitcode for other in error.failures.values() if not other.local_rank
-            }:
+            # Of what all have found, the first process has told.
+            first_codes = {other.exitcode for other in error.failures.values() if not other.local_rank}
+            if failure.exitcode not in first_codes and not _told(Path(logs)).exists():
                 _show(rank, failure.local_rank, Path(logs))
             if failure.exitcode < 0:
                 print(f"process {rank} was ended by signal {-failure.exitcode}", file=sys.stderr)

@@ -91,6 +91,46 @@ def test_a_mistake_of_the_user_comes_back_once_and_as_such(
     assert "Traceback" not in failed.stderr
 
 
+LINGERING = """
+import os, sys, time
+from pathlib import Path
+from glow.training import launch
+
+told = launch._told(Path(os.environ["GLOW_LAUNCHED"]))
+if os.environ["LOCAL_RANK"] == "0":
+    print("a mistake", file=sys.stderr, flush=True)
+    launch.note_told()
+    time.sleep(200)
+while not told.exists():
+    time.sleep(0.05)
+sys.exit("a mistake")
+"""
+
+LAUNCHING = """
+import sys
+from glow.config import TrainingHardware
+from glow.training import launch
+
+launch._command = lambda: [sys.executable, sys.argv[1]]
+sys.exit(launch.launch([], TrainingHardware(devices=2)))
+"""
+
+
+def test_a_process_that_has_told_and_is_killed_before_it_ends_is_not_repeated(
+    alone: None, tmp_path: Path
+) -> None:
+    """Nor is the other one's exit code lost: on a loaded machine the first may take long to end."""
+    (tmp_path / "worker.py").write_text(LINGERING)
+    failed = subprocess.run(
+        [sys.executable, "-c", LAUNCHING, str(tmp_path / "worker.py")],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert (failed.returncode, failed.stderr.count("a mistake")) == (1, 1), failed.stderr[-2000:]
+
+
 def test_two_nodes_train_as_one_process_does(alone: None, tiny_model: Path, tmp_path: Path) -> None:
     data = trajectories(tmp_path / "data.jsonl", 22)
     fake = tmp_path / "bin" / "srun"
