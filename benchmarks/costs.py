@@ -207,7 +207,7 @@ def pretrain_seconds(optimizer: str, rounds: int) -> float:
 def start_of(module: str) -> dict[str, float]:
     """CPU seconds, and bytes at the peak, of a process that imports a stage and ends."""
     code = (
-        f"import pathlib, re, time; from glow.cli import _function; _function('{module}:__name__');"
+        f"import pathlib, re, time; from glow.commands.stage import imported; imported('{module}:__name__');"
         "peak = re.search(r'VmHWM:\\s+(\\d+) kB', pathlib.Path('/proc/self/status').read_text())[1];"
         "print(time.process_time(), int(peak) * 1024)"
     )

@@ -12,10 +12,13 @@ import pytest
 import yaml
 
 from glow import cli
+from glow.commands import stage as command
+from glow.commands.stage import Stage
+from glow.commands.table import STAGES
 from glow.config import VerdictSettings, Verification
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = [stage.name for stage in cli.STAGES]
+NAMES = [stage.name for stage in STAGES]
 
 
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -25,11 +28,11 @@ def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
 
 def test_help_lists_every_stage_in_order() -> None:
     shown = run("--help").stdout
-    positions = [re.search(rf"\n    {stage}\s", shown).start() for stage in STAGES]
+    positions = [re.search(rf"\n    {stage}\s", shown).start() for stage in NAMES]
     assert positions == sorted(positions)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", NAMES)
 def test_every_stage_explains_itself(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([stage, "--help"])
@@ -39,8 +42,8 @@ def test_every_stage_explains_itself(stage: str, capsys: pytest.CaptureFixture[s
     assert "%%" not in shown
 
 
-@pytest.mark.parametrize("stage", cli.STAGES, ids=lambda stage: stage.name)
-def test_every_stage_is_a_function_that_takes_its_paths_options_and_settings(stage: cli.Stage) -> None:
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_every_stage_is_a_function_that_takes_its_paths_options_and_settings(stage: Stage) -> None:
     if not isinstance(stage.function, str):
         return
     module, _, name = stage.function.partition(":")
@@ -68,11 +71,11 @@ def test_the_command_line_loads_no_deep_learning_library() -> None:
 def test_what_a_stage_imports_is_left_out_of_garbage_collections() -> None:
     code = (
         "import gc, sys\n"
-        "from glow import cli\n"
-        "cli._function('glow.data.verdicts:verify_files')\n"
+        "from glow.commands.stage import imported\n"
+        "imported('glow.data.verdicts:verify_files')\n"
         "first = gc.get_freeze_count()\n"
         "kept = [[] for _ in range(100)]\n"
-        "cli._function('glow.data.verdicts:verify_files')\n"
+        "imported('glow.data.verdicts:verify_files')\n"
         "sys.exit(not (gc.isenabled() and 0 < first == gc.get_freeze_count()))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -236,7 +239,7 @@ def test_a_stage_that_asks_a_model_claims_the_gpus_that_it_is_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     claimed: list[tuple[int, str]] = []
-    monkeypatch.setattr(cli, "claim", lambda *asked: claimed.append(asked))
+    monkeypatch.setattr(command, "claim", lambda *asked: claimed.append(asked))
     words = [
         "--problems",
         "p.jsonl",

@@ -29,7 +29,7 @@ from flow import (
     write,
 )
 
-from glow import cli, config
+from glow import config
 from glow.config.options import section_from
 from glow.errors import UserError
 from glow.experiment import read
@@ -177,7 +177,7 @@ def test_template_and_trust_reach_the_stages_that_load_the_model(tmp_path: Path)
     for job in planned(tmp_path / "run", (tmp_path / "base.yaml", overlay)):
         if job.rule in ("generate", "sft", "grpo", "evaluate", "fetch"):
             options = parsed(job)
-            prompt = cli.section_from(options, config.Prompt) if job.rule != "fetch" else config.Prompt()
+            prompt = section_from(options, config.Prompt) if job.rule != "fetch" else config.Prompt()
             words = (options.trust_remote_code, str(prompt.chat_template), str(prompt.chat_template_kwargs))
             seen.setdefault(job.rule, set()).add(words)
     trained = {(True, "templates/own.jinja", "{'enable_thinking': False}")}
@@ -201,20 +201,20 @@ def test_settings_reach_the_stages_unchanged(plan: Plan) -> None:
             for (rule, wildcards), options in given.items() if rule == "sft"}  # fmt: skip
     assert set(arms) == set(experiment.arms)
     for name, options in arms.items():
-        assert cli.section_from(options, config.Sft) == experiment.sft
+        assert section_from(options, config.Sft) == experiment.sft
         assert (
-            cli.section_from(options, config.ObjectiveChoice)
+            section_from(options, config.ObjectiveChoice)
             == experiment.objectives[experiment.arms[name].objective]
         )
         assert options.data.name == f"{experiment.arms[name].trajectories}.jsonl"
         assert options.all_data.name == "all.jsonl"
         assert options.held_out == Path("results/tiny/arms/logic/seed-0/held_out.jsonl")
-        assert cli.section_from(options, config.Verification) == experiment.verification
+        assert section_from(options, config.Verification) == experiment.verification
     evaluations = [options for (rule, _), options in given.items() if rule == "evaluate"]
     assert evaluations
     for options in evaluations:
-        assert cli.section_from(options, config.Evaluation) == experiment.evaluation
-    assert {cli.section_from(options, config.Verification) for options in evaluations} == {
+        assert section_from(options, config.Evaluation) == experiment.evaluation
+    assert {section_from(options, config.Verification) for options in evaluations} == {
         experiment.verification
     }
 
@@ -237,7 +237,7 @@ def test_nothing_is_trained_before_its_data_is_compared_with_the_suites(tmp_path
         if job.rule == "contamination"
     ]
     options = parsed(check)
-    assert cli.section_from(options, config.Contamination) == read(TINY).contamination
+    assert section_from(options, config.Contamination) == read(TINY).contamination
     assert [str(path.relative_to("results/tiny")) for path in options.training] == [
         "trajectories/logic.jsonl.gz",
         *(f"problems/logic/{name}.jsonl" for name in ("train", "grpo")),
@@ -365,8 +365,8 @@ def test_shards_of_evaluation_are_answered_before_it(tmp_path: Path) -> None:
         for options in own:
             assert options.output.name == f"shard-{options.shard}-of-{options.shards}.json"
             assert (options.model, options.suites) == (whole.model, whole.suites)
-            settings = cli.section_from(options, config.AnswerSettings)
-            judging = cli.section_from(whole, config.EvaluationSettings).model_dump()
+            settings = section_from(options, config.AnswerSettings)
+            judging = section_from(whole, config.EvaluationSettings).model_dump()
             del judging["verification"]
             assert settings.model_dump() == judging
 
@@ -384,7 +384,7 @@ def test_an_arm_gets_the_further_selection_that_it_asks_for(tmp_path: Path) -> N
     for job in jobs:
         if job.rule == "select":
             options = parsed(job)
-            drawn[str(options.output)] = cli.section_from(options, config.SelectSettings)
+            drawn[str(options.output)] = section_from(options, config.SelectSettings)
             assert str(options.verdicts) == "results/tiny/verdicts/logic.jsonl.gz"
     assert drawn == {
         f"results/tiny/arms/logic/seed-{seed}/{name}.jsonl": config.SelectSettings(
@@ -421,7 +421,7 @@ def test_an_arm_that_replays_waits_for_the_history_of_the_same_seed(tmp_path: Pa
         "of=, domain=logic, arm=control, seed=1": history,
     }
     assert runs["of=, domain=logic, arm=glow, seed=1"].output == history.parent
-    control = cli.section_from(runs["of=, domain=logic, arm=control, seed=1"], config.ObjectiveChoice)
+    control = section_from(runs["of=, domain=logic, arm=control, seed=1"], config.ObjectiveChoice)
     assert control == config.ObjectiveChoice(objective="glow_permuted", of="glow")
 
 

@@ -9,7 +9,8 @@ from flow import TINY, Job, parsed, planned, write
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from glow import cli, config
+from glow import config
+from glow.config.options import section_from
 from glow.experiment import read
 
 WILD = st.text(
@@ -67,14 +68,14 @@ def check_wild(jobs: list[Job], experiment: config.Experiment, rows: Path, model
         options = parsed(job)
         if job.rule == "import_trajectories":
             assert options.files == [rows]
-            assert cli.section_from(options, config.ImportSettings) == experiment.importing
+            assert section_from(options, config.ImportSettings) == experiment.importing
         elif job.rule == "suite":
-            assert cli.section_from(options, config.Suite).file == experiment.suites["gsm8k"].file
+            assert section_from(options, config.Suite).file == experiment.suites["gsm8k"].file
         elif job.rule == "verify":
-            assert cli.section_from(options, config.VerdictSettings) == experiment.verdicts
+            assert section_from(options, config.VerdictSettings) == experiment.verdicts
         elif job.rule in ("sft", "evaluate"):
             assert options.model in (model, Path("results", "tiny", job_model(job)))
-            assert cli.section_from(options, config.Prompt) == experiment.prompt
+            assert section_from(options, config.Prompt) == experiment.prompt
         seen.add(job.rule)
     assert {"import_trajectories", "suite", "verify", "sft", "evaluate"} <= seen
 

@@ -1,0 +1,102 @@
+"""What a subcommand is: a stage's function, and its paths, options and settings as options to type."""
+
+import argparse
+import gc
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from glow import config
+from glow.config.options import add_options, section_from
+from glow.files.lock import held
+from glow.models.devices import claim
+from glow.training import launch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the study, as a subcommand.
+
+    Attributes:
+        name: of the subcommand.
+        summary: its line in `glow --help`.
+        function: what to run: "module:function", or a function of this file.
+        paths: required path options, name to help.
+        options: further options, name to argparse's settings.
+        settings: the section of the configuration that the function takes as `settings`.
+        epilog: the end of its help text.
+        logged: whether its output goes to a log, in which each attempt is marked.
+    """
+
+    name: str
+    summary: str
+    function: str | Callable[..., None]
+    paths: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: type[config.Section] | None = None
+    epilog: str | None = None
+    logged: bool = True
+
+    def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        """Declare the subcommand and its options."""
+        parser = stages.add_parser(
+            self.name,
+            help=self.summary,
+            description=self.summary[0].upper() + self.summary[1:] + ".",
+            epilog=self.epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name, text in self.paths.items():
+            option = "--" + name.replace("_", "-")
+            parser.add_argument(option, type=Path, required=True, help=text, metavar="PATH")
+        own = [parser.add_argument(name, **options) for name, options in self.options.items()]
+        if self.settings is not None:
+            add_options(parser, self.settings)
+        parser.set_defaults(stage=self, taken=[*self.paths, *(action.dest for action in own)])
+
+    def run(self, arguments: argparse.Namespace, words: list[str]) -> int:
+        """Import the stage and call it with what was parsed, alone at its output; or start it on its devices.
+
+        Args:
+            words: what was parsed, to be given to processes that are started.
+
+        Returns:
+            The exit code.
+        """
+        given = {name: getattr(arguments, name) for name in arguments.taken}
+        if self.settings is not None:
+            given["settings"] = section_from(arguments, self.settings)
+        match getattr(given.get("settings"), "hardware", None):
+            case config.TrainingHardware() as hardware:
+                if (code := launch.launch(words, hardware)) is not None:
+                    return code
+            case config.EngineHardware() as hardware:
+                claim(hardware.tensor_parallel, "--tensor-parallel")
+        function = imported(self.function) if isinstance(self.function, str) else self.function
+        with held(given["output"], f"glow {self.name}") if "output" in given else nullcontext():
+            function(**given)
+        return 0
+
+
+def imported(name: str) -> Callable[..., Any]:
+    """The function of a stage, its module imported.
+
+    To import the deep-learning libraries makes half a million objects that stay. The garbage collector would
+    look through them again and again, meanwhile and for the rest of the stage: a fifth of the CPU time of a
+    short one.
+    """
+    module, _, function = name.partition(":")
+    if module not in sys.modules:
+        gc.disable()
+        try:
+            import_module(module)
+        finally:
+            gc.freeze()
+            gc.enable()
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
