@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -251,3 +252,95 @@ def test_a_stage_that_asks_a_model_claims_the_gpus_that_it_is_given(
     for stage in ("generate", "pass-rates"):
         assert cli.main([stage, *words, "--seed", "0", "--max-tokens", "8", "--tensor-parallel", "2"]) == 2
     assert claimed == [(2, "--tensor-parallel")] * 2
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"glow \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("stage", "place", "said"),
+    [
+        ("verify", "folder", "--output folder: is a folder, and a file is written; name another"),
+        ("verify", "/dev/null", "--output /dev/null: is a device, and a file is written; name another"),
+        (
+            "verify",
+            "rows.jsonl/out.jsonl",
+            "rows.jsonl is a file, and nothing can be put into it; name a folder",
+        ),
+        (
+            "verify",
+            "rows.jsonl",
+            "--output rows.jsonl: is named in another option too; name a place of its own",
+        ),
+        ("arms", "other.jsonl", "--output other.jsonl: is a file, and a folder is written; name another, or"),
+        ("arms", "rows.jsonl/a/b", "rows.jsonl is a file, and nothing can be put into it; name a folder"),
+    ],
+)
+def test_a_place_where_the_output_cannot_go_is_refused_before_anything_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+    place: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("rows.jsonl").write_text('{"response": "1", "answer": "1"}\n')
+    Path("other.jsonl").write_text("kept\n")
+    words = {"verify": ["--input", "rows.jsonl"], "arms": ["--verdicts", "rows.jsonl", "--seed", "0"]}
+    assert cli.main([stage, *words[stage], "--output", place]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "other.jsonl", "rows.jsonl"]
+    assert Path("other.jsonl").read_text() == "kept\n"
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # as for anyone but root, who may all
+    assert cli.main(["verify", "--input", "rows.jsonl", "--output", str(tmp_path / "a" / "b")]) == 2
+    assert f": {tmp_path} may not be written to; name another folder\n" in capsys.readouterr().err
+
+
+def limited(*words: str, output: Path | None = None) -> tuple[int, str]:
+    """The code and the errors of a command that may write no file of more than a kilobyte."""
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    code += f"from glow import cli; sys.exit(cli.main({list(words)!r}))"
+    with (output or Path(os.devnull)).open("w") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out" / "verdicts.jsonl"
+    rows.write_text(json.dumps({"response": "x" * 2000, "answer": "1"}) + "\n")
+    code, said = limited("verify", "--input", str(rows), "--output", str(output))
+    assert code == 2
+    assert f"glow verify: {output}: file too large; this place, or `ulimit -f`, takes no file of th" in said
+    assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here, which is always full (Linux)")
+def test_output_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
+    tiny = ROOT / "tests" / "workflow" / "tiny.yaml"
+    code, said = limited("check", str(tiny), output=Path("/dev/full"))
+    assert (code, said.startswith("glow check: no space left on device; make room")) == (2, True)
+
+
+def test_a_reader_that_leaves_ends_a_command_in_silence() -> None:
+    shell = (
+        f"{sys.executable} -m glow.cli check {ROOT}/tests/workflow/tiny.yaml | true; echo ${{PIPESTATUS[0]}}"
+    )
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert (ended.stderr, ended.stdout) in [("", "141\n"), ("", "0\n")]

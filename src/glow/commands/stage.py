@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from typing import Any
 
 from glow import config
 from glow.config.options import add_options, section_from
+from glow.errors import UserError
 from glow.files.lock import held
 from glow.models.devices import claim
 from glow.training import launch
@@ -25,7 +27,8 @@ class Stage:
         name: of the subcommand.
         summary: its line in `glow --help`.
         function: what to run: "module:function", or a function of this file.
-        paths: required path options, name to help.
+        paths: required path options, name to help, of which that of a folder begins with "directory"; those
+            called output or ..._output are written.
         options: further options, name to argparse's settings.
         settings: the section of the configuration that the function takes as `settings`.
         epilog: the end of its help text.
@@ -69,6 +72,7 @@ class Stage:
             The exit code.
         """
         given = {name: getattr(arguments, name) for name in arguments.taken}
+        self._refuse_places(given)
         if self.settings is not None:
             given["settings"] = section_from(arguments, self.settings)
         match getattr(given.get("settings"), "hardware", None):
@@ -81,6 +85,40 @@ class Stage:
         with held(given["output"], f"glow {self.name}") if "output" in given else nullcontext():
             function(**given)
         return 0
+
+    def _refuse_places(self, given: Mapping[str, Any]) -> None:
+        """Refuse places where the stage could not put its output, before it takes its time.
+
+        Raises:
+            UserError: names the option.
+        """
+        written = [name for name in self.paths if name.endswith("output")]
+        read = [path for name in given.keys() - set(written) for path in _paths(given[name])]
+        for name in written:
+            option, path = f"--{name.replace('_', '-')}", given[name]
+            _refuse_place(option, path, self.paths[name].startswith("directory"))
+            others = [*read, *(given[other] for other in written if other != name)]
+            if path.resolve() in [other.resolve() for other in others]:
+                raise UserError(f"{option} {path}: is named in another option too; name a place of its own")
+
+
+def _paths(value: Any) -> list[Path]:
+    """The path that an option has, or all of them."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Path)]
+
+
+def _refuse_place(option: str, path: Path, is_folder: bool) -> None:
+    """Refuse a place where something of the other kind is, or that may not be written to."""
+    if is_folder and path.exists() and not path.is_dir():
+        raise UserError(f"{option} {path}: is a file, and a folder is written; name another, or remove it")
+    if not is_folder and path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "a device"
+        raise UserError(f"{option} {path}: is {found}, and a file is written; name another")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{option} {path}: {above} is a file, and nothing can be put into it; name a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {path}: {above} may not be written to; name another folder")
 
 
 def imported(name: str) -> Callable[..., Any]:

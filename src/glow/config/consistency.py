@@ -49,8 +49,6 @@ def _unfit_models(experiment: "Experiment") -> None:
 def _unfit_students(experiment: "Experiment") -> None:
     alike: dict[str, str] = {}
     for name, student in experiment.students.items():
-        if not name.strip("."):
-            raise ValueError(f"students: name {name!r}: a folder is called by it; use letters or digits too")
         if (other := alike.setdefault(name.lower(), name)) != name:
             raise ValueError(f"students: names {other!r} and {name!r} differ in case alone; choose another")
         if experiment.trajectories is not None and "thought" in student.prompt:

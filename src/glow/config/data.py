@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Added, Section, distinct_families, existing, existing_folder
+from glow.config.section import Added, PartName, Section, Seed, distinct_families, existing, existing_folder
 
 CommonSelection = Literal["positive", "negative", "mixed", "all"]
 """The selections that every study has; they are drawn together."""
@@ -49,7 +49,7 @@ class Problems(Section):
     )
     train: int = Field(description="problems that the teacher answers", gt=0)
     grpo: int = Field(0, description="further problems kept for GRPO prompts", ge=0)
-    seed: int = Field(0, description="seed of the draw", ge=0)
+    seed: Seed = Field(0, description="seed of the draw")
     disjoint_from: list[str] = Field(
         [],
         exclude=True,
@@ -135,7 +135,7 @@ class OwnTrajectories(Section):
 
     files: list[Path] = Field(description="JSONL(.gz) or Parquet files", min_length=1)
     fields: Fields = Field(Fields(), description="which keys hold what")
-    domain: str = Field("own", description="name of the training domain", pattern=r"^[A-Za-z0-9_.-]+$")
+    domain: PartName = Field("own", description="name of the training domain")
     limit: int | None = Field(None, description="use this many rows, drawn by content hash", gt=0)
     grpo: int = Field(0, description="questions kept out of the arms, as GRPO prompts", ge=0)
     disjoint_from: list[str] = Field(
@@ -154,7 +154,7 @@ class Sampling(Decoding):
     """How the teacher's trajectories are sampled."""
 
     samples: int = Field(4, description="responses per problem", gt=0)
-    seed: int = Field(0, description="seed; each sample's own derives from (seed, problem, index)", ge=0)
+    seed: Seed = Field(0, description="seed; each sample's own derives from (seed, problem, index)")
 
 
 class Extraction(Section):
@@ -215,7 +215,7 @@ class HeldOut(Section):
         "(0: none); the same for every seed",
         ge=0,
     )
-    held_out_seed: int = Field(0, description="seed of their draw", ge=0)
+    held_out_seed: Seed = Field(0, description="seed of their draw")
 
 
 class Selection(HeldOut):

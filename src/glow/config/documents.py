@@ -7,12 +7,12 @@ import difflib
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from glow.config.experiment import Experiment
 from glow.config.section import Section, existing, message
 from glow.config.worlds import redrawn
+from glow.config.yaml_file import read_yaml
 from glow.errors import UserError, abbreviated
 
 # --- documents ------------------------------------------------------------------------------------
@@ -24,22 +24,10 @@ def read_document(path: Path, *overlays: Path) -> tuple[Any, str]:
     Raises:
         UserError: a file is missing or is not YAML.
     """
-    document = _document(path)
+    document = read_yaml(path)
     for overlay in overlays:
-        document = _merged(document, _document(overlay))
+        document = _merged(document, read_yaml(overlay))
     return document, " + ".join(map(str, (path, *overlays)))
-
-
-def _document(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path}: no such configuration file")
-    try:
-        with path.open(encoding="utf-8") as stream:  # and not its text: messages have the name of a stream
-            return yaml.safe_load(stream)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not valid YAML: not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _merged(document: Any, overlay: Any) -> Any:
@@ -67,11 +55,13 @@ def extended(document: Any, source: str) -> Any:
             existing(Path(file))
         except ValueError as error:
             raise UserError(f"{source}: extends: {error}") from None
-        document = _merged(_mapping(_document(Path(file)), file), own)
+        document = _merged(_mapping(read_yaml(Path(file)), file), own)
     return document
 
 
 def _mapping(document: Any, source: str) -> dict[str, Any]:
+    if document is None:
+        raise UserError(f"{source}: is empty; config/own_data.yaml has what an experiment says")
     if not isinstance(document, dict):
         raise UserError(f"{source}: expected a mapping of keys, found {type(document).__name__}")
     return document

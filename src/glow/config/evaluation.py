@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Added, Section, distinct_families, existing, existing_folder
+from glow.config.section import Added, Section, Seed, distinct_families, existing, existing_folder
 from glow.files.records import SuiteFormat
 
 AnswerAs = Literal["auto", "letter", "index", "number", "text"]
@@ -72,7 +72,7 @@ class Suite(Section):
     shots_file: Path | None = Field(None, description="local file with the rows for worked examples")
     format: SuiteFormat | None = Field(None, description="boxed (generate) or choice (log-likelihood)")
     problems: int | None = Field(None, description="how many problems (default: all; families: 200)", gt=0)
-    seed: int = Field(1, description="seed of the draw", ge=0)
+    seed: Seed = Field(1, description="seed of the draw")
     domain: str | None = Field(
         None,
         exclude=True,

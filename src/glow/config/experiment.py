@@ -5,7 +5,6 @@ them, and `glow.config.options` makes the command line's options from them. Noth
 or GPUs a stage gets: that is for rule resources and profiles.
 """
 
-import re
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -30,7 +29,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation, Suite
 from glow.config.models import Decoding, Model, Prompt
 from glow.config.reporting import Contrast, Gates
-from glow.config.section import Section, existing, existing_folder, overlaid
+from glow.config.section import FolderName, Section, Seed, existing, existing_folder, overlaid, part_name
 from glow.config.stages import (
     AnswerSettings,
     ArmSettings,
@@ -46,14 +45,12 @@ from glow.config.stages import (
 from glow.config.students import CHANGED_BY_STUDENT, Student, refuse_names
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
 
-_NAME = re.compile(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*")
-
 
 class Experiment(Section):
     """One experiment: everything that changes a number, and nothing else."""
 
-    name: str = Field(description="results go to results/<name>", pattern=r"^[A-Za-z0-9_.-]+$")
-    seeds: list[int] = Field(description="replicates: data draw, order and sampling", min_length=1)
+    name: FolderName = Field(description="results go to results/<name>")
+    seeds: list[Seed] = Field(description="replicates: data draw, order and sampling", min_length=1)
     world: int | None = Field(
         None,
         exclude=True,
@@ -128,8 +125,7 @@ class Experiment(Section):
     @classmethod
     def _plain_names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"name {name!r}: use letters, digits, '_', '.' and single '-'")
+            part_name(name)
         return named
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from glow.config.section import Added, Neutral, Section, distinct_families, unknown
+from glow.config.section import Added, Neutral, Section, Seed, distinct_families, unknown
 
 EngineName = Literal["transformers", "vllm"]
 
@@ -44,7 +44,7 @@ class Pretrain(Section):
     hidden_size: int = Field(96, description="model width", gt=0)
     layers: int = Field(3, description="transformer blocks", gt=0)
     heads: int = Field(3, description="attention heads", gt=0)
-    seed: int = Field(0, description="seed of weights and of the corpus", ge=0)
+    seed: Seed = Field(0, description="seed of weights and of the corpus")
     continues: Literal["student"] | None = Field(
         None,
         exclude=True,
@@ -87,7 +87,7 @@ class Scratch(Section):
     layers: int = Field(3, description="transformer blocks", gt=0)
     heads: int = Field(4, description="attention heads", gt=0)
     max_length: int = Field(2048, description="longest sequence in tokens", gt=0)
-    seed: int = Field(0, description="seed of the weights", ge=0)
+    seed: Seed = Field(0, description="seed of the weights")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -18,7 +18,7 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation
 from glow.config.hardware import EngineHardware, GrpoEngineHardware, SftHardware, TrainingHardware
 from glow.config.models import Decoding, Prompt, Thought
-from glow.config.section import Neutral, Section
+from glow.config.section import Neutral, Section, Seed
 from glow.config.tracking import Tracking
 from glow.config.training import Grpo, ObjectiveChoice, Sft
 
@@ -70,7 +70,7 @@ class ArmSettings(Section):
     """Drawing the selections of one replicate that every study has."""
 
     selection: Selection = Selection()
-    seed: int = Field(description="seed of the draw and of the order", ge=0)
+    seed: Seed = Field(description="seed of the draw and of the order")
 
 
 class SelectSettings(HeldOut):
@@ -81,7 +81,7 @@ class SelectSettings(HeldOut):
         "negative_paired: of each question with right and wrong ones as many of the kind as there are of the "
         "rarer kind; all_paired: the last two together"
     )
-    seed: int = Field(description="seed of the draw and of the order", ge=0)
+    seed: Seed = Field(description="seed of the draw and of the order")
 
 
 class SftSettings(Section):
@@ -92,7 +92,7 @@ class SftSettings(Section):
     sft: Sft = Sft()
     verification: Verification = Verification()
     tracking: Neutral[Tracking] = Tracking()
-    seed: int = Field(description="seed of order and dropout", ge=0)
+    seed: Seed = Field(description="seed of order and dropout")
     hardware: Neutral[SftHardware] = SftHardware()
 
 
@@ -104,7 +104,7 @@ class GrpoSettings(Section):
     grpo: Grpo
     engine: Neutral[GrpoEngineHardware] = GrpoEngineHardware()
     tracking: Neutral[Tracking] = Tracking()
-    seed: int = Field(description="seed of order and rollouts", ge=0)
+    seed: Seed = Field(description="seed of order and rollouts")
     hardware: Neutral[TrainingHardware] = TrainingHardware()
 
     @property
@@ -125,7 +125,7 @@ class PassRateSettings(Section):
     decoding: Decoding
     rollouts: int = Field(8, description="rollouts of each problem", gt=0)
     hardware: Neutral[EngineHardware] = EngineHardware()
-    seed: int = Field(description="seed of the rollouts, which are not those of training", ge=0)
+    seed: Seed = Field(description="seed of the rollouts, which are not those of training")
 
 
 class AnswerSettings(Section):
@@ -134,7 +134,7 @@ class AnswerSettings(Section):
     prompt: Prompt = Prompt()
     evaluation: Evaluation
     hardware: Neutral[EngineHardware] = EngineHardware()
-    seed: int = Field(description="seed of the sampled responses", ge=0)
+    seed: Seed = Field(description="seed of the sampled responses")
 
 
 class EvaluationSettings(AnswerSettings):

@@ -39,6 +39,21 @@ DONE_TO_LONG = {"drop": "left out", "cut": "cut"}
 """The same in words, once it is done."""
 
 
+SftSchedule = Literal[
+    "cosine",
+    "linear",
+    "constant",
+    "constant_with_warmup",
+    "cosine_with_restarts",
+    "polynomial",
+    "inverse_sqrt",
+]
+"""Learning-rate schedules of transformers that want no further settings."""
+
+MOST_EPOCHS = 1_000_000
+"""Passes that nobody has seen the end of: a slip of the keyboard."""
+
+
 class Sft(Weights):
     """Supervised fine-tuning, by TRL's SFTTrainer."""
 
@@ -47,12 +62,12 @@ class Sft(Weights):
         description="epochs: every arm makes `epochs` passes, as in the paper; steps: every arm takes "
         "as many optimiser steps as `epochs` passes over all trajectories",
     )
-    epochs: int = Field(20, description="passes over the arm's trajectories", gt=0)
+    epochs: int = Field(20, description="passes over the arm's trajectories", gt=0, le=MOST_EPOCHS)
     batch_size: int = Field(
         4, description="trajectories in an optimiser step, over all devices together", gt=0
     )
     learning_rate: float = Field(1e-5, description="peak learning rate", gt=0)
-    scheduler: str = Field("cosine", description="learning-rate schedule (transformers' names)")
+    scheduler: SftSchedule = Field("cosine", description="learning-rate schedule (transformers' names)")
     warmup_ratio: float = Field(0.1, description="share of steps that warm up", ge=0, le=1)
     max_length: int = Field(32000, description="longest prompt and response together, in tokens", gt=0)
     too_long: TooLong = Field(

@@ -60,6 +60,11 @@ def is_launched() -> bool:
     return _LAUNCHED in os.environ or _AGENT in os.environ
 
 
+def is_silent() -> bool:
+    """Whether another process says what is to be said once: that which started this, or the first of all."""
+    return is_launched() or (is_worker() and os.environ["RANK"] != "0")
+
+
 def note_told() -> None:
     """Note that this process has told of a mistake, if another `glow` started it and shows its output.
 
@@ -102,7 +107,12 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
             "srun: not found; several nodes are started by it, in a SLURM job and outside a container"
         ) from None
     with _passing_on():
-        return srun.wait()
+        try:
+            return srun.wait()
+        except KeyboardInterrupt:
+            srun.terminate()
+            srun.wait()
+            raise
 
 
 # --- one node -------------------------------------------------------------------------------------
@@ -110,11 +120,12 @@ def _on_nodes(words: Sequence[str], hardware: TrainingHardware) -> int:
 
 def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
     # Late: to import torch takes seconds, which a process that only asks for help need not spend.
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
+    for name in ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed, or ended it, is said below
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // hardware.devices)))
     with tempfile.TemporaryDirectory(prefix="glow-launch-") as logs, _passing_on():
         os.environ[_LAUNCHED] = logs
@@ -133,6 +144,11 @@ def _on_this_node(words: Sequence[str], hardware: TrainingHardware) -> int:
         command, *first = _command()
         try:
             elastic_launch(config, command)(*first, *words)
+        except SignalException as ended:  # all processes have been sent it
+            if ended.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            print(f"ended by signal {int(ended.sigval)}", file=sys.stderr)
+            return 128 + ended.sigval
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             # Of what all have found, the first process has told.

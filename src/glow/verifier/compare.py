@@ -113,6 +113,7 @@ class _Worker:
             [sys.executable, "-P", str(script), str(cpu_seconds), str(MEMORY)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is this process's to handle: it closes the pipe.
             # The order in which sympy meets symbols follows their hashes.
             env=os.environ | {"PYTHONHASHSEED": "0"},
             text=True,

@@ -201,7 +201,7 @@ def test_rollouts_are_judged_more_strictly_than_trajectories() -> None:
         ),
         ({"arms": {"glow": {"trajectories": "all", "objective": "glo"}}}, "did you mean 'glow'?"),
         ({"arms": {"base": {"trajectories": "all", "objective": "plain"}}}, "arms.base: `base` is the name"),
-        ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': use letters"),
+        ({"arms": {"a/b": {"trajectories": "all", "objective": "plain"}}}, "name 'a/b': begin with a letter"),
         (
             {"arms": {"a": {"trajectories": "paired", "objective": "plain"}}},
             "arms.a.trajectories: input should be 'positive', 'negative', 'mixed', 'all', 'positive_all', "
@@ -326,7 +326,7 @@ TWO = {name: {"problems": {"families": ["reversal"], "train": 10, "grpo": 4}} fo
         ),
         ({"domain": "list"}, "contrasts.0.domain: 'list' is unknown; did you mean 'lists'?"),
         ({"arms": "glow"}, "contrasts.0.arms: unknown key; did you mean 'arm'?"),
-        ({"scope": None}, "contrasts.0.scope: input should be a valid string, found None"),
+        ({"scope": None}, "contrasts.0.scope: nothing is given; give it a value, or remove the key"),
     ],
 )
 def test_a_mistake_in_a_contrast_is_named(changes: dict[str, Any], message: str) -> None:
@@ -492,7 +492,7 @@ def test_a_missing_and_a_malformed_file_are_named(tmp_path: Path) -> None:
         read(tmp_path / "none.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: [1\nseeds: 2\n")
-    with pytest.raises(UserError, match=r"broken\.yaml: not valid YAML.*line 2"):
+    with pytest.raises(UserError, match=r"broken\.yaml:2: not valid YAML"):
         read(broken)
 
 

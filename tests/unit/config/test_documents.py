@@ -83,14 +83,3 @@ def test_a_circle_is_refused() -> None:
     said = "own.yaml: extends: 'one.yaml' extends itself, perhaps by way of others"
     assert refusal({"extends": "one.yaml"}) == said
     assert refusal({"extends": "own.yaml"}).endswith("'own.yaml' extends itself, perhaps by way of others")
-
-
-def test_mistakes_of_yaml_name_the_file_and_the_line() -> None:
-    Path("own.yaml").write_text("name: a\nseeds: [0\nsft: {}\n")
-    with pytest.raises(UserError) as caught:
-        read(Path("own.yaml"))
-    assert 'in "own.yaml", line 3' in str(caught.value)
-    assert "unicode" not in str(caught.value)
-    Path("own.yaml").write_bytes(b"name: \xff\n")
-    with pytest.raises(UserError, match=r"own\.yaml: not valid YAML: not UTF-8 text"):
-        read(Path("own.yaml"))

@@ -162,9 +162,9 @@ def test_a_world_draws_every_students_model_anew() -> None:
         (with_large(grpo={"eval_steps": 1}), "students.large.grpo.eval_steps: GRPO is evaluated while it"),
         (with_large(prompt={"chat_template": "x"}), "students.large.prompt.chat_template: "),
         (with_large(arms=["glow"]), "students.large.arms: without 'positive', with which tables compare"),
-        (two(students={"..": "scratch"}), "students: name '..': a folder is called by it"),
+        (two(students={"..": "scratch"}), "students: name '..': begin with a letter"),
         (two(students={"a": "scratch", "A": "scratch"}), "students: names 'a' and 'A' differ in case alone"),
-        (two(students={"a b": "scratch"}), "students: name 'a b': use letters, digits"),
+        (two(students={"a b": "scratch"}), "students: name 'a b': begin with a letter"),
         (
             two(grpo=None, students={"a": {"scratch": {}, "grpo": {"steps": 1}}}),
             "students.a.grpo: there is no",
