@@ -15,6 +15,7 @@ from glow.data.overlap import SHORTEST, Found, SuiteIndex, scan
 from glow.data.wording import read_suites
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
+from glow.files.inert import code_span, markdown_text
 from glow.files.jsonl import Record, write_json
 from glow.files.manifest import Manifest, manifest_path
 
@@ -205,7 +206,7 @@ def _markdown(report: Record) -> str:
         rows = [row | {"questions": total[row["suite"]]} for row in rows]
         lines += [
             "",
-            f"## {file['file']}: {file['rows']} rows, {file['words']} words",
+            f"## {markdown_text(file['file'])}: {file['rows']} rows, {file['words']} words",
             "",
             *_table(rows, "suite"),
         ]
@@ -219,7 +220,9 @@ def _table(rows: Sequence[Record], first: str) -> list[str]:
     keys = [first, "questions", "short", "exact", "any_ngram", "overlapping", "share"]
     titles = [first, "questions", "short", "whole", "any n-gram", "overlapping", "share"]
     body = [
-        "| " + " | ".join(f"{row[key]:.2%}" if key == "share" else str(row[key]) for key in keys) + " |"
+        "| "
+        + " | ".join(f"{row[key]:.2%}" if key == "share" else markdown_text(str(row[key])) for key in keys)
+        + " |"
         for row in rows
     ]
     return ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(keys) - 1), *body]
@@ -228,6 +231,6 @@ def _table(rows: Sequence[Record], first: str) -> list[str]:
 def _line(example: Record) -> str:
     held = "whole" if example["exact"] else f"{example['covered']:.0%}"
     return (
-        f"- {held}: `{example['question_id']}` in `{example['training_file']}` "
-        f"(`{example['training_row']}`): {example['question']}"
+        f"- {held}: {code_span(example['question_id'])} in {code_span(example['training_file'])} "
+        f"({code_span(example['training_row'])}): {markdown_text(example['question'])}"
     )

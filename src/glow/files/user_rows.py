@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from glow.errors import UserError, abbreviated
 from glow.files.jsonl import Record, read_numbered_jsonl
+from glow.files.parquet_rows import read_parquet
 from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
+from glow.files.unpacked import kind_of
 
 FINISH_KEYS = ("finish_reason", "truncated")
 """Keys that say why a response ended, where no other is mapped."""
@@ -46,31 +48,14 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file (.parquet), or of a JSON Lines file (any other name; .gz: compressed).
+    """The rows of a Parquet file, or of a JSON Lines file, packed or not; the content says which it is.
 
     Raises:
-        UserError: the file is missing, damaged, or of another kind.
+        UserError: the file is missing, damaged, hostile (`glow.files.unpacked`), or of another kind.
     """
-    if path.suffix == ".parquet":
-        yield from _read_parquet(path)
-        return
-    for number, record in read_numbered_jsonl(path):
+    is_parquet = kind_of(path) == "Parquet" or path.suffix == ".parquet"
+    for number, record in read_parquet(path) if is_parquet else read_numbered_jsonl(path):
         yield Row(f"{path}:{number}", record)
-
-
-def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with parquet.ParquetFile(path) as table:
-            records = (record for batch in table.iter_batches() for record in batch.to_pylist())
-            for number, record in enumerate(records, start=1):
-                yield Row(f"{path}:{number}", record)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
 
 
 class UnseenKeys:

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from glow.files.atomic import atomic_path
+from glow.files.inert import csv_cell
 from glow.planning.plan import Plan, Row, Span
 from glow.planning.resources import SAMPLING_RULES, TRAINING_RULES
 
@@ -325,4 +326,4 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]], columns: Iterable[str]
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)

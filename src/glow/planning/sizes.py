@@ -4,10 +4,7 @@ Some of it the configuration says. The rest a study finds out when it runs: it i
 or read from results that are there (`glow.planning.found`).
 """
 
-import gzip
-import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -15,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from glow.config import PAIRED, Domain, Experiment, Suite
+from glow.files.jsonl import numbered_records
+from glow.files.unpacked import kind_of
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
 from glow.planning.lengths import Lengths
@@ -218,12 +217,12 @@ class _Seen:
 
 
 def _look_at(file: Path, response: str, label: str | None) -> _Seen:
-    if file.suffix == ".parquet":
+    if kind_of(file) == "Parquet":
         from pyarrow.parquet import ParquetFile
 
         return _Seen(ParquetFile(file).metadata.num_rows, 0.0, None)
-    with file.open("rb") as raw, gzip.open(raw) if file.suffix == ".gz" else nullcontext(raw) as stream:
-        rows = [json.loads(line) for line in islice(stream, _LOOKED_AT) if line.strip()]
+    with file.open("rb") as raw:
+        rows = [record for _, record in islice(numbered_records(raw, file), _LOOKED_AT)]
         # Of a packed file a little more has been read than was asked for, which rounds the number down.
         share = raw.tell() / max(1, file.stat().st_size)
     number = len(rows) if len(rows) < _LOOKED_AT else len(rows) / share

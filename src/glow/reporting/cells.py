@@ -11,6 +11,7 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field, PlainSerializer
 
+from glow.files.inert import csv_cell, markdown_text, one_line
 from glow.reporting.captions import Caption
 from glow.reporting.conventions import few
 from glow.reporting.measures import Comparison
@@ -69,8 +70,12 @@ class Table:
     @property
     def frame(self) -> pd.DataFrame:
         """The table at full precision, one column per number."""
-        rows = [_flat_values({key: row[key] for key in self.columns}) for row in self.rows]
-        return pd.DataFrame(rows, columns=None if rows else list(self.columns))
+        return pd.DataFrame(self.values, columns=None if self.rows else list(self.columns))
+
+    @property
+    def values(self) -> list[dict[str, float | str | None]]:
+        """The same row by row."""
+        return [_flat_values({key: row[key] for key in self.columns}) for row in self.rows]
 
     @property
     def shown(self) -> dict[str, str]:
@@ -202,14 +207,20 @@ def p_cell(p: float | None) -> Cell:
 # --- forms ----------------------------------------------------------------------------------------
 
 
+def csv(table: Table) -> str:
+    """The table at full precision; no text in it is a formula."""
+    frame = pd.DataFrame(
+        [{key: csv_cell(value) for key, value in row.items()} for row in table.values],
+        columns=table.frame.columns,
+    )
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
 def markdown(table: Table) -> str:
     """The table with its caption, as a Markdown pipe table; how to read it is folded away."""
     rules = ["---" if key in table.text else "---:" for key in table.shown]
     headings, *body = table.lines
-    drawn = [
-        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
-        for line in (headings, rules, *body)
-    ]
+    drawn = ["| " + " | ".join(map(markdown_text, line)) + " |" for line in (headings, rules, *body)]
     shown = table.caption
     folded = f"<details><summary>How to read it</summary>\n\n{shown.read}\n\n</details>\n"
     return f"**{shown.title}.** {shown.short}\n\n" + "\n".join(drawn) + f"\n\n{folded}"
@@ -224,7 +235,7 @@ LATEX = {
 
 
 def _latex_text(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    return "".join(LATEX.get(character, character) for character in one_line(text))
 
 
 def latex(table: Table) -> str:

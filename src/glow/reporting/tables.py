@@ -21,7 +21,7 @@ from glow.reporting import archive, examples
 from glow.reporting.accuracy_tables import chance_table, main_table, samples_table
 from glow.reporting.agreement import refuse_other_settings
 from glow.reporting.captions import table_names
-from glow.reporting.cells import Table, latex, markdown
+from glow.reporting.cells import Table, csv, latex, markdown
 from glow.reporting.contamination_table import contamination_table
 from glow.reporting.entropy_tables import entropy_positions_table, entropy_table
 from glow.reporting.epochs_table import epochs_table
@@ -140,7 +140,7 @@ def _other_version(path: Path) -> UserError:
 def write_forms(table: Table, folder: Path) -> None:
     """Write a table as <table>.csv, .md and .tex in a folder."""
     stem = folder / table.name
-    _write_text(stem.with_suffix(".csv"), table.frame.to_csv(index=False, lineterminator="\n"))
+    _write_text(stem.with_suffix(".csv"), csv(table))
     _write_text(stem.with_suffix(".md"), markdown(table))
     _write_text(stem.with_suffix(".tex"), latex(table))
 

@@ -4,10 +4,13 @@ import pytest
 from fabricated import World
 
 from glow.reporting.accuracy_tables import main_table
+from glow.reporting.captions import Caption
 from glow.reporting.cells import (
     MINUS,
     NONE,
+    Table,
     change_cell,
+    csv,
     interval,
     latex,
     markdown,
@@ -15,6 +18,8 @@ from glow.reporting.cells import (
     mean_cell,
     number,
     p_cell,
+    text_cell,
+    value_cell,
 )
 from glow.reporting.entropy_tables import entropy_table
 from glow.reporting.measures import Comparison
@@ -106,3 +111,28 @@ def test_latex(fabricated: World) -> None:
     assert {line.count(" & ") for line in body.splitlines()[1:] if line} == {8}
     assert not re.search(r"(?<!\\)%", text.split("\n", 1)[1].replace("{!}{%", ""))
     assert text.isascii()
+
+
+def test_names_of_others_are_neither_computed_nor_drawn() -> None:
+    names = ["=cmd|' /C calc'!A0", "a|b\n\n<img src=x>", r"\input{/etc/passwd} 5% \\", "-0.5"]
+    rows = [{"name": text_cell(name), "n": value_cell(-1.5, 1)} for name in names]
+    table = Table(
+        "t",
+        Caption("Title", "It shows.", "one.", "one.", "Read."),
+        {"name": "Name", "n": "n"},
+        rows,
+        frozenset({"name"}),
+    )
+    assert csv(table) == (
+        "name,n\n'=cmd|' /C calc'!A0,-1.5\n"
+        '"a|b\n\n<img src=x>",-1.5\n'
+        "\\input{/etc/passwd} 5% \\\\,-1.5\n-0.5,-1.5\n"
+    )
+    drawn = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    assert drawn[2:4] == [
+        rf"| =cmd\|' /C calc'!A0 | {MINUS}1.5 |",
+        rf"| a\|b \<img src=x> | {MINUS}1.5 |",
+    ]
+    body = latex(table).split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert len(body) == 4
+    assert body[2] == r"\textbackslash{}input\{/etc/passwd\} 5\% \textbackslash{}\textbackslash{} & $-$1.5 \\"
