@@ -114,11 +114,11 @@ class Status:
         untimed = [rule for rule in self._asked if rule not in timed]
         if not timed:
             return ""
-        left = f"about {_duration((waiting + running) / at_once)} left"
+        left = _duration((waiting + running) / at_once)
         if not untimed:
-            return left
+            return f"about {left} left"
         more = f" and {len(untimed) - _UNTIMED_SHOWN} more" if len(untimed) > _UNTIMED_SHOWN else ""
-        return f"{left} without {', '.join(untimed[:_UNTIMED_SHOWN])}{more}, not timed yet"
+        return f"at least {left} left ({', '.join(untimed[:_UNTIMED_SHOWN])}{more} not timed yet)"
 
     def _now(self) -> str:
         now = self._clock()
