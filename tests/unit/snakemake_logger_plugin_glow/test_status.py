@@ -3,7 +3,9 @@
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -174,17 +176,28 @@ def test_a_file_gets_lines_and_no_commands(
     ]
 
 
+def read_all(descriptor: int) -> Iterator[bytes]:
+    """What is written to the other side of a terminal, until that is closed."""
+    with suppress(OSError):  # Linux says so where others give an empty read
+        while part := os.read(descriptor, 4096):
+            yield part
+
+
 def test_a_terminal_has_one_line_that_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.extend(read_all(ours)))
+    reader.start()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         shown = handler()
         play(shown, tmp_path)
         shown.close()
-        text = os.read(ours, 100_000).decode()
+    reader.join()
     os.close(ours)
+    text = b"".join(read).decode()
     drawn = [part for line in text.split("\r\n") for part in line.split("\r\x1b[K")]
     assert max(map(len, drawn)) < 60 + len(str(tmp_path))
     assert all(len(part) <= 59 for part in drawn if part.startswith("tiny:"))
