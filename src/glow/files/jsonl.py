@@ -68,11 +68,17 @@ def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
     number = 0
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
         try:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, _parse(line, path, number)
+            for number, record in jsonl_rows(stream, path):
+                yield number, record
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(f"{path}:{number + 1}: damaged gzip file ({error})") from error
+
+
+def jsonl_rows(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of lines of JSON, each with the number of its line; `path` names them in messages."""
+    for number, line in enumerate(stream, start=1):
+        if line.strip():
+            yield number, _parse(line, path, number)
 
 
 def _parse(line: bytes, path: Path, number: int) -> Record:

@@ -1,18 +1,22 @@
-"""Rows that users bring: read from JSON Lines or Parquet, and checked key by key.
+"""Rows that users bring: read from JSON Lines, JSON, CSV or Parquet, and checked key by key.
 
 Every function here names the place of a mistake (file:line) and the option that fixes it. Rows that
 stages pass to one another are in `glow.files.records`.
 """
 
+import gzip
+import io
 import math
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from glow.errors import UserError, abbreviated
-from glow.files.jsonl import Record, read_numbered_jsonl
+from glow.files.jsonl import Record, jsonl_rows
 from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
+from glow.files.row_formats import array_rows, begins_an_array, csv_rows, is_csv
 
 FINISH_KEYS = ("finish_reason", "truncated")
 """Keys that say why a response ended, where no other is mapped."""
@@ -38,6 +42,20 @@ _FINISH_REASONS = {
 SGLang, llama.cpp and others), in small letters and nothing else. A call of a tool is no answer either."""
 
 
+_LABELS = {
+    word: is_right
+    for is_right, words in (
+        (True, "true yes y t correct right pass passed 1 1.0"),
+        (False, "false no n f incorrect wrong fail failed 0 0.0"),
+    )
+    for word in words.split()
+}
+"""What a label says, in small letters."""
+_KEYS_SHOWN = 25
+
+_GZIP = b"\x1f\x8b"
+
+
 class Row(NamedTuple):
     """A row, and its place as messages name it: file:line, or file:row for Parquet."""
 
@@ -46,19 +64,47 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file (.parquet), or of a JSON Lines file (any other name; .gz: compressed).
+    """The rows of a file: Parquet (.parquet), CSV (.csv, .tsv), a JSON array, or JSON Lines (any other).
 
     Raises:
         UserError: the file is missing, damaged, or of another kind.
     """
+    for row, _ in read_with_share(path):
+        yield row
+
+
+def read_with_share(path: Path) -> Iterator[tuple[Row, float]]:
+    """Like `read_rows`, each row with the share of the file that was read by then, at least."""
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
         return
-    for number, record in read_numbered_jsonl(path):
-        yield Row(f"{path}:{number}", record)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    size = max(1, path.stat().st_size)
+    with path.open("rb") as raw:
+        for number, record in _numbered(raw, path):
+            yield Row(f"{path}:{number}", record), raw.tell() / size
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _numbered(raw: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of an open file of text, packed or not, each with its line or number."""
+    if raw.peek(2)[:2] != _GZIP:
+        yield from _records(raw, path)
+        return
+    with gzip.open(raw) as stream:
+        try:
+            yield from _records(io.BufferedReader(cast(io.RawIOBase, stream)), path)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: damaged gzip file ({error}); fetch or write it again") from error
+
+
+def _records(stream: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
+    if is_csv(path):
+        return csv_rows(stream, path)
+    return array_rows(stream, path) if begins_an_array(stream.peek()) else jsonl_rows(stream, path)
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[Row, float]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -68,7 +114,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         with parquet.ParquetFile(path) as table:
             records = (record for batch in table.iter_batches() for record in batch.to_pylist())
             for number, record in enumerate(records, start=1):
-                yield Row(f"{path}:{number}", record)
+                yield Row(f"{path}:{number}", record), number / table.metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from None
 
@@ -83,8 +129,8 @@ class UnseenKeys:
         """Take note of the keys of one more row."""
         self._unseen = {key: remedy for key, remedy in self._unseen.items() if key not in row.record}
 
-    def refuse(self, files: Iterable[Path]) -> None:
-        """Refuse the files whose rows were looked at if none has a key."""
+    def refuse(self, files: Iterable[Path | str]) -> None:
+        """Refuse the files, or what else has the rows that were looked at, if none has a key."""
         for key, remedy in self._unseen.items():
             raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {remedy}")
 
@@ -108,7 +154,7 @@ def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
         UserError: the key is absent or its value is not text; `remedy` says what to do ("map it with ...").
     """
     if key not in row.record:
-        raise UserError(f"{row.place}: no key {key!r}; {remedy}")
+        raise _no_key(row, key, remedy)
     value = row.record[key]
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -136,23 +182,58 @@ def stated(row: Row, key: str | None, remedy: str) -> str | None:
     return text(row, key, remedy, may_be_empty=True)
 
 
-def label(row: Row, key: str, remedy: str) -> bool | None:
-    """The correctness label under `key`: true, false, 1 or 0; null where the row has no label.
+def _no_key(row: Row, key: str, remedy: str) -> UserError:
+    """What to say of a key that a row does not have: those that it has."""
+    names = [str(name) for name in row.record]
+    further = f" and {len(names) - _KEYS_SHOWN} more" if len(names) > _KEYS_SHOWN else ""
+    there = f"the keys are {', '.join(names[:_KEYS_SHOWN])}{further}" if names else "there are no keys"
+    return UserError(f"{row.place}: no key {key!r}; {there}; {remedy}")
+
+
+def label(row: Row, key: str, remedy: str, threshold: float | None = None) -> bool | None:
+    """The correctness label under `key`; null where the row has no label.
+
+    It may be true or false, 1 or 0, as numbers or text; yes and no, correct and wrong, pass and fail in any
+    case; or a number, of which those from `threshold` on are right.
 
     Raises:
         UserError: the key is absent, or holds something else.
     """
     if key not in row.record:
-        raise UserError(f"{row.place}: no key {key!r}; {remedy}")
+        raise _no_key(row, key, remedy)
     value = row.record[key]
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if value not in (0, 1) or isinstance(value, float):
-        raise UserError(
-            f"{row.place}: label {key!r} is {abbreviated(value, 40)}; "
-            "it must be true or false (or 1, 0, null)"
-        )
-    return bool(value)
+    said = value.strip().lower() if isinstance(value, str) else value
+    if said in ("", "null", "none", "nan", "n/a"):
+        return None
+    if isinstance(said, str) and said in _LABELS:
+        return _LABELS[said]
+    number = _number(said)
+    if number is not None and threshold is not None and not isinstance(value, bool):
+        return number >= threshold
+    if number in (0, 1):
+        return bool(number)
+    reward = (
+        "; of a reward, say from where on a response is right: trajectories.label_threshold "
+        "(--label-threshold)"
+        if number is not None
+        else ""
+    )
+    raise UserError(
+        f"{row.place}: label {key!r} is {abbreviated(value, 40)}; "
+        f"it must be true or false (or yes, no, 1, 0, null){reward}"
+    )
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or that a text says."""
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def answer_type(row: Row, key: str) -> AnswerType | None:
@@ -187,8 +268,8 @@ def finish_reason(row: Row, key: str | None, remedy: str) -> FinishReason | None
     value = row.record.get(key)
     if value in (None, "") or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if "trunc" in key.lower() and isinstance(value, int | float) and value in (0, 1):
-        return "length" if value else "stop"
+    if "trunc" in key.lower() and (cut := _LABELS.get(str(value).lower())) is not None:
+        return "length" if cut else "stop"
     said = value.get("type") if isinstance(value, dict) else value  # SGLang: {"type": "length", "length": 64}
     word = re.sub(r"[\W_]", "", said).lower().removeprefix("finishreason") if isinstance(said, str) else None
     if word not in _FINISH_REASONS:
