@@ -1,20 +1,21 @@
 """Reading and writing JSON Lines.
 
 Every file that a stage hands to another is JSON Lines (`.jsonl`, or `.jsonl.gz`), one record a
-line. Writes are atomic: a killed stage leaves either the old file or the new one, never a part.
+line. What is read may be packed with gzip or zstd, whatever its name. Writes are atomic: a killed stage
+leaves either the old file or the new one, never a part.
 """
 
 import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
+from glow.files.unpacked import kind_of, lines_of, unpacked
 
 Record = dict[str, Any]
 
@@ -52,10 +53,10 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, object]]) -> int:
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
-    """Yield the records of a JSON Lines file (.jsonl or .jsonl.gz); blank lines are skipped.
+    """Yield the records of a JSON Lines file, packed or not (`glow.files.unpacked`); blank lines are skipped.
 
     Raises:
-        UserError: the file is missing, or a line (named as file:line) is not a JSON object.
+        UserError: the file is missing, damaged or hostile, or a line (named as file:line) is no JSON object.
     """
     for _, record in read_numbered_jsonl(path):
         yield record
@@ -63,28 +64,31 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
     """Like `read_jsonl`, with the line number (from 1) of each record."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    number = 0
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-        try:
-            for number, record in jsonl_rows(stream, path):
-                yield number, record
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise UserError(f"{path}:{number + 1}: damaged gzip file ({error})") from error
+    kind_of(path)
+    with path.open("rb") as raw:
+        yield from jsonl_rows(unpacked(raw, path), path)
 
 
-def jsonl_rows(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of lines of JSON, each with the number of its line; `path` names them in messages."""
-    for number, line in enumerate(stream, start=1):
-        if line.strip():
-            yield number, _parse(line, path, number)
+def jsonl_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of a stream of lines, each with the number of its line; `path` names them in messages."""
+    for number, line in lines_of(stream, path):
+        yield number, _parse(line, path, number)
 
 
 def _parse(line: bytes, path: Path, number: int) -> Record:
     try:
-        record = json.loads(line)
+        # Halves of surrogate pairs pass, as they do where they are written as escapes.
+        record = json.loads(line.decode("utf-8", "surrogatepass").removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}:{number}: not UTF-8 text (byte {line[error.start]:#04x} at {error.start + 1}); "
+            "save it as UTF-8 (of Latin-1: iconv -f LATIN1 -t UTF-8), or give another file if it is no text"
+        ) from None
     except (ValueError, RecursionError) as error:
+        if b"\0" in line:
+            raise UserError(
+                f"{path}:{number}: zero bytes: text in UTF-16, or no text; save it as UTF-8"
+            ) from None
         raise UserError(f"{path}:{number}: not valid JSON ({error}); fix or remove the line") from None
     if not isinstance(record, dict):
         raise UserError(f"{path}:{number}: expected a JSON object, found {type(record).__name__}")

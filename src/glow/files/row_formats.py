@@ -13,11 +13,9 @@ from typing import BinaryIO
 
 from glow.errors import UserError
 from glow.files.jsonl import Record
+from glow.files.unpacked import LONGEST_LINE
 
 _CHUNK = 2**20
-_LONGEST_ROW = 2**26
-"""Characters of a row of an array, or of a cell; more is no row, and would fill the memory."""
-
 _CSV_SUFFIXES = (".csv", ".tsv")
 _PACKED_SUFFIXES = (".gz", ".zst")
 _DELIMITERS = ",;\t"
@@ -84,7 +82,7 @@ class _Array:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
-                if self._ended or len(self._text) - self._at > _LONGEST_ROW:
+                if self._ended or len(self._text) - self._at > LONGEST_LINE:
                     raise self._refusal(number, f"not valid JSON ({error})") from None
                 self._read_more(number)
                 continue
@@ -133,7 +131,7 @@ def csv_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[int, Record]]:
     Raises:
         UserError: the text is not UTF-8, is no CSV, or a row has more or fewer cells than there are names.
     """
-    csv.field_size_limit(_LONGEST_ROW)
+    csv.field_size_limit(LONGEST_LINE)
     lines = _decoded_lines(stream, path)
     first = next(lines, "")
     delimiter = max(_DELIMITERS, key=first.count)
@@ -162,8 +160,10 @@ def csv_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[int, Record]]:
 
 def _decoded_lines(stream: BinaryIO, path: Path) -> Iterator[str]:
     number = 0
-    while line := stream.readline(_LONGEST_ROW):
+    while line := stream.readline(LONGEST_LINE + 1):
         number += 1
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} bytes, which is no row")
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -4,19 +4,19 @@ Every function here names the place of a mistake (file:line) and the option that
 stages pass to one another are in `glow.files.records`.
 """
 
-import gzip
 import io
 import math
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from glow.errors import UserError, abbreviated
 from glow.files.jsonl import Record, jsonl_rows
+from glow.files.parquet_rows import read_parquet
 from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
 from glow.files.row_formats import array_rows, begins_an_array, csv_rows, is_csv
+from glow.files.unpacked import kind_of, unpacked
 
 FINISH_KEYS = ("finish_reason", "truncated")
 """Keys that say why a response ended, where no other is mapped."""
@@ -53,8 +53,6 @@ _LABELS = {
 """What a label says, in small letters."""
 _KEYS_SHOWN = 25
 
-_GZIP = b"\x1f\x8b"
-
 
 class Row(NamedTuple):
     """A row, and its place as messages name it: file:line, or file:row for Parquet."""
@@ -64,59 +62,31 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file: Parquet (.parquet), CSV (.csv, .tsv), a JSON array, or JSON Lines (any other).
+    """The rows of a file, packed or not: Parquet, a JSON array, CSV (by its name), or JSON Lines.
 
     Raises:
-        UserError: the file is missing, damaged, or of another kind.
+        UserError: the file is missing, damaged, hostile (`glow.files.unpacked`), or of another kind.
     """
     for row, _ in read_with_share(path):
         yield row
 
 
 def read_with_share(path: Path) -> Iterator[tuple[Row, float]]:
-    """Like `read_rows`, each row with the share of the file that was read by then, at least."""
-    if path.suffix == ".parquet":
-        yield from _read_parquet(path)
+    """Like `read_rows`, each row with the share of the file that was read by then, at least; 1 of Parquet."""
+    if kind_of(path) == "Parquet" or path.suffix == ".parquet":
+        for number, record in read_parquet(path):
+            yield Row(f"{path}:{number}", record), 1.0
         return
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     size = max(1, path.stat().st_size)
     with path.open("rb") as raw:
-        for number, record in _numbered(raw, path):
+        for number, record in _records(cast(io.BufferedReader, unpacked(raw, path)), path):
             yield Row(f"{path}:{number}", record), raw.tell() / size
-
-
-def _numbered(raw: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of an open file of text, packed or not, each with its line or number."""
-    if raw.peek(2)[:2] != _GZIP:
-        yield from _records(raw, path)
-        return
-    with gzip.open(raw) as stream:
-        try:
-            yield from _records(io.BufferedReader(cast(io.RawIOBase, stream)), path)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise UserError(f"{path}: damaged gzip file ({error}); fetch or write it again") from error
 
 
 def _records(stream: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
     if is_csv(path):
         return csv_rows(stream, path)
     return array_rows(stream, path) if begins_an_array(stream.peek()) else jsonl_rows(stream, path)
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[Row, float]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with parquet.ParquetFile(path) as table:
-            records = (record for batch in table.iter_batches() for record in batch.to_pylist())
-            for number, record in enumerate(records, start=1):
-                yield Row(f"{path}:{number}", record), number / table.metadata.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
 
 
 class UnseenKeys:

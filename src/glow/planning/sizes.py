@@ -13,6 +13,7 @@ from typing import Literal
 
 from glow.config import PAIRED, Domain, Experiment, ImportSettings, Suite
 from glow.data.row_shapes import shaped_rows
+from glow.files.unpacked import kind_of
 from glow.files.user_rows import Row, label, read_with_share
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
@@ -236,6 +237,10 @@ def _own_rows(file: Path, settings: ImportSettings) -> _Seen:
 def _first_rows(file: Path) -> tuple[list[Row], float]:
     """The first rows of a file, and about how many it has."""
     read = list(islice(read_with_share(file), _LOOKED_AT))
+    if kind_of(file) == "Parquet":
+        from pyarrow.parquet import ParquetFile
+
+        return [row for row, _ in read], ParquetFile(file).metadata.num_rows
     # Of a packed file a little more has been read than was asked for, which rounds the number down.
     number = len(read) if len(read) < _LOOKED_AT else len(read) / read[-1][1]
     return [row for row, _ in read], number
