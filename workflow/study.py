@@ -106,6 +106,16 @@ class Study:
         """Whether the problems of any domain come from the hub."""
         return any(domain.problems.reads_hub for domain in self.experiment.domains.values())
 
+    @property
+    def fetches_trajectories(self) -> bool:
+        """Whether the user's own trajectories come from the hub."""
+        return bool(self._fetched_domains())
+
+    def _fetched_domains(self) -> list[str]:
+        """The domain of trajectories that come from the hub."""
+        own = self.experiment.trajectories
+        return [own.domain] if own is not None and own.reads_hub else []
+
     def fetched(self) -> list[str]:
         """All that is made with a network: what comes from the hub, and what that is kept apart from."""
         domains = [name for name, domain in self.experiment.domains.items() if domain.problems.reads_hub]
@@ -114,6 +124,7 @@ class Study:
             *(f"{self.results}/{made}" for made, model in self.models.items() if model.hub is not None),
             *self._suite_files(suites),
             *(f"{self.results}/problems/{domain}/train.jsonl" for domain in domains),
+            *(self.trajectories(domain) for domain in self._fetched_domains()),
         ]
 
     def suite_files(self) -> list[str]:

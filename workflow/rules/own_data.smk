@@ -12,6 +12,7 @@ rule import_trajectories:
         f"{LOGS}/import/{experiment.trajectories.domain}.log",
     benchmark:
         f"{BENCHMARKS}/import/{experiment.trajectories.domain}.tsv"
+    localrule: study.fetches_trajectories
     threads: 1
     resources:
         mem_mb=8000,
@@ -20,9 +21,13 @@ rule import_trajectories:
     params:
         files=lambda wildcards, resources: experiment.trajectories.files,
         settings=lambda wildcards: depends_on(
-            experiment.importing, *experiment.trajectories.files, *experiment.trajectories.disjoint_from
+            experiment.importing,
+            *experiment.trajectories.files,
+            *filter(None, [experiment.trajectories.data_dir]),
+            *experiment.trajectories.disjoint_from,
         ),
         flags=lambda wildcards, resources: options(experiment.importing),
+        online=lambda wildcards, resources: ONLINE,
     shell:
-        "glow import --files {params.files:q} --suites {input.suites} --output {output.trajectories}"
-        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} >> {log}.all"
+        "{params.online} glow import --files {params.files:q} --suites {input.suites}"
+        " --output {output.trajectories} --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} >> {log}.all"

@@ -9,10 +9,8 @@ from glow.config.data import (
     Contamination,
     Domain,
     Extraction,
-    Fields,
     FurtherSelection,
     HeldOut,
-    OwnTrajectories,
     Problems,
     Sampling,
     Selection,
@@ -31,6 +29,7 @@ from glow.config.hardware import (
     refuse_unproven,
 )
 from glow.config.models import Decoding, Hub, Model, Phase, Pretrain, Prompt, Scratch
+from glow.config.presets import PRESETS, Preset
 from glow.config.reporting import Contrast, Gates
 from glow.config.section import Section, message, unknown
 from glow.config.stages import (
@@ -39,7 +38,6 @@ from glow.config.stages import (
     EvaluationSettings,
     GenerateSettings,
     GrpoSettings,
-    ImportSettings,
     PassRateSettings,
     SelectSettings,
     SftSettings,
@@ -56,6 +54,7 @@ from glow.config.training import (
     Sft,
     TooLong,
 )
+from glow.config.trajectories import Fields, HowRead, ImportSettings, OwnTrajectories, files_of
 from glow.config.weights import ALL_LINEAR, Lora, SavedDtype, Weights
 from glow.config.worlds import drawn_seeds
 
@@ -68,6 +67,7 @@ __all__ = [
     "NEGATIVES_ONLY",
     "PAIRED",
     "POSITIVES_ONLY",
+    "PRESETS",
     "AnswerAs",
     "AnswerSettings",
     "Arm",
@@ -90,6 +90,7 @@ __all__ = [
     "GrpoEngineHardware",
     "GrpoSettings",
     "HeldOut",
+    "HowRead",
     "Hub",
     "ImportSettings",
     "Lora",
@@ -98,6 +99,7 @@ __all__ = [
     "OwnTrajectories",
     "PassRateSettings",
     "Phase",
+    "Preset",
     "Pretrain",
     "Problems",
     "Prompt",
@@ -123,6 +125,7 @@ __all__ = [
     "Weights",
     "drawn_seeds",
     "extended",
+    "files_of",
     "load",
     "message",
     "read_document",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from glow.config.models import Decoding
-from glow.config.section import Added, PartName, Section, Seed, distinct_families, existing, existing_folder
+from glow.config.section import Added, Section, Seed, distinct_families, existing, existing_folder
 
 CommonSelection = Literal["positive", "negative", "mixed", "all"]
 """The selections that every study has; they are drawn together."""
@@ -96,58 +96,6 @@ class Domain(Section):
     objectives: dict[str, dict[str, JsonValue]] = Field(
         {}, description="settings of objectives, by name, that differ when training in this domain"
     )
-
-
-class Fields(Section):
-    """Which keys of the user's rows hold what."""
-
-    question: str = Field("question", description="key of the question")
-    answer: str = Field("answer", description="key of the gold answer", validate_default=True)
-    response: str = Field("response", description="key of the model's response", validate_default=True)
-    label: str | None = Field(None, description="key of a true/false correctness label, if there is one")
-    finish_reason: str | None = Field(
-        None,
-        description="key that says why a response ended (default: finish_reason or truncated, in rows that "
-        "have one)",
-    )
-    id: str | None = Field(None, description="key of a row id, if there is one (duplicates are refused)")
-    generator: str | None = Field(None, description="key of the name of the model that wrote the row")
-    answer_type: str | None = Field(None, description="key of the gold answer's type (default: inferred)")
-    choices: str | None = Field(
-        None, description="key of the list of choices, where the answer is a letter or index"
-    )
-    stated: str | None = Field(
-        None,
-        description="key of the answer that the response states, where it was extracted already: the "
-        "response is then not searched for it",
-    )
-
-    @field_validator("answer", "response")
-    @classmethod
-    def _distinct(cls, key: str, info: ValidationInfo) -> str:
-        if key in [info.data.get(name) for name in ("question", "answer")]:
-            raise ValueError("question, answer and response must be three different keys")
-        return key
-
-
-class OwnTrajectories(Section):
-    """Trajectories that the user brings, in place of problems and a teacher."""
-
-    files: list[Path] = Field(description="JSONL(.gz) or Parquet files", min_length=1)
-    fields: Fields = Field(Fields(), description="which keys hold what")
-    domain: PartName = Field("own", description="name of the training domain")
-    limit: int | None = Field(None, description="use this many rows, drawn by content hash", gt=0)
-    grpo: int = Field(0, description="questions kept out of the arms, as GRPO prompts", ge=0)
-    disjoint_from: list[str] = Field(
-        [], description="suites with which no question may be shared; the others are left to contamination"
-    )
-
-    @field_validator("files")
-    @classmethod
-    def _present(cls, files: list[Path]) -> list[Path]:
-        for file in files:
-            existing(file)
-        return files
 
 
 class Sampling(Decoding):

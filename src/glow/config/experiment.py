@@ -20,7 +20,6 @@ from glow.config.data import (
     FurtherSelection,
     HeldOut,
     Leniency,
-    OwnTrajectories,
     Sampling,
     Selection,
     Verification,
@@ -36,7 +35,6 @@ from glow.config.stages import (
     EvaluationSettings,
     GenerateSettings,
     GrpoSettings,
-    ImportSettings,
     PassRateSettings,
     SelectSettings,
     SftSettings,
@@ -44,6 +42,7 @@ from glow.config.stages import (
 )
 from glow.config.students import CHANGED_BY_STUDENT, Student, refuse_names
 from glow.config.training import DEFAULT_ARMS, DEFAULT_OBJECTIVES, Arm, Grpo, ObjectiveChoice, Sft
+from glow.config.trajectories import HowRead, ImportSettings, OwnTrajectories
 
 
 class Experiment(Section):
@@ -301,7 +300,11 @@ class Experiment(Section):
         """Settings of reading the user's own trajectories, which there must be."""
         assert self.trajectories is not None
         own = self.trajectories
-        return ImportSettings(fields=own.fields, limit=own.limit, grpo=own.grpo)
+        # What a preset says, the other settings say by now.
+        given = {key: getattr(own, key) for key in HowRead.model_fields if key != "preset"}
+        if own.fields.reasoning is not None:
+            given["thought"] = self.asked_of_teacher.thought
+        return ImportSettings(**given, limit=own.limit, grpo=own.grpo)
 
     @property
     def verdicts(self) -> VerdictSettings:

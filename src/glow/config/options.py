@@ -81,9 +81,8 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
         return
     group = parser.add_argument_group("run" if inner else f"{_name(section)} settings", section.__doc__)
     for key, field in own.items():
+        # What is not given stays away, so that the section sees what was: its own defaults may depend on it.
         options: dict[str, Any] = {"help": _help(field), "required": field.is_required()}
-        if not field.is_required():
-            options["default"] = field.default
         kind = _scalar(field.annotation)
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction

@@ -103,7 +103,8 @@ class Section(BaseModel):
     def neutral(cls, key: str, value: Any) -> bool:
         """Whether a setting changes no number: it never does, or it came later and has its default value."""
         field = cls.model_fields[key]
-        is_default = value == field.get_default(call_default_factory=True)
+        default = field.get_default(call_default_factory=True)
+        is_default = value == (list(default) if isinstance(value, list) and default is not None else default)
         marks = (_Neutral, _Added) if is_default else (_Neutral,)
         return any(isinstance(mark, marks) for mark in field.metadata)
 

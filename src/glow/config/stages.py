@@ -8,7 +8,6 @@ from pydantic import Field
 
 from glow.config.data import (
     Extraction,
-    Fields,
     FurtherSelection,
     HeldOut,
     Sampling,
@@ -29,14 +28,6 @@ class GenerateSettings(Section):
     prompt: Prompt = Prompt()
     sampling: Sampling
     hardware: Neutral[EngineHardware] = EngineHardware()
-
-
-class ImportSettings(Section):
-    """Reading the users' own trajectories."""
-
-    fields: Fields = Fields()
-    limit: int | None = Field(None, description="use this many rows, drawn by content hash", gt=0)
-    grpo: int = Field(0, description="questions kept out of the output, as GRPO prompts", ge=0)
 
 
 class VerdictSettings(Section):

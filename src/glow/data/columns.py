@@ -66,6 +66,9 @@ class ParquetColumns:
         self._groups = [group for file in files for group in self._groups_of(file)]
         self.count = sum(metadata.num_rows for metadata in self._metadata.values())
         """Rows of all files."""
+        named = [name for found in self._metadata.values() for name in found.schema.to_arrow_schema().names]
+        self.unread = [name for name in dict.fromkeys(named) if name not in wanted]
+        """Names of the other columns that the files have."""
         self.stored = sum(group.stored for group in self._groups)
         """Bytes of the columns in the files."""
 

@@ -55,6 +55,8 @@ class HubSplit:
         self._repository = Repository(dataset, "data set", revision, INSTEAD)
         self.facts: dict[str, Any] = {}
         """What was read, once all rows were: commit, files with sizes and hashes, number of rows."""
+        self.unread: list[str] = []
+        """Columns that the files have and rows do not, once reading has begun."""
 
     @property
     def name(self) -> str:
@@ -160,6 +162,7 @@ class HubSplit:
             )  # Lists the folder, before several threads would do so.
         columns = ParquetColumns(files, self._columns, opened, ask, typed)
         self.facts["bytes"] = columns.stored
+        self.unread = columns.unread
         return columns.rows(self.name)
 
     @cached_property

@@ -4,16 +4,22 @@ The responses are taken as they are; `glow verify` judges whether they are right
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
-from glow.config import Fields, ImportSettings
+from glow.config import ImportSettings, files_of
 from glow.data.choices import choices_of, listed_choices, with_choices
 from glow.data.disjoint import SuiteQuestions
+from glow.data.hub import HubSplit
+from glow.data.noted import Noted
+from glow.data.oddities import Oddities
 from glow.data.problem_rows import gold_facts, problem
-from glow.errors import UserError, abbreviated
+from glow.data.row_shapes import Shapes, choices_key, columns, is_reasoning, optional_keys, remedy
+from glow.errors import UserError
 from glow.files.hashing import keyed_order
-from glow.files.jsonl import write_jsonl
+from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.files.manifest import Manifest
 from glow.files.progress import progress_bar
 from glow.files.records import Asked, GoldFacts, Problem, Trajectory, problem_id, trajectory_id
@@ -38,55 +44,65 @@ def import_trajectories(
     files: list[Path],
     suites: list[Path],
     output: Path,
-    grpo_output: Path,
+    grpo_output: Path | None,
     settings: ImportSettings,
 ) -> None:
     """Write the users' rows as Trajectory rows to `output`, and `settings.grpo` questions to `grpo_output`.
 
-    The questions for GRPO are drawn by content hash, and all their rows are left out; of the other rows
-    `settings.limit` are kept, drawn by content hash too, in the order of the files. A problem is a question;
-    its rows are numbered in that order. An empty response is legal, and so is an empty answer (nothing
-    can be right then); token counts are unknown. What is legal and odd is counted, printed, and in the
+    The rows are those of the files, or of the hub data set that the settings name. The questions for GRPO are
+    drawn by content hash, and all their rows are left out; of the other rows `settings.limit` are kept, drawn
+    by content hash too, in the order of the files. A problem is a question; its rows are numbered in that
+    order. An empty response is legal, and so is an empty answer (nothing can be right then); token counts are
+    unknown. What is legal and odd, and what of the rows is left out, is counted, printed, and in the
     manifest.
 
     Raises:
         UserError: there are no rows, one lacks a mapped key, two share an id, a gold answer is not one of
             its choices or all are their whole responses, or a question is also in a suite.
     """
+    if settings.grpo and grpo_output is None:
+        raise UserError("--grpo asks for questions to be set apart; say where to: --grpo-output PATH")
     manifest = Manifest("import")
-    oddities = _Oddities(empty_files(files))
-    places: list[str] = []
-    trajectories: list[Trajectory] = []
-    for place, trajectory in _read(files, settings.fields):
-        places.append(place)
-        trajectories.append(trajectory)
-        oddities.add(place, trajectory)
-    oddities.refuse()
-    asked = (row.get("stem", row["question"]) for row in trajectories)
-    questions = zip(places, asked, strict=True)
-    SuiteQuestions(suites).refuse(questions)
-    prompts = _prompts(trajectories, settings.grpo, files)
-    held_out = {prompt["problem_id"] for prompt in prompts}
-    usable = [row for row in trajectories if row["problem_id"] not in held_out]
-    kept = _draw(usable, settings.limit)
-    if not kept:
-        raise UserError(
-            f"{', '.join(map(str, files))}: no trajectory is left; give more rows or fewer GRPO questions"
-        )
-    write_jsonl(grpo_output, prompts)
-    write_jsonl(output, kept)
+    files = _present(files, settings)
+    reading = _Reading(files, settings)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".import-", dir=output.parent) as folder:
+        read = Path(folder) / "rows.jsonl"
+        write_jsonl(read, reading.trajectories())
+        reading.refuse()
+        SuiteQuestions(suites).refuse(reading.asked)
+        prompts = _prompts(reading.problems, settings.grpo, reading.name)
+        held_out = {prompt["problem_id"] for prompt in prompts}
+        rows = reading.rows
+        usable = [number for number, row in enumerate(rows) if row.problem_id not in held_out]
+        kept = _draw(rows, usable, settings.limit)
+        if not kept:
+            raise UserError(f"{reading.name}: no trajectory is left; give more rows or fewer GRPO questions")
+        if grpo_output is not None:
+            write_jsonl(grpo_output, prompts)
+        write_jsonl(output, (row for number, row in enumerate(read_jsonl(read)) if number in kept))
     facts = {
-        "rows_read": len(trajectories),
+        "rows_read": len(rows),
         "rows_kept": len(kept),
-        "rows_of_grpo_questions": len(trajectories) - len(usable),
-        "questions": len({row["problem_id"] for row in kept}),
+        "rows_of_grpo_questions": len(rows) - len(usable),
+        "questions": len({rows[number].problem_id for number in kept}),
         "grpo_questions": len(prompts),
-        "rows_without_gold_answer": sum(not row["answer"].strip() for row in kept),
-        "rows_cut_off": sum(row["finish_reason"] not in (None, "stop") for row in kept),
+        "rows_without_gold_answer": sum(rows[number].no_gold for number in kept),
+        "rows_cut_off": sum(rows[number].cut_off for number in kept),
     }
     described = settings.model_dump(mode="json")
-    manifest.write(output, described, [*files, *suites], {**facts, **oddities.facts()})
-    print("\n  ".join([f"{output}: {_summary(facts)}", *oddities.lines()]))
+    manifest.write(output, described, [*files, *suites], {**facts, **reading.facts()})
+    print("\n  ".join([f"{output}: {_summary(facts)}", *reading.oddities.lines()]))
+
+
+def _present(files: list[Path], settings: ImportSettings) -> list[Path]:
+    """The files that are meant by files, folders and patterns; none where a hub data set is."""
+    if bool(files) == (settings.hub_dataset is not None):
+        raise UserError("give --files, or --hub-dataset with its --revision (one of the two)")
+    try:
+        return files_of(files)
+    except ValueError as error:
+        raise UserError(f"--files: {error}") from None
 
 
 def _summary(facts: dict[str, int]) -> str:
@@ -101,91 +117,121 @@ def _summary(facts: dict[str, int]) -> str:
     return line
 
 
-class _Oddities:
-    """What is legal in users' rows and yet odd, with the place where it is first seen."""
+# --- reading ------------------------------------------------------------------------------------
 
-    def __init__(self, empty: Sequence[Path]) -> None:
-        self.empty = empty
-        self.rows = 0
-        self.repeated: list[str] = []
-        self.bare: list[str] = []
-        self.several_golds: dict[str, str] = {}
-        self._seen: set[tuple[str, str]] = set()
-        self._golds: dict[str, tuple[str, str]] = {}
 
-    def add(self, place: str, row: Trajectory) -> None:
-        """Look at the next row."""
-        self.rows += 1
-        identity, gold = row["problem_id"], row["answer"].strip()
-        if (identity, row["response"]) in self._seen:
-            self.repeated.append(place)
-        self._seen.add((identity, row["response"]))
-        if not gold:
-            return
-        if gold == row["response"].strip():
-            self.bare.append(place)
-        first_gold, first_place = self._golds.setdefault(identity, (gold, place))
-        if gold != first_gold:
-            both = f"{abbreviated(first_gold, 40)} in {first_place}, {abbreviated(gold, 40)} in {place}"
-            self.several_golds.setdefault(identity, both)
+class _Source(NamedTuple):
+    """Where rows come from: its name, the rows, and the name of whoever wrote them where no key says it."""
+
+    name: str
+    rows: Callable[[], Iterator[Row]]
+    writer: str
+
+
+class _Known(NamedTuple):
+    """What is kept of each row: the rows themselves may be more than memory holds."""
+
+    trajectory_id: str
+    problem_id: str
+    no_gold: bool
+    cut_off: bool
+
+
+class _Reading:
+    """Reads all rows once, and knows of them what decides which are kept.
+
+    Attributes:
+        rows: what is kept of each trajectory, in their order.
+        asked: the place and the question of each.
+        problems: those that GRPO may ask, by id; none where it asks none.
+    """
+
+    def __init__(self, files: list[Path], settings: ImportSettings) -> None:
+        self._settings = settings
+        self._noted = Noted()
+        self.oddities = Oddities(empty_files(files) if files else [], self._noted)
+        self._hub = _split(settings)
+        self._sources = [_of_hub(self._hub)] if self._hub is not None else [_of_file(file) for file in files]
+        self.rows: list[_Known] = []
+        self.asked: list[tuple[str, str]] = []
+        self.problems: dict[str, Problem] = {}
+
+    @property
+    def name(self) -> str:
+        """The names of what is read."""
+        return ", ".join(source.name for source in self._sources)
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """All trajectories, each of which is taken note of."""
+        for place, row in self._read():
+            self.oddities.add(place, row)
+            cut_off = row["finish_reason"] not in (None, "stop")
+            no_gold = not row["answer"].strip()
+            self.rows.append(_Known(row["trajectory_id"], row["problem_id"], no_gold, cut_off))
+            self.asked.append((place, row.get("stem", row["question"])))
+            if self._settings.grpo and not no_gold:
+                self.problems[row["problem_id"]] = _problem(row)
+            yield row
+
+    def _read(self) -> Iterator[tuple[str, Trajectory]]:
+        """(place, trajectory) of every response."""
+        fields = self._settings.fields
+        samples: Counter[str] = Counter()
+        own_ids: dict[str, str] = {}
+        unseen = UnseenKeys(optional_keys(fields))
+        shapes = Shapes(self._settings, self._noted)
+        for source in self._sources:
+            for row in source.rows():
+                for shaped in shapes.of(row):
+                    if fields.id is not None:
+                        _refuse_second(shaped, fields.id, own_ids)
+                    unseen.look_at(shaped)
+                    yield shaped.place, _trajectory(shaped, self._settings, source.writer, samples)
+        unseen.refuse(source.name for source in self._sources)
 
     def refuse(self) -> None:
-        """Refuse rows whose gold answers are all the whole response: a key is mapped to the wrong thing."""
-        if len(self.bare) == self.rows > 1:
-            raise UserError(
-                f"{self.bare[0]}: the gold answer is the whole response, as in all {self.rows} rows; map "
-                "another key with trajectories.fields.answer (--answer) or .response (--response)"
-            )
+        """Refuse what was read if there is nothing, or if all of it shows that a wrong key is mapped."""
+        if not self.rows:
+            raise UserError(f"{self.name}: no rows; give a data set or a file that has some")
+        self.oddities.refuse()
 
-    def facts(self) -> dict[str, object]:
-        return {
-            "repeated_rows": len(self.repeated),
-            "questions_with_several_gold_answers": len(self.several_golds),
-            "rows_whose_gold_answer_is_the_response": len(self.bare),
-            "empty_files": [str(path) for path in self.empty],
-        }
-
-    def lines(self) -> Iterator[str]:
-        if self.repeated:
-            yield (
-                f"rows with question and response of an earlier row: {len(self.repeated)} (first: "
-                f"{self.repeated[0]}); they are kept, so they count several times in training"
-            )
-        if self.several_golds:
-            yield (
-                f"questions with several gold answers: {len(self.several_golds)} (first: "
-                f"{next(iter(self.several_golds.values()))}); each row is judged by its own"
-            )
-        if self.bare:
-            yield (
-                f"rows whose gold answer is the whole response: {len(self.bare)} (first: {self.bare[0]}); is "
-                "the right key mapped?"
-            )
-        if self.empty:
-            yield f"files without rows: {', '.join(map(str, self.empty))}"
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: what was odd or left out, and what the hub's files were."""
+        if self._hub is not None and self._settings.fields.reasoning is None:
+            for name in filter(is_reasoning, self._hub.unread):
+                self._noted.add(
+                    f"columns left out that may be reasoning ({name}; --reasoning joins it)", self.name
+                )
+        hub = {"hub": self._hub.facts} if self._hub is not None else {}
+        return {**self.oddities.facts(), **hub}
 
 
-def _read(files: list[Path], fields: Fields) -> Iterator[tuple[str, Trajectory]]:
-    """(place, trajectory) of every row."""
-    samples: Counter[str] = Counter()
-    own_ids: dict[str, str] = {}
-    mapped = {name: key for name in _OPTIONAL if (key := getattr(fields, name)) is not None}
-    unseen = UnseenKeys({key: _remedy(name) for name, key in mapped.items()})
-    for path in files:
-        for row in progress_bar(path.name, " rows", iterable=read_rows(path)):
-            if fields.id is not None:
-                _refuse_second(row, fields.id, own_ids)
-            unseen.look_at(row)
-            yield row.place, _trajectory(row, fields, _stem(path), samples)
-    unseen.refuse(files)
+def _split(settings: ImportSettings) -> HubSplit | None:
+    if settings.hub_dataset is None or settings.revision is None:
+        return None
+    return HubSplit(
+        settings.hub_dataset,
+        settings.revision,
+        settings.hub_config,
+        settings.hub_split or "train",
+        columns(settings.fields),
+        settings.data_dir,
+    )
 
 
-_OPTIONAL = ("choices", "answer_type", "finish_reason", "stated")
-"""Fields whose key a row may lack, but not all rows."""
+def _of_hub(split: HubSplit) -> _Source:
+    return _Source(split.name, split.rows, split.name.rsplit("/", 2)[0])
+
+
+def _of_file(path: Path) -> _Source:
+    def rows() -> Iterator[Row]:
+        return iter(progress_bar(path.name, " rows", iterable=read_rows(path)))
+
+    return _Source(str(path), rows, _stem(path))
 
 
 def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
-    identity = text(row, key, _remedy("id"))
+    identity = text(row, key, remedy("id"))
     if identity in seen:
         raise UserError(
             f"{row.place}: id {identity!r} is that of {seen[identity]} too; every row needs its own (or drop "
@@ -194,13 +240,18 @@ def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:
     seen[identity] = row.place
 
 
-def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> Trajectory:
-    asked = _question_and_gold(row, fields)
-    response = text(row, fields.response, _remedy("response"), may_be_empty=True)
-    generator = text(row, fields.generator, _remedy("generator")) if fields.generator else stem
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _trajectory(row: Row, settings: ImportSettings, writer: str, samples: Counter[str]) -> Trajectory:
+    fields = settings.fields
+    asked = _question_and_gold(row, settings)
+    response = text(row, fields.response, remedy("response"), may_be_empty=True)
+    generator = text(row, fields.generator, remedy("generator")) if fields.generator else writer
     identity = problem_id(SOURCE, asked["question"])
     sample_index = samples[identity]
     samples[identity] += 1
+    judged = label(row, fields.label, remedy("label"), settings.label_threshold) if fields.label else None
     trajectory: Trajectory = {
         "trajectory_id": trajectory_id(identity, generator, 0, sample_index, response),
         "problem_id": identity,
@@ -210,15 +261,15 @@ def _trajectory(row: Row, fields: Fields, stem: str, samples: Counter[str]) -> T
         "generator": generator,
         "seed": 0,
         "sample_index": sample_index,
-        "finish_reason": finish_reason(row, fields.finish_reason, _remedy("finish_reason", "another key")),
+        "finish_reason": finish_reason(row, fields.finish_reason, remedy("finish_reason", "another key")),
         "prompt_tokens": None,
         "response_tokens": None,
-        "label": label(row, fields.label, _remedy("label")) if fields.label else None,
+        "label": judged,
     }
     if thought_open(row):
         trajectory["thought_open"] = True
     if fields.stated is not None:
-        trajectory["stated"] = stated(row, fields.stated, _remedy("stated", "another key")) or ""
+        trajectory["stated"] = stated(row, fields.stated, remedy("stated", "another key")) or ""
     return trajectory
 
 
@@ -226,41 +277,41 @@ class _ChoiceGold(GoldFacts):
     answer: str
 
 
-def _question_and_gold(row: Row, fields: Fields) -> Asked:
+def _question_and_gold(row: Row, settings: ImportSettings) -> Asked:
     """The question, with its choices listed as in the suites, the gold answer, and its type and choices."""
-    question = text(row, fields.question, _remedy("question"))
-    if fields.choices and row.record.get(fields.choices) is not None:
-        choices, letter = choices_of(row, fields.choices, fields.answer)
+    fields = settings.fields
+    question = text(row, fields.question, remedy("question"))
+    key = choices_key(fields)
+    if key and row.record.get(key) is not None:
+        choices, letter = choices_of(row, key, fields.answer, settings.answer_as)
         known: _ChoiceGold = {"answer": letter, "choices": choices, "answer_type": "choice"}
         if listed_choices(question):
             return {"question": question, **known}
         return {"question": with_choices(question, choices), "stem": question, **known}
     kind = answer_type(row, fields.answer_type) if fields.answer_type else None
-    answer = text(row, fields.answer, _remedy("answer"), may_be_empty=True)
+    answer = text(row, fields.answer, remedy("answer"), may_be_empty=True)
     asked: Asked = {"question": question, "answer": answer}
     if kind is not None:
         asked["answer_type"] = kind
     return asked
 
 
-def _remedy(field: str, what: str = "it") -> str:
-    return f"map {what} with trajectories.fields.{field} (--{field.replace('_', '-')})"
-
-
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
+    """The name of a file without what says its kind."""
+    name = path.name
+    for suffix in (".zst", ".gz", ".jsonl", ".parquet", ".json", ".csv", ".tsv"):
+        name = name.removesuffix(suffix)
+    return name
 
 
-def _prompts(trajectories: list[Trajectory], count: int, files: list[Path]) -> list[Problem]:
+def _prompts(problems: dict[str, Problem], count: int, names: str) -> list[Problem]:
     """`count` questions with a gold answer, drawn by content hash, as Problem rows."""
-    problems = {row["problem_id"]: row for row in trajectories if row["answer"].strip()}
     if count > len(problems):
         raise UserError(
-            f"{', '.join(map(str, files))}: {len(problems)} questions, but trajectories.grpo (--grpo) asks "
-            f"for {count}; ask for fewer"
+            f"{names}: {len(problems)} questions, but trajectories.grpo (--grpo) asks for {count}; ask for "
+            "fewer"
         )
-    drawn = keyed_order(problems, str, "grpo")[:count]
-    return [_problem(problems[identity]) for identity in drawn]
+    return [problems[identity] for identity in keyed_order(problems, str, "grpo")[:count]]
 
 
 def _problem(row: Trajectory) -> Problem:
@@ -272,9 +323,8 @@ def _problem(row: Trajectory) -> Problem:
     return made
 
 
-def _draw(rows: list[Trajectory], limit: int | None) -> list[Trajectory]:
-    """At most `limit` of the rows, drawn by content hash (their ids are such hashes), in their order."""
-    if limit is None or limit >= len(rows):
-        return rows
-    drawn = set(sorted(row["trajectory_id"] for row in rows)[:limit])
-    return [row for row in rows if row["trajectory_id"] in drawn]
+def _draw(rows: list[_Known], usable: list[int], limit: int | None) -> set[int]:
+    """At most `limit` of the usable rows, drawn by content hash, by number: their ids are such hashes."""
+    if limit is None or limit >= len(usable):
+        return set(usable)
+    return set(sorted(usable, key=lambda number: rows[number].trajectory_id)[:limit])

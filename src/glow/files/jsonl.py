@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from glow.errors import UserError
 from glow.files.atomic import atomic_path
@@ -66,12 +66,12 @@ def read_numbered_jsonl(path: Path) -> Iterator[tuple[int, Record]]:
     """Like `read_jsonl`, with the line number (from 1) of each record."""
     kind_of(path)
     with path.open("rb") as raw:
-        yield from numbered_records(raw, path)
+        yield from jsonl_rows(unpacked(raw, path), path)
 
 
-def numbered_records(raw: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
-    """The same of a file that is open; `path` names it in messages."""
-    for number, line in lines_of(unpacked(raw, path), path):
+def jsonl_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of a stream of lines, each with the number of its line; `path` names them in messages."""
+    for number, line in lines_of(stream, path):
         yield number, _parse(line, path, number)
 
 

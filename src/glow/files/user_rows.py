@@ -1,20 +1,22 @@
-"""Rows that users bring: read from JSON Lines or Parquet, and checked key by key.
+"""Rows that users bring: read from JSON Lines, JSON, CSV or Parquet, and checked key by key.
 
 Every function here names the place of a mistake (file:line) and the option that fixes it. Rows that
 stages pass to one another are in `glow.files.records`.
 """
 
+import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from glow.errors import UserError, abbreviated
-from glow.files.jsonl import Record, read_numbered_jsonl
+from glow.files.jsonl import Record, jsonl_rows
 from glow.files.parquet_rows import read_parquet
 from glow.files.records import ANSWER_TYPES, AnswerType, FinishReason
-from glow.files.unpacked import kind_of
+from glow.files.row_formats import array_rows, begins_an_array, csv_rows, is_csv
+from glow.files.unpacked import kind_of, unpacked
 
 FINISH_KEYS = ("finish_reason", "truncated")
 """Keys that say why a response ended, where no other is mapped."""
@@ -40,6 +42,18 @@ _FINISH_REASONS = {
 SGLang, llama.cpp and others), in small letters and nothing else. A call of a tool is no answer either."""
 
 
+_LABELS = {
+    word: is_right
+    for is_right, words in (
+        (True, "true yes y t correct right pass passed 1 1.0"),
+        (False, "false no n f incorrect wrong fail failed 0 0.0"),
+    )
+    for word in words.split()
+}
+"""What a label says, in small letters."""
+_KEYS_SHOWN = 25
+
+
 class Row(NamedTuple):
     """A row, and its place as messages name it: file:line, or file:row for Parquet."""
 
@@ -48,14 +62,31 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file, or of a JSON Lines file, packed or not; the content says which it is.
+    """The rows of a file, packed or not: Parquet, a JSON array, CSV (by its name), or JSON Lines.
 
     Raises:
         UserError: the file is missing, damaged, hostile (`glow.files.unpacked`), or of another kind.
     """
-    is_parquet = kind_of(path) == "Parquet" or path.suffix == ".parquet"
-    for number, record in read_parquet(path) if is_parquet else read_numbered_jsonl(path):
-        yield Row(f"{path}:{number}", record)
+    for row, _ in read_with_share(path):
+        yield row
+
+
+def read_with_share(path: Path) -> Iterator[tuple[Row, float]]:
+    """Like `read_rows`, each row with the share of the file that was read by then, at least; 1 of Parquet."""
+    if kind_of(path) == "Parquet" or path.suffix == ".parquet":
+        for number, record in read_parquet(path):
+            yield Row(f"{path}:{number}", record), 1.0
+        return
+    size = max(1, path.stat().st_size)
+    with path.open("rb") as raw:
+        for number, record in _records(cast(io.BufferedReader, unpacked(raw, path)), path):
+            yield Row(f"{path}:{number}", record), raw.tell() / size
+
+
+def _records(stream: io.BufferedReader, path: Path) -> Iterator[tuple[int, Record]]:
+    if is_csv(path):
+        return csv_rows(stream, path)
+    return array_rows(stream, path) if begins_an_array(stream.peek()) else jsonl_rows(stream, path)
 
 
 class UnseenKeys:
@@ -68,8 +99,8 @@ class UnseenKeys:
         """Take note of the keys of one more row."""
         self._unseen = {key: remedy for key, remedy in self._unseen.items() if key not in row.record}
 
-    def refuse(self, files: Iterable[Path]) -> None:
-        """Refuse the files whose rows were looked at if none has a key."""
+    def refuse(self, files: Iterable[Path | str]) -> None:
+        """Refuse the files, or what else has the rows that were looked at, if none has a key."""
         for key, remedy in self._unseen.items():
             raise UserError(f"{', '.join(map(str, files))}: no row has the key {key!r}; {remedy}")
 
@@ -93,7 +124,7 @@ def text(row: Row, key: str, remedy: str, *, may_be_empty: bool = False) -> str:
         UserError: the key is absent or its value is not text; `remedy` says what to do ("map it with ...").
     """
     if key not in row.record:
-        raise UserError(f"{row.place}: no key {key!r}; {remedy}")
+        raise _no_key(row, key, remedy)
     value = row.record[key]
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -121,23 +152,58 @@ def stated(row: Row, key: str | None, remedy: str) -> str | None:
     return text(row, key, remedy, may_be_empty=True)
 
 
-def label(row: Row, key: str, remedy: str) -> bool | None:
-    """The correctness label under `key`: true, false, 1 or 0; null where the row has no label.
+def _no_key(row: Row, key: str, remedy: str) -> UserError:
+    """What to say of a key that a row does not have: those that it has."""
+    names = [str(name) for name in row.record]
+    further = f" and {len(names) - _KEYS_SHOWN} more" if len(names) > _KEYS_SHOWN else ""
+    there = f"the keys are {', '.join(names[:_KEYS_SHOWN])}{further}" if names else "there are no keys"
+    return UserError(f"{row.place}: no key {key!r}; {there}; {remedy}")
+
+
+def label(row: Row, key: str, remedy: str, threshold: float | None = None) -> bool | None:
+    """The correctness label under `key`; null where the row has no label.
+
+    It may be true or false, 1 or 0, as numbers or text; yes and no, correct and wrong, pass and fail in any
+    case; or a number, of which those from `threshold` on are right.
 
     Raises:
         UserError: the key is absent, or holds something else.
     """
     if key not in row.record:
-        raise UserError(f"{row.place}: no key {key!r}; {remedy}")
+        raise _no_key(row, key, remedy)
     value = row.record[key]
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if value not in (0, 1) or isinstance(value, float):
-        raise UserError(
-            f"{row.place}: label {key!r} is {abbreviated(value, 40)}; "
-            "it must be true or false (or 1, 0, null)"
-        )
-    return bool(value)
+    said = value.strip().lower() if isinstance(value, str) else value
+    if said in ("", "null", "none", "nan", "n/a"):
+        return None
+    if isinstance(said, str) and said in _LABELS:
+        return _LABELS[said]
+    number = _number(said)
+    if number is not None and threshold is not None and not isinstance(value, bool):
+        return number >= threshold
+    if number in (0, 1):
+        return bool(number)
+    reward = (
+        "; of a reward, say from where on a response is right: trajectories.label_threshold "
+        "(--label-threshold)"
+        if number is not None
+        else ""
+    )
+    raise UserError(
+        f"{row.place}: label {key!r} is {abbreviated(value, 40)}; "
+        f"it must be true or false (or yes, no, 1, 0, null){reward}"
+    )
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is, or that a text says."""
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def answer_type(row: Row, key: str) -> AnswerType | None:
@@ -172,8 +238,8 @@ def finish_reason(row: Row, key: str | None, remedy: str) -> FinishReason | None
     value = row.record.get(key)
     if value in (None, "") or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if "trunc" in key.lower() and isinstance(value, int | float) and value in (0, 1):
-        return "length" if value else "stop"
+    if "trunc" in key.lower() and (cut := _LABELS.get(str(value).lower())) is not None:
+        return "length" if cut else "stop"
     said = value.get("type") if isinstance(value, dict) else value  # SGLang: {"type": "length", "length": 64}
     word = re.sub(r"[\W_]", "", said).lower().removeprefix("finishreason") if isinstance(said, str) else None
     if word not in _FINISH_REASONS:

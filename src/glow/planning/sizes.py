@@ -11,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from glow.config import PAIRED, Domain, Experiment, Suite
-from glow.files.jsonl import numbered_records
+from glow.config import PAIRED, Domain, Experiment, ImportSettings, Suite
+from glow.data.row_shapes import shaped_rows
 from glow.files.unpacked import kind_of
+from glow.files.user_rows import Row, label, read_with_share
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
 from glow.planning.lengths import Lengths
@@ -197,8 +198,10 @@ def _brought(experiment: Experiment, found: FoundDomain, assumed: _Assumed) -> _
     assert own is not None
     rows, characters, labelled = 0.0, 0.0, None
     for file in own.files:
-        seen = _look_at(file, own.fields.response, own.fields.label)
+        seen = _own_rows(file, experiment.importing)
         rows, characters, labelled = rows + seen.rows, characters + seen.rows * seen.characters, seen.right
+    if own.hub_dataset is not None:
+        rows = assumed["hub_rows"]
     number = found.trajectories or (min(rows, own.limit) if own.limit else rows)
     tokens = characters / rows / constant("bytes_per_token") if characters else assumed["tokens.other"]
     right, wrong = found.right, found.wrong
@@ -216,19 +219,31 @@ class _Seen:
     right: float | None
 
 
-def _look_at(file: Path, response: str, label: str | None) -> _Seen:
+def _own_rows(file: Path, settings: ImportSettings) -> _Seen:
+    """The responses in a file, of which the first rows are looked at."""
+    rows, number = _first_rows(file)
+    shaped = list(shaped_rows(rows, settings))
+    key, label_key = settings.fields.response, settings.fields.label
+    characters = sum(len(str(row.record[key])) for row in shaped) / max(1, len(shaped))
+    labels = [
+        said
+        for row in shaped
+        if label_key and (said := label(row, label_key, "", settings.label_threshold)) is not None
+    ]
+    right = sum(labels) / len(labels) if labels else None
+    return _Seen(number * len(shaped) / max(1, len(rows)), characters, right)
+
+
+def _first_rows(file: Path) -> tuple[list[Row], float]:
+    """The first rows of a file, and about how many it has."""
+    read = list(islice(read_with_share(file), _LOOKED_AT))
     if kind_of(file) == "Parquet":
         from pyarrow.parquet import ParquetFile
 
-        return _Seen(ParquetFile(file).metadata.num_rows, 0.0, None)
-    with file.open("rb") as raw:
-        rows = [record for _, record in islice(numbered_records(raw, file), _LOOKED_AT)]
-        # Of a packed file a little more has been read than was asked for, which rounds the number down.
-        share = raw.tell() / max(1, file.stat().st_size)
-    number = len(rows) if len(rows) < _LOOKED_AT else len(rows) / share
-    characters = sum(len(str(row.get(response, ""))) for row in rows) / max(1, len(rows))
-    labels = [bool(row[label]) for row in rows if label and row.get(label) is not None]
-    return _Seen(number, characters, sum(labels) / len(labels) if labels else None)
+        return [row for row, _ in read], ParquetFile(file).metadata.num_rows
+    # Of a packed file a little more has been read than was asked for, which rounds the number down.
+    number = len(read) if len(read) < _LOOKED_AT else len(read) / read[-1][1]
+    return [row for row, _ in read], number
 
 
 def _selections(
@@ -291,7 +306,7 @@ def _questions(name: str, suite: Suite, assumed: _Assumed) -> int:
         return round(assumed["questions"])
     known = questions(suite.task or name)
     if suite.file is not None and (known is None or suite.file.suffix != ".parquet"):
-        return round(_look_at(suite.file, "", None).rows)
+        return round(_first_rows(suite.file)[1])
     return known or 0
 
 

@@ -131,11 +131,20 @@ ONE = {"question": "Q?", "answer": "1", "response": "A"}
         (
             [{"answer": "1", "response": "A"}],
             {},
-            r":1: no key 'question'; map it with trajectories.fields.question \(--question\)",
+            r":1: no key 'question'; the keys are answer, response; map it with "
+            r"trajectories.fields.question \(--question\)",
         ),
-        ([ONE, {"question": "Q", "answer": "1"}], {}, r":2: no key 'response'; map it with trajectories"),
-        ([ONE], {"label": "ok"}, r":1: no key 'ok'; map it with trajectories.fields.label \(--label\)"),
-        ([ONE | {"ok": "yes"}], {"label": "ok"}, ":1: label 'ok' is 'yes'; it must be true or false"),
+        (
+            [ONE, {"question": "Q", "answer": "1"}],
+            {},
+            r":2: no key 'response'; the keys are question, answer; map it with",
+        ),
+        (
+            [ONE],
+            {"label": "ok"},
+            r":1: no key 'ok'; the keys are .*; map it with trajectories.fields.label \(--label\)",
+        ),
+        ([ONE | {"ok": "maybe"}], {"label": "ok"}, ":1: label 'ok' is 'maybe'; it must be true or false"),
         ([ONE | {"n": 7}] * 2, {"id": "n"}, "model-0.jsonl.gz:2: id '7' is that of .*model-0.jsonl.gz:1 too"),
         ([ONE | {"question": " "}], {}, ":1: 'question' is empty"),
         ([ONE], {"finish_reason": "why"}, r"no row has the key 'why'; map it with .*\(--finish-reason\)"),

@@ -100,9 +100,12 @@ def test_parquet_and_mapped_fields(tmp_path: Path) -> None:
     [
         (
             [{"question": "Q"}],
-            r"own.jsonl:1: no key 'answer'; map it with problems.answer_field \(--answer-field\)",
+            r"own.jsonl:1: no key 'answer'; .*; map it with problems.answer_field \(--answer-field\)",
         ),
-        ([{"answer": "1"}], "own.jsonl:1: no key 'question'; map it with problems.question_field"),
+        (
+            [{"answer": "1"}],
+            "own.jsonl:1: no key 'question'; the keys are answer; map it with problems.question_field",
+        ),
         ([{"question": "Q", "answer": "1"}] * 2, "own.jsonl:2: same question as .*own.jsonl:1;"),
         ([{"question": "Q", "answer": "1"}], r"1 problems, but train \+ grpo = 3"),
         ([{"question": "In  suite", "answer": "1"}], "own.jsonl:1: this question is in suite 'math' too"),

@@ -76,8 +76,14 @@ def test_fields_can_be_mapped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([ROWS[0], {"response": "x"}], "a.jsonl:2: no key 'answer'; map it with --answer-field"),
-        ([{"answer": "5"}], "a.jsonl:1: no key 'response'; map it with --response-field"),
+        (
+            [ROWS[0], {"response": "x"}],
+            "a.jsonl:2: no key 'answer'; the keys are response; map it with --answer-field",
+        ),
+        (
+            [{"answer": "5"}],
+            "a.jsonl:1: no key 'response'; the keys are answer; map it with --response-field",
+        ),
         ([{"response": None, "answer": "5"}], "a.jsonl:1: 'response' must be text, found null"),
         ([ROWS[0], ROWS[0]], "a.jsonl:2: trajectory_id 't-1' is that of .*a.jsonl:1 too"),
         (

@@ -62,7 +62,7 @@ def test_numbers_are_text_too() -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({}, "rows.jsonl:7: no key 'answer'; map it"),
+        ({}, "rows.jsonl:7: no key 'answer'; there are no keys; map it"),
         ({"answer": None}, "rows.jsonl:7: 'answer' must be text, found null; fix it, or map it"),
         ({"answer": True}, "must be text, found bool"),
         ({"answer": ["5"]}, "must be text, found list"),
@@ -76,17 +76,30 @@ def test_what_is_no_text(record: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "read"), [(True, True), (False, False), (1, True), (0, False), (None, None)]
-)
+    ("value", "read"),
+    [
+        (True, True), (False, False), (1, True), (0, False), (None, None), (1.0, True), (0.0, False),
+        ("True", True), ("false", False), ("Yes", True), (" no ", False), ("1", True), ("0.0", False),
+        ("correct", True), ("INCORRECT", False), ("wrong", False), ("pass", True), ("", None),
+        ("N/A", None), (float("nan"), None),
+    ],
+)  # fmt: skip
 def test_labels(value: object, read: bool | None) -> None:
     assert label(row(ok=value), "ok", "") is read
 
 
-@pytest.mark.parametrize("value", ["true", 2, 1.0, [], "yes"])
+@pytest.mark.parametrize(
+    ("value", "read"), [(0.5, True), (0.49, False), (-1, False), ("7", True), (True, True), ("no", False)]
+)
+def test_rewards_are_labels_from_a_threshold_on(value: object, read: bool) -> None:
+    assert label(row(ok=value), "ok", "", 0.5) is read
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, 0.5, [], "2", {}])
 def test_what_is_no_label(value: object) -> None:
     with pytest.raises(UserError, match=r"rows.jsonl:7: label 'ok' is .*; it must be true or false"):
         label(row(ok=value), "ok", "")
-    with pytest.raises(UserError, match="no key 'good'; map it"):
+    with pytest.raises(UserError, match=r"no key 'good'; .*; map it"):
         label(row(ok=value), "good", "map it")
 
 

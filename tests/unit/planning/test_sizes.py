@@ -101,6 +101,29 @@ def test_rows_of_ones_own_are_looked_at(tmp_path: Path, packed: bool) -> None:
     assert (own.selections["positive_all"], own.selections["negative_all"]) == (4, 5)  # of 90 %, four tenths
 
 
+def test_lists_of_responses_are_counted_one_by_one(tmp_path: Path) -> None:
+    """Ten rows of three responses of 400 characters, of which one is right: ten of thirty."""
+    rows = [
+        {"q": f"q{n}", "answer": "1", "out": ["x" * 400] * 3, "ok": ["yes", "no", "no"]} for n in range(10)
+    ]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(rows))
+    document = yaml.safe_load((ROOT / "config" / "own_data.yaml").read_text())
+    fields = {"question": "q", "response": "out", "label": "ok"}
+    document["trajectories"] = {"files": [str(file)], "fields": fields, "domain": "math"}
+    own = sizes(load(document, "own.yaml")).domains["math"]
+    assert (own.trajectories, own.lengths.mean, own.selections["positive_all"]) == (30, 100, 9)
+
+
+def test_a_hub_data_set_has_as_many_rows_as_are_assumed(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "config" / "own_data.yaml").read_text())
+    source = {"hub_dataset": "org/name", "revision": "0" * 40, "domain": "math"}
+    document["trajectories"] = source
+    assert sizes(load(document, "own.yaml")).domains["math"].trajectories == 10_000
+    document["trajectories"] = source | {"limit": 300}
+    assert sizes(load(document, "own.yaml")).domains["math"].trajectories == 300
+
+
 def test_many_rows_are_estimated_from_the_first(tmp_path: Path) -> None:
     experiment = own_rows(tmp_path, packed=False)
     assert experiment.trajectories is not None
