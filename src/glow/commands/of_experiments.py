@@ -23,6 +23,7 @@ def check(
         checked = experiment.read(*files, world=world)
     except UserError as error:
         raise UserError(f"{_overlay_hint(files)}{error}") from None
+    imported("glow.data.own_data:check_first_rows")(checked)
     lacking = experiment.missing_packages(checked)
     state = "valid, but it cannot run here" if lacking else "ok"
     print(f"{' + '.join(map(str, files))}: {state}: {experiment.in_words(checked)}")

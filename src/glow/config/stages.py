@@ -17,9 +17,11 @@ from glow.config.data import (
 from glow.config.evaluation import Evaluation
 from glow.config.hardware import EngineHardware, GrpoEngineHardware, SftHardware, TrainingHardware
 from glow.config.models import Decoding, Prompt, Thought
-from glow.config.section import Neutral, Section, Seed
+from glow.config.presets import PRESETS
+from glow.config.section import Added, Neutral, Section, Seed
 from glow.config.tracking import Tracking
 from glow.config.training import Grpo, ObjectiveChoice, Sft
+from glow.config.trajectories import Fields
 
 
 class GenerateSettings(Section):
@@ -30,12 +32,31 @@ class GenerateSettings(Section):
     hardware: Neutral[EngineHardware] = EngineHardware()
 
 
+class InspectSettings(Section):
+    """Looking at files of trajectories."""
+
+    preset: str | None = Field(
+        None, description=f"layout of known rows: {', '.join(PRESETS)} (default: a guess)"
+    )
+    fields: Fields | None = Field(None, description="which keys hold what (default: a guess)")
+    rows: int = Field(200, description="rows of each file that are looked at, from its beginning", gt=0)
+    verification: Verification = Verification()
+
+
 class VerdictSettings(Section):
     """Judging a file's responses."""
 
     verification: Verification = Verification()
     response_field: str = Field("response", description="key of the response")
     answer_field: str = Field("answer", description="key of the gold answer")
+    label: Added[str | None] = Field(
+        None,
+        description="key of a correctness label to compare verdicts with: true or false, yes or no, a reward "
+        "(default: label, in rows where that is true or false)",
+    )
+    label_threshold: Added[float | None] = Field(
+        None, description="with rewards as labels: from where on a response is right", allow_inf_nan=False
+    )
     stated_field: str | None = Field(
         None,
         description="key of the answer that a response states, where it was extracted already (default: "

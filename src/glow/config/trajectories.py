@@ -113,6 +113,12 @@ class HowRead(Section):
         None, description="folder with the hub data set's files at that commit (default: the hub itself)"
     )
 
+    shared_questions: Added[Literal["refuse", "drop"]] = Field(
+        "refuse",
+        description="what becomes of rows whose question is in a suite that they may share none with: refuse "
+        "stops with the first, drop leaves them out and counts them",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _laid_out(cls, given: Any) -> Any:

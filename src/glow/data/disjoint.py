@@ -19,6 +19,10 @@ class SuiteQuestions:
                 self.texts.append(question)
                 self._suite_of.setdefault(folded(question), path.stem)
 
+    def has(self, question: str) -> bool:
+        """Whether a question is in a suite."""
+        return folded(question) in self._suite_of
+
     def refuse(self, questions: Iterable[tuple[str, str]]) -> None:
         """Refuse training data with a question that is in a suite; `questions` are (place, question).
 

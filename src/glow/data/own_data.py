@@ -4,12 +4,13 @@ The responses are taken as they are; `glow verify` judges whether they are right
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from glow.config import ImportSettings, files_of
+from glow.config import Experiment, ImportSettings, files_of
 from glow.data.choices import choices_of, listed_choices, with_choices
 from glow.data.disjoint import SuiteQuestions
 from glow.data.hub import HubSplit
@@ -70,11 +71,12 @@ def import_trajectories(
         read = Path(folder) / "rows.jsonl"
         write_jsonl(read, reading.trajectories())
         reading.refuse()
-        SuiteQuestions(suites).refuse(reading.asked)
-        prompts = _prompts(reading.problems, settings.grpo, reading.name)
-        held_out = {prompt["problem_id"] for prompt in prompts}
         rows = reading.rows
-        usable = [number for number, row in enumerate(rows) if row.problem_id not in held_out]
+        shared = _shared(suites, reading, settings)
+        apart = {identity: row for identity, row in reading.problems.items() if identity not in shared}
+        prompts = _prompts(apart, settings.grpo, reading.name)
+        held_out = {prompt["problem_id"] for prompt in prompts}
+        usable = [number for number, row in enumerate(rows) if row.problem_id not in held_out | shared]
         kept = _draw(rows, usable, settings.limit)
         if not kept:
             raise UserError(f"{reading.name}: no trajectory is left; give more rows or fewer GRPO questions")
@@ -84,15 +86,31 @@ def import_trajectories(
     facts = {
         "rows_read": len(rows),
         "rows_kept": len(kept),
-        "rows_of_grpo_questions": len(rows) - len(usable),
+        "rows_of_grpo_questions": sum(row.problem_id in held_out for row in rows),
         "questions": len({rows[number].problem_id for number in kept}),
         "grpo_questions": len(prompts),
         "rows_without_gold_answer": sum(rows[number].no_gold for number in kept),
         "rows_cut_off": sum(rows[number].cut_off for number in kept),
     }
+    if shared:
+        facts["questions_of_suites_dropped"] = len(shared)
+        facts["rows_of_suites_dropped"] = sum(row.problem_id in shared for row in rows)
     described = settings.model_dump(mode="json")
     manifest.write(output, described, [*files, *suites], {**facts, **reading.facts()})
     print("\n  ".join([f"{output}: {_summary(facts)}", *reading.oddities.lines()]))
+
+
+def _shared(suites: list[Path], reading: "_Reading", settings: ImportSettings) -> set[str]:
+    """The ids of the problems that are in a suite too, to be dropped; or they are refused."""
+    questions = SuiteQuestions(suites)
+    if settings.shared_questions == "refuse":
+        questions.refuse(reading.asked)
+        return set()
+    return {
+        row.problem_id
+        for row, (_, question) in zip(reading.rows, reading.asked, strict=True)
+        if questions.has(question)
+    }
 
 
 def _present(files: list[Path], settings: ImportSettings) -> list[Path]:
@@ -110,6 +128,9 @@ def _summary(facts: dict[str, int]) -> str:
         f"{facts['rows_kept']} of {facts['rows_read']} trajectories on {facts['questions']} questions; "
         f"{facts['grpo_questions']} questions kept for GRPO; none shared with a suite"
     )
+    if "rows_of_suites_dropped" in facts:
+        dropped, questions = facts["rows_of_suites_dropped"], facts["questions_of_suites_dropped"]
+        line += f" ({dropped} rows on {questions} questions of suites were dropped)"
     if facts["rows_cut_off"]:
         line += f"; {facts['rows_cut_off']} rows were cut off"
     if facts["rows_without_gold_answer"]:
@@ -120,7 +141,7 @@ def _summary(facts: dict[str, int]) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """Where rows come from: its name, the rows, and the name of whoever wrote them where no key says it."""
 
     name: str
@@ -151,7 +172,7 @@ class _Reading:
         self._noted = Noted()
         self.oddities = Oddities(empty_files(files) if files else [], self._noted)
         self._hub = _split(settings)
-        self._sources = [_of_hub(self._hub)] if self._hub is not None else [_of_file(file) for file in files]
+        self._sources = [_of_hub(self._hub)] if self._hub is not None else [source_of(file) for file in files]
         self.rows: list[_Known] = []
         self.asked: list[tuple[str, str]] = []
         self.problems: dict[str, Problem] = {}
@@ -163,7 +184,7 @@ class _Reading:
 
     def trajectories(self) -> Iterator[Trajectory]:
         """All trajectories, each of which is taken note of."""
-        for place, row in self._read():
+        for place, row in read_trajectories(self._sources, self._settings, self._noted):
             self.oddities.add(place, row)
             cut_off = row["finish_reason"] not in (None, "stop")
             no_gold = not row["answer"].strip()
@@ -172,22 +193,6 @@ class _Reading:
             if self._settings.grpo and not no_gold:
                 self.problems[row["problem_id"]] = _problem(row)
             yield row
-
-    def _read(self) -> Iterator[tuple[str, Trajectory]]:
-        """(place, trajectory) of every response."""
-        fields = self._settings.fields
-        samples: Counter[str] = Counter()
-        own_ids: dict[str, str] = {}
-        unseen = UnseenKeys(optional_keys(fields))
-        shapes = Shapes(self._settings, self._noted)
-        for source in self._sources:
-            for row in source.rows():
-                for shaped in shapes.of(row):
-                    if fields.id is not None:
-                        _refuse_second(shaped, fields.id, own_ids)
-                    unseen.look_at(shaped)
-                    yield shaped.place, _trajectory(shaped, self._settings, source.writer, samples)
-        unseen.refuse(source.name for source in self._sources)
 
     def refuse(self) -> None:
         """Refuse what was read if there is nothing, or if all of it shows that a wrong key is mapped."""
@@ -206,6 +211,32 @@ class _Reading:
         return {**self.oddities.facts(), **hub}
 
 
+def read_trajectories(
+    sources: Sequence[Source], settings: ImportSettings, noted: Noted
+) -> Iterator[tuple[str, Trajectory]]:
+    """(place, trajectory) of every response in the sources, in their order.
+
+    Args:
+        noted: takes what is legal and worth a line.
+
+    Raises:
+        UserError: as `import_trajectories`, of single rows.
+    """
+    fields = settings.fields
+    samples: Counter[str] = Counter()
+    own_ids: dict[str, str] = {}
+    unseen = UnseenKeys(optional_keys(fields))
+    shapes = Shapes(settings, noted)
+    for source in sources:
+        for row in source.rows():
+            for shaped in shapes.of(row):
+                if fields.id is not None:
+                    _refuse_second(shaped, fields.id, own_ids)
+                unseen.look_at(shaped)
+                yield shaped.place, _trajectory(shaped, settings, source.writer, samples)
+    unseen.refuse(source.name for source in sources)
+
+
 def _split(settings: ImportSettings) -> HubSplit | None:
     if settings.hub_dataset is None or settings.revision is None:
         return None
@@ -219,15 +250,34 @@ def _split(settings: ImportSettings) -> HubSplit | None:
     )
 
 
-def _of_hub(split: HubSplit) -> _Source:
-    return _Source(split.name, split.rows, split.name.rsplit("/", 2)[0])
+def check_first_rows(experiment: Experiment) -> None:
+    """Look whether the first row of each file of own trajectories is as the configuration says.
+
+    Raises:
+        UserError: it lacks a mapped key, or holds what cannot be used; or a file cannot be read.
+    """
+    if experiment.trajectories is None or experiment.trajectories.hub_dataset is not None:
+        return
+    for file in experiment.trajectories.files:
+        first = Source(str(file), lambda file=file: islice(read_rows(file), 1), _stem(file))
+        shapes = Shapes(experiment.importing, Noted())
+        samples: Counter[str] = Counter()
+        for row in first.rows():
+            for shaped in shapes.of(row):
+                _trajectory(shaped, experiment.importing, first.writer, samples)
 
 
-def _of_file(path: Path) -> _Source:
+def _of_hub(split: HubSplit) -> Source:
+    return Source(split.name, split.rows, split.name.rsplit("/", 2)[0])
+
+
+def source_of(path: Path) -> Source:
+    """The rows of a file, with a progress bar."""
+
     def rows() -> Iterator[Row]:
         return iter(progress_bar(path.name, " rows", iterable=read_rows(path)))
 
-    return _Source(str(path), rows, _stem(path))
+    return Source(str(path), rows, _stem(path))
 
 
 def _refuse_second(row: Row, key: str, seen: dict[str, str]) -> None:

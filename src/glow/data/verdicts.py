@@ -16,6 +16,7 @@ from glow.files.user_rows import (
     answer_type,
     empty_files,
     finish_reason,
+    label,
     read_rows,
     stated,
     text,
@@ -29,10 +30,10 @@ def verify_files(inputs: list[Path], output: Path, settings: VerdictSettings, *,
     """Write every row of `inputs` with `verdict`, `extracted`, `extracted_from` and `reason` added, in order.
 
     `leniency` is added too where anything was overlooked. Why a row's response ended is used where the row
-    says it (`user_rows.finish_reason`), and so are its `thought_open` and its `stated`. Its boolean `label`,
-    if it has one, is compared with the verdict. Where `settings.answer_type_field` is given, that key holds
-    the type of a row's gold answer (absent or null: inferred); for type choice, `choices` may hold the texts
-    of the choices.
+    says it (`user_rows.finish_reason`), and so are its `thought_open` and its `stated`. Its label, under
+    `settings.label` or else a boolean `label`, is compared with the verdict. Where
+    `settings.answer_type_field` is given, that key holds the type of a row's gold answer (absent or null:
+    inferred); for type choice, `choices` may hold the texts of the choices.
 
     Raises:
         UserError: there are no rows, one lacks the response or the answer, names an unknown type or finish
@@ -60,12 +61,14 @@ def _judge_rows(
 ) -> Iterator[Record]:
     """The rows with their verdicts; counts them in `tally`."""
     waiting: deque[Record] = deque()
+    labels: deque[object] = deque()
 
     def items() -> Iterator[Item]:
         for row in _rows(inputs, settings):
             response = text(row, settings.response_field, "map it with --response-field", may_be_empty=True)
             answer = text(row, settings.answer_field, "map it with --answer-field", may_be_empty=True)
             waiting.append(row.record)
+            labels.append(_label(row, settings))
             gold = _gold(row, answer, settings.answer_type_field)
             ended = finish_reason(
                 row, settings.finish_reason_field, "map another key with --finish-reason-field"
@@ -75,7 +78,7 @@ def _judge_rows(
 
     for judgement in progress_bar("verify", " rows", iterable=verifier.judge(items())):
         row = waiting.popleft()
-        tally.add(judgement, row.get("label"))
+        tally.add(judgement, labels.popleft())
         yield row | {
             "verdict": judgement.verdict,
             "extracted": judgement.extracted,
@@ -83,6 +86,12 @@ def _judge_rows(
             "reason": judgement.reason,
             **({"leniency": judgement.leniency} if judgement.leniency else {}),
         }
+
+
+def _label(row: Row, settings: VerdictSettings) -> object:
+    if settings.label is None:
+        return row.record.get("label")
+    return label(row, settings.label, "map another key with --label", settings.label_threshold)
 
 
 def _gold(row: Row, answer: str, type_field: str | None) -> Gold:

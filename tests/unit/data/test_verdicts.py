@@ -60,6 +60,29 @@ def test_every_row_gets_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "66.67% as labelled" in said
 
 
+@pytest.mark.parametrize(
+    ("labels", "settings", "agreed"),
+    [
+        (["yes", "no", "no", "yes"], {"label": "right"}, 3),
+        ([0.9, 0.6, 0.4, None], {"label": "right", "label_threshold": 0.7}, 2),
+        ([True, False, False, True], {}, 0),
+    ],
+    ids=["words", "rewards", "another key is no label"],
+)
+def test_verdicts_are_compared_with_a_label_of_any_name(
+    tmp_path: Path, labels: list[object], settings: dict[str, Any], agreed: int
+) -> None:
+    answers = ("5", "6", "5", "5")
+    rows = [
+        {"response": rf"\boxed{{{answer}}}", "answer": "5", "right": said}
+        for answer, said in zip(answers, labels, strict=True)
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    verify_files([tmp_path / "a.jsonl"], tmp_path / "out.jsonl", VerdictSettings(**settings), workers=1)
+    facts = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["facts"]
+    assert facts.get("label", {"agree": 0})["agree"] == agreed
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", ROWS)
     for name, workers in (("one", 1), ("two", 2)):
