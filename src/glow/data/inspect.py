@@ -6,6 +6,7 @@ Of a large file the first rows are looked at, and no number here is more than an
 import statistics
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         found = files_of(files)
     except ValueError as error:
         raise UserError(str(error)) from None
-    rows = [row for path in found for row in islice(read_rows(path), settings.rows)]
+    rows = [row for path in found for row in _first_rows(path, settings.rows)]
     if not rows:
         raise UserError(f"{', '.join(map(str, files))}: no rows")
     for path in found:
@@ -59,10 +60,7 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         print(*(f"  not sure: {doubt}" for doubt in mapping.doubts), sep="\n")
     read = _settings(mapping.settings)
     noted = Noted()
-    sources = [
-        Source(str(path), lambda path=path: islice(read_rows(path), settings.rows), path.name)
-        for path in found
-    ]
+    sources = [Source(str(path), partial(_first_rows, path, settings.rows), path.name) for path in found]
     try:
         placed = list(read_trajectories(sources, read, noted))
     except UserError as error:
@@ -71,6 +69,10 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         print(f"\nThe guess does not fit: {error}\nCorrect it, and look again with --fields.")
         return
     _show(placed, noted, settings)
+
+
+def _first_rows(path: Path, count: int) -> Iterator[Row]:
+    return islice(read_rows(path), count)
 
 
 def _show(placed: list[tuple[str, Trajectory]], noted: Noted, settings: InspectSettings) -> None:

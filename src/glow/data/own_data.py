@@ -259,12 +259,10 @@ def check_first_rows(experiment: Experiment) -> None:
     if experiment.trajectories is None or experiment.trajectories.hub_dataset is not None:
         return
     for file in experiment.trajectories.files:
-        first = Source(str(file), lambda file=file: islice(read_rows(file), 1), _stem(file))
         shapes = Shapes(experiment.importing, Noted())
-        samples: Counter[str] = Counter()
-        for row in first.rows():
+        for row in islice(read_rows(file), 1):
             for shaped in shapes.of(row):
-                _trajectory(shaped, experiment.importing, first.writer, samples)
+                _trajectory(shaped, experiment.importing, _stem(file), Counter())
 
 
 def _of_hub(split: HubSplit) -> Source:

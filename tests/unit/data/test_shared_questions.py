@@ -47,7 +47,9 @@ def test_they_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_or_dropped_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither trained on, nor asked by GRPO."""
     assert run(tmp_path, "--shared-questions=drop", "--grpo", "1") == 0
-    said = "1 questions kept for GRPO; none shared with a suite (2 rows on 1 questions of suites were dropped)"
+    said = (
+        "1 questions kept for GRPO; none shared with a suite (2 rows on 1 questions of suites were dropped)"
+    )
     assert f"2 of 6 trajectories on 1 questions; {said}" in capsys.readouterr().out
     kept = {row["question"] for row in read_jsonl(tmp_path / "out.jsonl")}
     asked = {row["question"] for row in read_jsonl(tmp_path / "grpo.jsonl")}
