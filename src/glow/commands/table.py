@@ -25,8 +25,8 @@ _EXPERIMENT: dict[str, dict[str, Any]] = {
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 
 _CONFIGURED: dict[str, dict[str, Any]] = {
-    "files": {"type": Path, "nargs": "+", "metavar": "config",
-              "help": "YAML configuration file, then any overlays, each changing those before it"},
+    "--overlay": {"type": Path, "nargs": "+", "metavar": "PATH",
+                  "help": "files laid over it in turn, each changing those before it, as Snakemake does"},
     "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
 }
 _MACHINE: dict[str, dict[str, Any]] = {
@@ -38,11 +38,14 @@ _MACHINE: dict[str, dict[str, Any]] = {
 _GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (--gpu ? lists them), or cpu"
 
 STAGES = (
-    Stage("check", "check a configuration file and say what it would run", of_experiments.check, options={
+    Stage("check", "check configuration files and say what each would run", of_experiments.check, options={
+        "files": {"type": Path, "nargs": "+", "metavar": "config",
+                  "help": "YAML configuration files, each an experiment of its own"},
         **_CONFIGURED, "--gpu": {"help": f"see whether all jobs fit on this device too: {_GPU}"}, **_MACHINE,
     }, logged=False),
     Stage("plan", "say what a study costs before it runs: hours, memory, disk by stage; or what does not fit",
           of_experiments.plan, options={
+              "file": {"type": Path, "metavar": "config", "help": "YAML configuration file"},
               **_CONFIGURED,
               "--gpu": {"required": True, "help": f"what it is to run on: {_GPU}"},
               **_MACHINE,
