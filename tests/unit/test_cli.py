@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from glow import cli
 from glow.commands import stage as command
 from glow.commands.stage import Stage
 from glow.commands.table import STAGES
-from glow.config import VerdictSettings, Verification
+from glow.config import Section, VerdictSettings, Verification
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [stage.name for stage in STAGES]
@@ -274,6 +276,33 @@ def test_a_stage_that_asks_a_model_claims_the_gpus_that_it_is_given(
     for stage in ("generate", "pass-rates"):
         assert cli.main([stage, *words, "--seed", "0", "--max-tokens", "8", "--tensor-parallel", "2"]) == 2
     assert claimed == [(2, "--tensor-parallel")] * 2
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.settings], ids=lambda stage: stage.name)
+def test_the_help_lists_the_choices_of_every_option(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def choices(section: type[Section]) -> Iterator[tuple[str, ...]]:
+        for field in section.model_fields.values():
+            kinds = [field.annotation, *get_args(field.annotation)]
+            if not field.exclude and str not in kinds:
+                yield from (get_args(kind) for kind in kinds if get_origin(kind) is Literal)
+                inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+                if kinds[0] in inner:
+                    yield from choices(inner[0])
+
+    with pytest.raises(SystemExit):
+        cli.main([stage.name, "--help"])
+    shown = capsys.readouterr().out
+    assert stage.settings is not None
+    for values in choices(stage.settings):
+        assert f"{{{','.join(values)}}}" in shown or all(value in shown for value in values)
+        assert len(values) < 2 or f"{','.join(values)}" in shown or "auto" in values
+
+
+def test_the_help_lists_families_and_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["suite", "--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("math500", "reversal", "calendar", "mmlu_loglikelihood"))
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
