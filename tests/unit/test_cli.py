@@ -6,8 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from glow import cli
 from glow.commands import stage as command
 from glow.commands.stage import Stage
 from glow.commands.table import STAGES
-from glow.config import VerdictSettings, Verification
+from glow.config import Section, VerdictSettings, Verification
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [stage.name for stage in STAGES]
@@ -123,7 +125,7 @@ def test_check_says_which_arm_is_compared_with(tmp_path: Path, capsys: pytest.Ca
         ("negative_paired", "none trains plainly on positives alone, so tables compare none"),
     ):
         overlay.write_text(f"arms: {{a: {{trajectories: {trajectories}, objective: plain}}}}\n")
-        assert cli.main(["check", str(tiny), str(overlay)]) == 0
+        assert cli.main(["check", str(tiny), "--overlay", str(overlay)]) == 0
         assert f"arms train on {trajectories}; {compared}\n" in capsys.readouterr().out
 
 
@@ -154,7 +156,7 @@ def test_check_says_what_grpo_would_start_from(tmp_path: Path, capsys: pytest.Ca
         ("initialisations: [base], seeds: [0]", "GRPO from 1 models with 1 seed(s);"),
     ):
         overlay.write_text(f"grpo: {{{chosen}}}\n")
-        assert cli.main(["check", str(tiny), str(overlay)]) == 0
+        assert cli.main(["check", str(tiny), "--overlay", str(overlay)]) == 0
         assert f"2 suites, {said} report" in capsys.readouterr().out
 
 
@@ -162,12 +164,12 @@ def test_check_lays_overlays_over_a_configuration(tmp_path: Path, capsys: pytest
     tiny = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("name: other\nsuites: {more: {families: [boolean]}}\n")
-    assert cli.main(["check", str(tiny), str(overlay)]) == 0
+    assert cli.main(["check", str(tiny), "--overlay", str(overlay)]) == 0
     shown = capsys.readouterr().out
     assert "other: 1 domain(s), 6 arms, 1 seed(s), 3 suites" in shown
     assert "only checked for: more; name them in domains.logic.problems.disjoint_from\n" in shown
     overlay.write_text("suites: {more: {familys: [boolean]}}\n")
-    assert cli.main(["check", str(tiny), str(overlay)]) == 2
+    assert cli.main(["check", str(tiny), "--overlay", str(overlay)]) == 2
     assert "overlay.yaml: suites.more.familys: unknown key" in capsys.readouterr().err
 
 
@@ -200,10 +202,32 @@ def test_an_overlay_alone_is_said_to_be_one(tmp_path: Path, capsys: pytest.Captu
     assert first.startswith(
         f"glow check: {overlay}: looks like an overlay (seeds, student, sft are not in it)"
     )
-    assert first.endswith(f": glow check CONFIG {overlay}")
+    assert first.endswith(f": glow check CONFIG --overlay {overlay}")
     overlay.write_text("seeds: [0]\nname: other\n")  # an experiment that is not finished
     assert cli.main(["check", str(overlay)]) == 2
     assert "overlay (" not in capsys.readouterr().err
+
+
+def test_check_takes_several_files_as_several_experiments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, broken, own = ROOT / "tests" / "workflow" / "tiny.yaml", tmp_path / "a.yaml", tmp_path / "b.yaml"
+    broken.write_text("name: [\n")
+    own.write_text(tiny.read_text(encoding="utf-8").replace("name: tiny", "name: another"))
+    assert cli.main(["check", str(tiny), str(broken), str(own), str(tmp_path / "none.yaml")]) == 2
+    shown = capsys.readouterr()
+    assert f"{tiny}: ok: tiny: 1 domain(s), 6 arms" in shown.out
+    assert f"{own}: ok: another: 1 domain(s), 6 arms" in shown.out
+    first, second = shown.err.splitlines()
+    assert first.startswith(f"glow check: {broken}:2: not valid YAML: ")
+    assert second == f"{tmp_path / 'none.yaml'}: no such configuration file"
+    assert cli.main(["check", str(tiny), str(own)]) == 0
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("seeds: [3, 4]\n")
+    assert cli.main(["check", str(tiny), str(own), "--overlay", str(overlay)]) == 0
+    shown = capsys.readouterr()
+    for file, name in ((tiny, "tiny"), (own, "another")):
+        assert f"{file} + {overlay}: ok: {name}: 1 domain(s), 6 arms, 2 seed(s)" in shown.out
 
 
 @pytest.mark.parametrize("stage", ["tables", "figures", "report", "gates"])
@@ -252,6 +276,33 @@ def test_a_stage_that_asks_a_model_claims_the_gpus_that_it_is_given(
     for stage in ("generate", "pass-rates"):
         assert cli.main([stage, *words, "--seed", "0", "--max-tokens", "8", "--tensor-parallel", "2"]) == 2
     assert claimed == [(2, "--tensor-parallel")] * 2
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.settings], ids=lambda stage: stage.name)
+def test_the_help_lists_the_choices_of_every_option(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def choices(section: type[Section]) -> Iterator[tuple[str, ...]]:
+        for field in section.model_fields.values():
+            kinds = [field.annotation, *get_args(field.annotation)]
+            if not field.exclude and str not in kinds:
+                yield from (get_args(kind) for kind in kinds if get_origin(kind) is Literal)
+                inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+                if kinds[0] in inner:
+                    yield from choices(inner[0])
+
+    with pytest.raises(SystemExit):
+        cli.main([stage.name, "--help"])
+    shown = capsys.readouterr().out
+    assert stage.settings is not None
+    for values in choices(stage.settings):
+        assert f"{{{','.join(values)}}}" in shown or all(value in shown for value in values)
+        assert len(values) < 2 or f"{','.join(values)}" in shown or "auto" in values
+
+
+def test_the_help_lists_families_and_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["suite", "--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("math500", "reversal", "calendar", "mmlu_loglikelihood"))
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def test_reproduce_sets_up_then_checks_unlocks_and_runs(checkout: Path) -> None:
     planned = make(checkout, "-n", "reproduce", "CONFIG=some.yaml").stdout
     wanted = [
         "-m venv --clear .venv",
-        "pip install --quiet  -c constraints.txt -e '.[dev]'",
+        "pip install --progress-bar off --log .venv/pip.log  -c constraints.txt -e '.[dev]'",
         ".venv/bin/glow check some.yaml",
         ".venv/bin/glow unlock",
         ".venv/bin/snakemake --configfile some.yaml",
@@ -49,6 +49,13 @@ def test_reproduce_sets_up_then_checks_unlocks_and_runs(checkout: Path) -> None:
     ]
     places = [planned.index(words) for words in wanted]
     assert places == sorted(places)
+
+
+def test_of_several_files_the_first_is_checked_with_the_others_laid_over_it(checkout: Path) -> None:
+    files = "config/own_data.yaml config/overlays/real_suites.yaml"
+    planned = make(checkout, "-n", "reproduce", f"CONFIG={files}").stdout
+    assert ".venv/bin/glow check config/own_data.yaml --overlay config/overlays/real_suites.yaml\n" in planned
+    assert f".venv/bin/snakemake --configfile {files} " in planned
 
 
 def test_a_world_is_checked_and_run_as_such(checkout: Path) -> None:

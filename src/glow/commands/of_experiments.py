@@ -11,7 +11,23 @@ from glow.files.frozen import study_file
 from glow.files.same_run import difference, run_identity
 
 
-def check(
+def check(files: list[Path], overlay: list[Path] | None, **options: Any) -> None:
+    """Check each file, as an experiment of its own with the same overlays; all mistakes are told.
+
+    Raises:
+        UserError: the mistakes of all files.
+    """
+    mistakes = []
+    for file in files:
+        try:
+            _check([file, *(overlay or [])], **options)
+        except UserError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+
+
+def _check(
     files: list[Path],
     world: int | None,
     gpu: str | None,
@@ -26,31 +42,35 @@ def check(
     imported("glow.data.own_data:check_first_rows")(checked)
     lacking = experiment.missing_packages(checked)
     state = "valid, but it cannot run here" if lacking else "ok"
-    print(f"{' + '.join(map(str, files))}: {state}: {experiment.in_words(checked)}")
+    print(f"{' + '.join(map(str, files))}: {state}: {experiment.in_words(checked)}", flush=True)
     memory = imported("glow.planning.command:check_memory")
     said, too_large = memory(checked, gpu, nodes, profile, set_resources)
     for line in said:
-        print(line)
+        print(line, flush=True)
     if lacking or too_large:
         raise UserError("\n".join([*lacking, *too_large]))
 
 
-def plan(files: list[Path], world: int | None, **options: Any) -> None:
+def plan(file: Path, overlay: list[Path] | None, world: int | None, **options: Any) -> None:
     """Plan a configuration, as `glow.planning.command` does."""
-    imported("glow.planning.command:print_plan")(experiment.read(*files, world=world), **options)
+    imported("glow.planning.command:print_plan")(
+        experiment.read(file, *(overlay or []), world=world), **options
+    )
 
 
 def _overlay_hint(files: list[Path]) -> str:
     """A line that says how to use an overlay, where a single file that is no experiment looks like one."""
+    if len(files) > 1 or not files[0].is_file():
+        return ""
     document, source = config.read_document(*files)
-    if len(files) > 1 or not isinstance(document, dict) or "extends" in document:
+    if not isinstance(document, dict) or "extends" in document:
         return ""
     missing = [key for key in ("seeds", "student", "sft") if key not in document]
-    if len(missing) < 3 or not document.keys() <= config.Experiment.model_fields.keys():
+    if len(missing) < 3 or not document or not document.keys() <= config.Experiment.model_fields.keys():
         return ""
     return (
-        f"{source}: looks like an overlay ({', '.join(missing)} are not in it): give the file that it "
-        f"changes before it: glow check CONFIG {source}\n"
+        f"{source}: looks like an overlay ({', '.join(missing)} are not in it): give it beside the file that "
+        f"it changes: glow check CONFIG --overlay {source}\n"
     )
 
 

@@ -2,11 +2,14 @@
 
 import argparse
 from pathlib import Path
+from textwrap import fill, indent
 from typing import Any
 
 from glow import config, planning
 from glow.commands import of_experiments
 from glow.commands.stage import Stage
+from glow.miniature.families import FAMILIES
+from glow.suites.tasks import task_names
 from glow.training.objectives import objectives_help
 
 # fmt: off
@@ -25,8 +28,8 @@ _EXPERIMENT: dict[str, dict[str, Any]] = {
 _PROBLEMS = {"output": "JSONL file of training problems", "grpo_output": "JSONL file of GRPO prompts"}
 
 _CONFIGURED: dict[str, dict[str, Any]] = {
-    "files": {"type": Path, "nargs": "+", "metavar": "config",
-              "help": "YAML configuration file, then any overlays, each changing those before it"},
+    "--overlay": {"type": Path, "nargs": "+", "metavar": "PATH",
+                  "help": "files laid over it in turn, each changing those before it, as Snakemake does"},
     "--world": {"type": int, "help": "number of a redrawn world (default: what the files say)"},
 }
 _MACHINE: dict[str, dict[str, Any]] = {
@@ -35,14 +38,19 @@ _MACHINE: dict[str, dict[str, Any]] = {
     "--set-resources": {"nargs": "+", "metavar": "RULE:NAME=VALUE",
                         "help": "the same, in place of all that the profile has of them, as in Snakemake"},
 }
+_KNOWN_FAMILIES = f"families:\n{indent(fill(', '.join(FAMILIES), 90), '  ')}"
+_KNOWN_SUITES = f"tasks that are built in:\n{indent(fill(', '.join(task_names()), 90), '  ')}"
 _GPU = "h100, h200, a100, a100-40, l40s, rtx4090 and others (--gpu ? lists them), or cpu"
 
 STAGES = (
-    Stage("check", "check a configuration file and say what it would run", of_experiments.check, options={
+    Stage("check", "check configuration files and say what each would run", of_experiments.check, options={
+        "files": {"type": Path, "nargs": "+", "metavar": "config",
+                  "help": "YAML configuration files, each an experiment of its own"},
         **_CONFIGURED, "--gpu": {"help": f"see whether all jobs fit on this device too: {_GPU}"}, **_MACHINE,
     }, logged=False),
     Stage("plan", "say what a study costs before it runs: hours, memory, disk by stage; or what does not fit",
           of_experiments.plan, options={
+              "file": {"type": Path, "metavar": "config", "help": "YAML configuration file"},
               **_CONFIGURED,
               "--gpu": {"required": True, "help": f"what it is to run on: {_GPU}"},
               **_MACHINE,
@@ -63,13 +71,13 @@ STAGES = (
           settings=config.Scratch),
     Stage("pretrain", "pretrain a miniature model on worked solutions",
           "glow.miniature.pretrain:pretrain", {"output": "directory of the model"}, _CONTINUED,
-          config.Pretrain),
+          config.Pretrain, _KNOWN_FAMILIES),
     Stage("suite", "write a suite's evaluation problems as one local file",
           "glow.suites.files:write_suite", {"output": "JSONL file of problems"},
           {"--name": {"required": True, "help": "name of the suite (without --families: a built-in task)"}},
-          config.Suite),
+          config.Suite, f"{_KNOWN_SUITES}\n\n{_KNOWN_FAMILIES}"),
     Stage("problems", "draw a domain's training problems, and others for GRPO",
-          "glow.data.problems:write_problems", _PROBLEMS, _DISJOINT, config.Problems),
+          "glow.data.problems:write_problems", _PROBLEMS, _DISJOINT, config.Problems, _KNOWN_FAMILIES),
     Stage("generate", "sample one shard of the teacher's trajectories (resumable)",
           "glow.data.generate:generate",
           {"problems": "JSONL file of problems", "model": "directory of the teacher",

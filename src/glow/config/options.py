@@ -8,8 +8,8 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -90,6 +90,8 @@ def add_options(parser: argparse.ArgumentParser, section: type[Section]) -> None
             options["nargs"] = 2 if get_origin(kind) is tuple else "+"
         elif _is_pairs(kind):
             options |= {"nargs": "+", "metavar": "KEY=VALUE", "default": []}
+        if choices := _choices(kind):
+            options["metavar"] = f"{{{','.join(choices)}}}"
         group.add_argument(_option(key), **options)
     if _takes_further(section):
         text = "settings of its own, the values as in JSON (clamp=[0.5,5]), texts without quotes too"
@@ -135,6 +137,16 @@ def _section_class(annotation: Any) -> type[Section] | None:
 def _is_pairs(kind: Any) -> bool:
     """Whether a setting is written as KEY=VALUE words: a dictionary, or a section that may be left out."""
     return get_origin(kind) is dict or _section_class(kind) is not None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The values of a setting that has few, or of each in a list of such; pydantic refuses others."""
+    if get_origin(kind) is list:
+        kind = get_args(kind)[0]
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if any(get_origin(part) is not Literal for part in parts):
+        return []
+    return [str(value) for part in parts for value in get_args(part)]
 
 
 def _scalar(annotation: Any) -> Any:

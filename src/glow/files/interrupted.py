@@ -9,6 +9,7 @@ disturb the first.
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,9 @@ INTERRUPTED = 130
 
 _PATIENCE_S = 5.0
 """How long a further Ctrl-C is taken for the same: whoever presses it after that wants an end at once."""
+
+_LONGEST_S = 20.0
+"""How long a process may take to end; by then some library has taken the exception for one of its own."""
 
 
 class _State:
@@ -52,6 +56,9 @@ def listen() -> Iterator[None]:
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     if _State.at is None:
         _State.at = time.monotonic()
+        late = threading.Timer(_LONGEST_S, os._exit, [INTERRUPTED])
+        late.daemon = True
+        late.start()
         raise KeyboardInterrupt
     if time.monotonic() - _State.at > _PATIENCE_S:
         os._exit(INTERRUPTED)
@@ -73,7 +80,7 @@ def quiet_start() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            os._exit(ended("glow"))
+            os._exit(ended("glow", is_silent="RANK" in os.environ))
         usual(kind, error, trace)
 
     sys.excepthook = hook

@@ -88,6 +88,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
     manifest = Manifest("sft")
     require_model(model)
     rows = _read(data)
+    all_rows = sum(1 for _ in read_jsonl(all_data))
     aside = read_held_out(held_out, settings.sft, {row["question"] for row in rows})
     checkpoints = checkpoints_in(output)
     quieten()
@@ -110,7 +111,7 @@ def fine_tune(  # noqa: PLR0913 (a stage's paths and options)
         _dataset(aside, settings.prompt, tokenizer) if aside else None,
         adapters,
     )
-    steps = _optimiser_steps(len(trainer.train_dataset), sum(1 for _ in read_jsonl(all_data)), settings.sft)
+    steps = _optimiser_steps(len(trainer.train_dataset), all_rows, settings.sft)
     _set_length(trainer.args, steps, settings.sft)
     # With the length of the run, on which the schedule depends: a model never depends on what was killed.
     of_run = {"objective": objective.identity, "steps": steps}
@@ -211,8 +212,11 @@ def _trainer(
 
 def _read(data: Path) -> list[Judged]:
     """The trajectories to train on."""
-    keys = ("trajectory_id", "question", "response", "verdict")
-    rows = [row for _, row in read_records(data, Judged, keys)]
+    rows = []
+    for place, row in read_records(data, Judged, ("trajectory_id", "question", "response", "verdict")):
+        if any("\ud800" <= character <= "\udfff" for character in row["question"] + row["response"]):
+            raise UserError(f"{place}: half of a surrogate pair (\\udXXX), which is no text; remove the row")
+        rows.append(row)
     if not rows:
         raise UserError(f"{data}: no trajectories to train on")
     refuse_duplicates(rows, "trajectory_id", data)

@@ -132,7 +132,7 @@ def test_there_are_as_many_nodes_as_the_largest_job_asks_for(capsys: pytest.Capt
     """As the head of config/paper.yaml has it."""
     assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
     small = "config/overlays/paper_0.5b.yaml"
-    assert cli.main(["plan", PAPER, small, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
+    assert cli.main(["plan", PAPER, "--overlay", small, "--gpu", "h100", "--profile", "profiles/paper"]) == 0
     assert "on 4 nodes of 8 h100" in capsys.readouterr().out
     assert cli.main(["plan", PAPER, "--gpu", "h100", "--profile", "profiles/paper", "--nodes", "2"]) == 2
     assert "sft of qwen2.5-32b: asks for 4 nodes, and there are 2" in capsys.readouterr().err
@@ -181,7 +181,7 @@ def test_check_asks_for_the_device_of_a_profile(capsys: pytest.CaptureFixture[st
 def test_a_model_of_unknown_size_stops_no_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(f"students: {{x: some/model@{'0' * 40}}}\n")
-    cli.main(["check", PAPER, str(overlay)])
+    cli.main(["check", PAPER, "--overlay", str(overlay)])
     assert "memory: students.x: the shape of some/model is not known here" in capsys.readouterr().out
-    assert cli.main(["plan", PAPER, str(overlay), "--gpu", "h100"]) == 2
+    assert cli.main(["plan", PAPER, "--overlay", str(overlay), "--gpu", "h100"]) == 2
     assert "students.x: the shape of some/model" in capsys.readouterr().err

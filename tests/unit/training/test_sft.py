@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from glow.cli import main
 from glow.config import ObjectiveChoice, Prompt, Sft, SftSettings
 from glow.config.options import flags
 from glow.errors import UserError
@@ -326,6 +327,48 @@ def test_a_mistake_in_the_objective_is_found_before_anything_is_read(tmp_path: P
 def test_no_trajectories_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trajectories to train on"):
         run(trajectories(tmp_path / "data.jsonl", 0), tiny_model, tmp_path / "run")
+
+
+GOOD = {"trajectory_id": "t-0", "question": "1 plus 1 ?", "response": "\\boxed{2}", "verdict": "correct"}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        *((json.dumps({**GOOD, key: 5}).encode(), f"{key}': input should be") for key in GOOD),
+        *(
+            (json.dumps({name: GOOD[name] for name in GOOD.keys() - {key}}).encode(), f"no key '{key}'; give")
+            for key in GOOD
+        ),
+        (json.dumps({**GOOD, "verdict": "good"}).encode(), "'verdict': input should be 'correct', 'wrong'"),
+        (json.dumps({**GOOD, "response": "a \ud800"}).encode(), "half of a surrogate pair"),
+        (b"[1]", "expected a JSON object, found list"),
+        ('{"question": "caf\xe9"}'.encode("latin-1"), "UTF-8"),
+        (bytes(range(128, 256)), "UTF-8"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_on_is_named_by_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: bytes, said: str
+) -> None:
+    data, model = tmp_path / "arm.jsonl", tmp_path / "model"
+    data.write_bytes(json.dumps({**GOOD, "trajectory_id": "t-1"}).encode() + b"\n" + written + b"\n")
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    words = [
+        "--data",
+        str(data),
+        "--all",
+        str(data),
+        "--model",
+        str(model),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert main(["sft", *words, "--seed", "0"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"glow sft: {data}:2: ")
+    assert said.lower() in line.lower()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_directory_without_a_model_is_named(tmp_path: Path) -> None:
