@@ -8,6 +8,7 @@ step), so no stream has to be rewound. Fine-tuning is not done here (glow.traini
 
 import json
 import math
+import pickle
 import shutil
 import sys
 from itertools import islice
@@ -175,7 +176,11 @@ class _Run:
         file = self.checkpoints / "latest.pt"
         if not file.is_file():
             return 0
-        state = torch.load(file, weights_only=True)
+        try:
+            state = torch.load(file, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{file}: not a checkpoint of ours ({reason}); delete it to train anew") from None
         differs = difference(state.get("identity"), self.identity)
         if differs:
             print(f"{file}: of another run ({differs}); starting afresh", file=sys.stderr)
