@@ -17,7 +17,7 @@ def code_of_tasks(arguments: Sequence[str], ours: Path) -> list[str]:
         ours: the folder of our task files, which is left out.
     """
     return [
-        f"{place}: runs code of {', '.join(sorted(code))}, which its task files name (!function): read it first"
+        f"{place}: runs {', '.join(sorted(code))}, which its task files name (!function): read it first"
         for place in _places(arguments)
         if not place.resolve().is_relative_to(ours) and (code := _code(place))
     ]
