@@ -23,10 +23,7 @@ def tasks(tmp_path: Path) -> Path:
 def test_code_of_task_files_is_named(tasks: Path, form: str) -> None:
     arguments = ["run", "--model", "glow", *form.format(tasks).split()]
     (said,) = code_of_tasks(arguments, OURS)
-    assert (
-        f"runs {'' if 'a.yaml' in form else str(tasks / 'more.py') + ', '}{tasks / 'utils.py'},"
-        in said
-    )
+    assert f"runs {'' if 'a.yaml' in form else str(tasks / 'more.py') + ', '}{tasks / 'utils.py'}," in said
     assert said.endswith("which its task files name (!function): read it first")
 
 
