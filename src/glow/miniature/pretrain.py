@@ -8,7 +8,6 @@ step), so no stream has to be rewound. Fine-tuning is not done here (glow.traini
 
 import json
 import math
-import pickle
 import shutil
 import sys
 from itertools import islice
@@ -178,8 +177,8 @@ class _Run:
             return 0
         try:
             state = torch.load(file, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # of a damaged one, or one with code in it, any
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise UserError(f"{file}: not a checkpoint of ours ({reason}); delete it to train anew") from None
         differs = difference(state.get("identity"), self.identity)
         if differs:
