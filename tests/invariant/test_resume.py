@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -149,6 +150,29 @@ def test_other_data_are_refused(
         trainer = make_trainer(tiny_model, other, tmp_path, **SAVING)
         with pytest.raises(UserError, match="training data"):
             trainer.train(resume_from_checkpoint=str(checkpoint[0]))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, checkpoint: tuple[Path, RecordingTrainer]
+) -> None:
+    poisoned = Path(shutil.copytree(checkpoint[0], tmp_path / "checkpoint-10"))
+    for file in ("optimizer.pt", "rng_state.pth", "scheduler.pt"):
+        torch.save({"state": Touching(tmp_path / "touched")}, poisoned / file)
+        trainer = make_trainer(tiny_model, dataset, tmp_path, **SAVING)
+        with pytest.raises(UserError, match=r"checkpoint-10: not read, as it may run code \(.*; delete it"):
+            trainer.train(resume_from_checkpoint=str(poisoned))
+        shutil.copy(checkpoint[0] / file, poisoned / file)
+    assert not (tmp_path / "touched").exists()
+
+
+class Touching:
+    """Makes a folder as soon as it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.folder),)
 
 
 def test_another_split_of_the_same_steps_is_accepted(

@@ -1,4 +1,4 @@
-"""Libraries whose insides are used have an upper bound, and what is installed and pinned lies within it."""
+"""Every library has bounds, as tested: what is installed and pinned lies within them."""
 
 import inspect
 import re
@@ -38,11 +38,32 @@ def pinned(library: str) -> str:
     return pin.version
 
 
-@pytest.mark.parametrize("library", PRIVATE)
-def test_a_library_whose_insides_are_used_is_bounded_on_both_sides(library: str) -> None:
+def dependencies() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return sorted(requirements(project["dependencies"]))
+
+
+UNSAFE = {"transformers": "5.2", "jinja2": "3.1.5", "torch": "2.5.1"}
+"""Versions that run code of a configuration, of a template, of a file of weights."""
+
+
+@pytest.mark.parametrize("library", dependencies())
+def test_every_dependency_is_bounded_on_both_sides(library: str) -> None:
     operators = {specifier.operator for specifier in bound(library).specifier}
     assert operators & {"<", "<=", "~=", "=="}, f"pyproject.toml: {library} has no upper bound"
     assert operators & {">=", ">", "~=", "=="}, f"pyproject.toml: {library} has no lower bound"
+
+
+@pytest.mark.parametrize("library", UNSAFE)
+def test_versions_that_are_known_to_run_code_are_kept_out(library: str) -> None:
+    assert UNSAFE[library] not in bound(library).specifier
+
+
+@pytest.mark.parametrize("library", PRIVATE)
+def test_a_library_whose_insides_are_used_has_a_near_ceiling(library: str) -> None:
+    pin, within = Version(pinned(library)), bound(library).specifier
+    assert f"{pin.major + 1}" not in within
+    assert f"{pin.major}.{pin.minor + 5}" not in within
 
 
 @pytest.mark.parametrize("library", PRIVATE)
@@ -50,7 +71,7 @@ def test_what_is_installed_lies_within_the_bounds(library: str) -> None:
     assert version(library) in bound(library).specifier
 
 
-@pytest.mark.parametrize("library", [*PRIVATE, "vllm"])
+@pytest.mark.parametrize("library", [*dependencies(), "vllm", "deepspeed", "bitsandbytes", "tensorboard"])
 def test_what_is_pinned_lies_within_the_bounds(library: str) -> None:
     assert pinned(library) in bound(library).specifier
 

@@ -15,6 +15,7 @@ from glow import config
 from glow.config.options import add_options, section_from
 from glow.errors import UserError
 from glow.files.lock import held
+from glow.files.network import stay_here
 from glow.models.devices import claim
 from glow.training import launch
 
@@ -33,6 +34,7 @@ class Stage:
         settings: the section of the configuration that the function takes as `settings`.
         epilog: the end of its help text.
         logged: whether its output goes to a log, in which each attempt is marked.
+        fetches: whether it may ask the network; all others are kept from it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Stage:
     settings: type[config.Section] | None = None
     epilog: str | None = None
     logged: bool = True
+    fetches: bool = False
 
     def add_to(self, stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         """Declare the subcommand and its options."""
@@ -75,6 +78,8 @@ class Stage:
         self._refuse_places(given)
         if self.settings is not None:
             given["settings"] = section_from(arguments, self.settings)
+        tracking = getattr(given.get("settings"), "tracking", None)
+        stay_here(self.fetches or bool(tracking and tracking.trackers))
         match getattr(given.get("settings"), "hardware", None):
             case config.TrainingHardware() as hardware:
                 if (code := launch.launch(words, hardware)) is not None:

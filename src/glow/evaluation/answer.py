@@ -7,8 +7,10 @@ Nothing is judged here. What is said is kept in the answers of the evaluation (`
 import os
 from pathlib import Path
 
+from glow.files.network import OFFLINE
+
 # Read when the libraries below are imported, in modules of ours.
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+os.environ.update(OFFLINE)
 
 from lm_eval.api.instance import Instance
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from glow.files.network import OFFLINE
+
 # Read when the libraries below are imported, here or in a module of ours.
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+os.environ.update(OFFLINE)
 
 from lm_eval import evaluator
 

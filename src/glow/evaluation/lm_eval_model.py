@@ -27,6 +27,7 @@ from lm_eval.models.utils import postprocess_generated_text
 from glow.config import Decoding, EngineHardware, Prompt
 from glow.config.options import validated
 from glow.errors import UserError, abbreviated
+from glow.evaluation.foreign_tasks import code_of_tasks
 from glow.evaluation.kept_answers import SuiteAnswers
 from glow.evaluation.model_under_test import ModelUnderTest
 from glow.files.progress import progress_bar
@@ -279,6 +280,8 @@ def run_lm_eval(arguments: list[str]) -> None:
 
     is_given = any(word.split("=")[0] == "--include_path" for word in arguments)
     ours = [] if is_given or len(arguments) < 2 else ["--include_path", str(FOLDER)]
+    for said in code_of_tasks(arguments, FOLDER):
+        print(said, file=sys.stderr)
     setup_logging()
     sys.argv = ["lm-eval", *arguments, *ours]  # Its parser reads nothing else.
     parser = HarnessCLI()

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from glow.files import terminated
+
 STOPPED = 75
 """Exit code of a stage that stopped when asked: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
@@ -44,7 +46,7 @@ class _State:
 
 @contextmanager
 def listen() -> Iterator[None]:
-    """Take note of requests to stop (main thread only).
+    """Take note of requests to stop, and end in order if that is asked for (main thread only).
 
     The signal is blocked, which processes and threads started from here inherit: workers, to which SLURM
     sends it too, would be ended by it. A thread waits for it, and has the handler run in the main thread.
@@ -56,7 +58,8 @@ def listen() -> Iterator[None]:
     waiter = threading.Thread(target=_wait, args=(done,), daemon=True)
     waiter.start()
     try:
-        yield
+        with terminated.in_order():
+            yield
     finally:
         done.set()
         assert waiter.ident is not None  # it was started

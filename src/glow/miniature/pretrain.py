@@ -175,7 +175,11 @@ class _Run:
         file = self.checkpoints / "latest.pt"
         if not file.is_file():
             return 0
-        state = torch.load(file, weights_only=True)
+        try:
+            state = torch.load(file, weights_only=True)
+        except Exception as error:  # of a damaged one, or one with code in it, any
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(f"{file}: not a checkpoint of ours ({reason}); delete it to train anew") from None
         differs = difference(state.get("identity"), self.identity)
         if differs:
             print(f"{file}: of another run ({differs}); starting afresh", file=sys.stderr)

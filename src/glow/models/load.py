@@ -5,6 +5,7 @@ Nothing here uses a network, no pickle is read, and no code of a model runs unle
 
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,15 @@ from glow.models.adapters import adapter_base, merged, with_base
 from glow.models.attention import refuse_missing_attention
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
+from glow.models.template_limits import memory
 from glow.models.templates import render, use_template
 from glow.verifier.thoughts import Thought
+
+_TO_SAFETENSORS = (
+    "python -c 'import sys; from transformers import AutoModelForCausalLM as M; "
+    "M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])'"
+)
+"""The command that writes safetensors beside pickled weights: transformers reads these as numbers only."""
 
 _OWN = Prompt()
 """Leaves a model its own chat template."""
@@ -164,8 +172,8 @@ def require_safetensors(model: Path) -> None:
     for part in with_base(model):
         if not list(part.glob("*.safetensors")):
             raise UserError(
-                f"{part}: no safetensors weights (pickled weights are not read); convert them, or give "
-                "another model"
+                f"{part}: no safetensors weights (pickled weights are not read); convert them:\n"
+                f"{_TO_SAFETENSORS} {shlex.quote(str(part))}"
             )
 
 
@@ -193,7 +201,8 @@ def load_tokenizer(
         raise _no_model(model, error) from error
     try:
         use_template(tokenizer, prompt)
-        render(tokenizer, [{"role": "user", "content": "a question"}])
+        with memory():
+            render(tokenizer, [{"role": "user", "content": "a question"}])
     except TemplateError as error:
         if isinstance(error, TemplateSyntaxError):  # otherwise it may take other conversations
             raise UserError(f"{model}: chat template: line {error.lineno}: {error.message}") from error

@@ -19,6 +19,7 @@ from glow.config import Prompt
 from glow.errors import UserError
 from glow.models.chat_template import CHAT_TEMPLATE, TURN_END
 from glow.models.prompts import Message
+from glow.models.template_limits import deadline
 from glow.verifier.thoughts import Thought, is_open
 
 if TYPE_CHECKING:
@@ -184,12 +185,14 @@ def render(
 
     Raises:
         TemplateError: the template refuses the conversation, or fails on it.
+        UserError: it does not end.
     """
     try:
-        text = tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-        )
-    except TemplateError:
+        with deadline():
+            text = tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+            )
+    except (TemplateError, UserError, MemoryError):
         raise
     except Exception as error:  # a template computes, so it may raise anything
         raise TemplateError(f"{type(error).__name__}: {error}") from error

@@ -30,6 +30,7 @@ from glow.config.packages import require
 from glow.errors import UserError
 from glow.training.checkpoints import UNIVERSAL, bytes_of, make_room, mark_whole, refuse_non_finite_weights
 from glow.training.micro_batches import processes
+from glow.training.numbers_only import numbers_only
 from glow.training.shares import bytes_held
 
 _PATIENCE_S = 2 * 60 * 60
@@ -124,6 +125,9 @@ class ShardedTrainer(Trainer):
 
     model_wrapped: Any  # DeepSpeed's engine, under ZeRO
 
+    def _send_telemetry(self) -> None:
+        """TRL would tell its hub of every training."""
+
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
         if self.args.deepspeed and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
@@ -144,9 +148,11 @@ class ShardedTrainer(Trainer):
         self.is_fsdp_enabled = True
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(resume_from_checkpoint, str):
+        if not isinstance(resume_from_checkpoint, str):
+            return super().train(resume_from_checkpoint, *args, **kwargs)
+        with numbers_only(Path(resume_from_checkpoint)):
             self._make_loadable(Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+            return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _make_loadable(self, checkpoint: Path) -> None:
         """Refuse a checkpoint of another sharding; under ZeRO, cut one of another number of devices anew."""

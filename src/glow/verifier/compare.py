@@ -22,6 +22,12 @@ from glow.files.records import Verdict
 MEMORY = 2**30
 """Bytes that a worker may use beyond what it starts with."""
 
+_ENVIRONMENT = {
+    *("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV"),
+}
+"""What a worker is told of this process's environment: what Python needs to start, and no token."""
+
 _MOST_OUTCOMES = 50_000
 """Pairs whose outcome is kept: a question's samples mostly state the same few answers."""
 PAIRS_A_WORKER = 10_000
@@ -115,7 +121,8 @@ class _Worker:
             stdout=subprocess.PIPE,
             process_group=0,  # Ctrl-C is this process's to handle: it closes the pipe.
             # The order in which sympy meets symbols follows their hashes.
-            env=os.environ | {"PYTHONHASHSEED": "0"},
+            env={name: os.environ[name] for name in _ENVIRONMENT & os.environ.keys()}
+            | {"PYTHONHASHSEED": "0"},
             text=True,
             encoding="utf-8",
         )

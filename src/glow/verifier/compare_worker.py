@@ -8,7 +8,7 @@ Nothing in here can outlive its deadline:
 - comparisons run in a child process, and each may use as much CPU time as the deadline says; then the kernel
   ends the child (SIGPROF, whose default it is), whatever Python or C code it is in. CPU time, so that a
   loaded machine changes no verdict. The next child is a fork of this process, with math-verify imported;
-- memory is capped;
+- memory is capped; so are open files, and nothing can be written to a file or, but by root, be started;
 - when the parent is gone, by whatever means, its pipe ends, and so do this process and its child.
 
 usage: python -P compare_worker.py CPU_SECONDS MEMORY_BYTES
@@ -82,6 +82,9 @@ def main(cpu_seconds: float, memory_bytes: int) -> None:
     for pair in _WARM_UP_PAIRS:  # Builds the parser's tables before the clock runs.
         equal(*pair)
     _cap_memory(memory_bytes)
+    _cap(resource.RLIMIT_NOFILE, 64)
+    _cap(resource.RLIMIT_FSIZE, 0)
+    _cap(resource.RLIMIT_CORE, 0)
     print("ready", file=replies, flush=True)
     os.dup2(1, 2)  # From here on what is said on stderr could quote a model; a death is told by its signal.
     while _child_timed_out(replies, cpu_seconds):
@@ -94,6 +97,7 @@ def _child_timed_out(replies: IO[str], cpu_seconds: float) -> bool:
     child = os.fork()
     if child == 0:
         _end_with(here)
+        _cap(resource.RLIMIT_NPROC, 0)
         _compare_all(replies, cpu_seconds)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -123,6 +127,13 @@ def _compare_all(replies: IO[str], cpu_seconds: float) -> None:
 
 
 _WARM_UP_PAIRS = ((r"\frac{1}{2}", "x = 0.25"), (r"\left(1, \sqrt{2}\right]", r"2\pi r^{2} + 3"))
+
+
+def _cap(what: int, most: int) -> None:
+    """Lower a limit of this process, for good."""
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
 
 
 def _cap_memory(extra: int) -> None:

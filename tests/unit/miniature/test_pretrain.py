@@ -231,3 +231,17 @@ def test_the_command_line_refuses_an_unknown_family(
         == 2
     )
     assert "--families: 'ledgr' is unknown; did you mean 'ledger'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"junk", b"\x80\x04cos\nmkdir\n(Vtouched\ntR."])
+def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.checkpoints").mkdir()
+    (tmp_path / "model.checkpoints" / "latest.pt").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"latest\.pt: not a checkpoint of ours \(.*; delete it to train anew"
+    ):
+        pretrain(tmp_path / "model", SETTINGS)
+    assert not (tmp_path / "touched").exists()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,13 @@ def test_no_pickle_is_read(is_beside_safetensors: bool, model: Path, monkeypatch
         (model / "other.safetensors").touch()
         refused(model, "cannot be read as a causal language model: OSError: .*model.safetensors")
     else:
-        refused(model, r"no safetensors weights \(pickled weights are not read\); convert them")
+        refused(model, r"no safetensors weights \(pickled weights are not read\); convert them:\npython -c")
+        with pytest.raises(UserError) as error:
+            load_network(model, torch.float32)
+        monkeypatch.undo()
+        command = str(error.value).splitlines()[1].replace("python", sys.executable, 1)
+        subprocess.run(command, shell=True, check=True, timeout=300)
+        assert load_network(model, torch.float32).num_parameters() == network.num_parameters()
 
 
 def test_weights_that_are_junk(model: Path) -> None:

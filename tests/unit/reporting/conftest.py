@@ -1,5 +1,6 @@
 """The fabricated results tree, written once for the tests that only read it."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> World:
 def world(tmp_path: Path) -> World:
     """A results tree of the test's own."""
     return World(tmp_path).write()
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables, figures and reports ask nothing of other machines."""
+
+    def refuse(*asked: object) -> None:
+        raise AssertionError(f"asked the network: {asked}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)

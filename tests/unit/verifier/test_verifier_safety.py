@@ -1,5 +1,6 @@
 """No response hangs, crashes or bloats the verifier, and none changes its neighbours' verdicts."""
 
+import contextlib
 import os
 import random
 import threading
@@ -14,7 +15,7 @@ from glow.config import VerdictSettings, Verification
 from glow.data.verdicts import verify_files
 from glow.files.jsonl import read_jsonl, write_jsonl
 from glow.verifier import verify
-from glow.verifier.compare import MEMORY
+from glow.verifier.compare import MEMORY, Comparer
 from glow.verifier.equality import Decision, Gold
 from glow.verifier.verify import Item, Verifier
 
@@ -125,6 +126,25 @@ def test_a_hostile_gold_is_no_worse(verifier: Verifier) -> None:
     for _stated, gold, _ in list(HOSTILE.values())[:5]:
         assert verifier.judge_one(r"\boxed{x+y}", gold).verdict in NEVER | {"wrong"}
     assert verifier.judge_one(r"\boxed{x+y}", "y+x").verdict == "correct"
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="the limits of a process are in /proc")
+def test_what_compares_has_no_tokens_and_may_start_and_write_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "secret-of-the-user")
+    with contextlib.closing(Comparer(workers=1, cpu_seconds=1.0)) as comparer:
+        assert comparer.compare("x+y", "y+x").result().verdict == "correct"
+        (worker,) = comparer._workers
+        process = psutil.Process(worker._process.pid)
+        (child,) = process.children()
+        for part in (process, child):
+            assert "secret-of-the-user" not in part.environ().values()
+            assert part.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+            assert part.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+            assert max(part.rlimit(psutil.RLIMIT_NOFILE)) <= 64
+        assert child.rlimit(psutil.RLIMIT_NPROC) == (0, 0)
+        assert comparer.compare("9^{9^{9^{9}}}", "5").result().verdict in NEVER  # its child is replaced
+        assert comparer.compare("y+2", "2+y").result().verdict == "correct"
 
 
 def test_hostile_answers_are_classed(verifier: Verifier) -> None:
