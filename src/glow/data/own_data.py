@@ -179,7 +179,8 @@ class _Reading:
         samples: Counter[str] = Counter()
         own_ids: dict[str, str] = {}
         unseen = UnseenKeys(optional_keys(fields))
-        shapes = Shapes(self._settings, self._noted)
+        unread = self._hub.unread if self._hub is not None else ()
+        shapes = Shapes(self._settings, self._noted, unread)
         for source in self._sources:
             for row in source.rows():
                 for shaped in shapes.of(row):
