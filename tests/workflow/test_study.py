@@ -174,10 +174,10 @@ def test_what_comes_from_the_hub(tmp_path: Path) -> None:
         "results/tiny/problems/logic/train.jsonl",
     ]
     own = {key: document[key] for key in document.keys() - {"domains", "teacher", "sampling", "grpo"}}
-    own["trajectories"] = {"hub_dataset": "org/name", "revision": "0" * 40, "preset": "openr1"}
+    own["trajectories"] = {"hub_dataset": "org/name", "revision": "0" * 40, "domain": "logic"}
     brought = Study(load(own, "own.yaml"))
     assert brought.fetches_trajectories
-    assert brought.fetched()[-1] == "results/tiny/trajectories/own.jsonl.gz"
+    assert brought.fetched()[-1] == "results/tiny/trajectories/logic.jsonl.gz"
     source["data_dir"] = str(tmp_path)
     copy = Study(load(document, "copy.yaml"))
     assert not copy.fetches_problems

@@ -162,7 +162,7 @@ class HubSplit:
             )  # Lists the folder, before several threads would do so.
         columns = ParquetColumns(files, self._columns, opened, ask, typed)
         self.facts["bytes"] = columns.stored
-        self.unread = columns.unread
+        self.unread[:] = columns.unread
         return columns.rows(self.name)
 
     @cached_property

@@ -4,7 +4,7 @@ The responses are taken as they are; `glow verify` judges whether they are right
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -184,7 +184,8 @@ class _Reading:
 
     def trajectories(self) -> Iterator[Trajectory]:
         """All trajectories, each of which is taken note of."""
-        for place, row in read_trajectories(self._sources, self._settings, self._noted):
+        unread = self._hub.unread if self._hub is not None else ()
+        for place, row in read_trajectories(self._sources, self._settings, self._noted, unread):
             self.oddities.add(place, row)
             cut_off = row["finish_reason"] not in (None, "stop")
             no_gold = not row["answer"].strip()
@@ -212,12 +213,13 @@ class _Reading:
 
 
 def read_trajectories(
-    sources: Sequence[Source], settings: ImportSettings, noted: Noted
+    sources: Sequence[Source], settings: ImportSettings, noted: Noted, unread: Collection[str] = ()
 ) -> Iterator[tuple[str, Trajectory]]:
     """(place, trajectory) of every response in the sources, in their order.
 
     Args:
         noted: takes what is legal and worth a line.
+        unread: columns of the sources that are not read.
 
     Raises:
         UserError: as `import_trajectories`, of single rows.
@@ -226,7 +228,7 @@ def read_trajectories(
     samples: Counter[str] = Counter()
     own_ids: dict[str, str] = {}
     unseen = UnseenKeys(optional_keys(fields))
-    shapes = Shapes(settings, noted)
+    shapes = Shapes(settings, noted, unread)
     for source in sources:
         for row in source.rows():
             for shaped in shapes.of(row):

@@ -6,7 +6,7 @@ What of a row is not used, and what is taken out of a text, is counted, so that 
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from glow.config import Fields, ImportSettings
@@ -74,9 +74,11 @@ class Shapes:
     Args:
         settings: which keys hold what, and what is made of it.
         noted: what is said of the rows in the end.
+        unread: further columns of the table that rows come from, for messages; it may fill up later.
     """
 
-    def __init__(self, settings: ImportSettings, noted: Noted) -> None:
+    def __init__(self, settings: ImportSettings, noted: Noted, unread: Sequence[str] = ()) -> None:
+        self._unread = unread
         self._settings, self._fields, self._noted = settings, settings.fields, noted
         self._used = columns(settings.fields)
 
@@ -115,7 +117,8 @@ class Shapes:
             return value
         if may_lack(key) and field not in ("question", "response"):
             return None
-        raise UserError(f"{row.place}: {why_absent(row.record, key)}; {remedy(field)}")
+        there = row.record | dict.fromkeys(self._unread)
+        raise UserError(f"{row.place}: {why_absent(there, key)}; {remedy(field)}")
 
     def _turn(self, row: Row, field: str, conversation: list[Any], role: str) -> Any:
         """The text of a turn of the conversation under a field's key."""
@@ -133,7 +136,7 @@ class Shapes:
         if is_conversation(question):
             question = self._turn(row, "question", question, "user")
         if isinstance(question, str) and (bare := without_marks(question)) is not None:
-            self._noted.add("questions without the marks of a chat template", row.place)
+            self._noted.add(_UNMARKED, row.place)
             if bare.turns > 1:
                 self._noted.add(_EARLIER, row.place)
             question = bare.question
@@ -273,6 +276,7 @@ def shaped_rows(source: Iterable[Row], settings: ImportSettings) -> Iterator[Row
     return (shaped for row in source for shaped in shapes.of(row))
 
 
+_UNMARKED = "questions taken out of a prompt, without the marks of its chat template and its system turn"
 _EARLIER = "rows with earlier turns, of which only the last question and its response are used"
 
 

@@ -199,7 +199,7 @@ def label(row: Row, key: str, remedy: str, threshold: float | None = None) -> bo
 def _number(value: Any) -> float | None:
     """The number that a value is, or that a text says."""
     if isinstance(value, int | float):
-        return float(value)
+        return value
     try:
         return float(value) if isinstance(value, str) else None
     except ValueError:

@@ -267,7 +267,7 @@ LEFT_OUT = [
     ({"answer": r"So \boxed{5}."}, {}, "gold answers are the last box of a text"),
     ({"answer": "It is so. " * 40}, {}, "gold answers of more than 300 characters"),
     ({"answer": "No box."}, {"gold": "boxed"}, "texts without a box, and so without a gold answer"),
-    ({"question": "[INST] Q? [/INST]"}, {}, "questions without the marks of a chat template"),
+    ({"question": "[INST] Q? [/INST]"}, {}, "questions taken out of a prompt, without the marks"),
     (
         {"response": "<think>\nI add.\n</think>\n\nA", "r": "I add."},
         {"fields": {"reasoning": "r"}},
@@ -414,6 +414,9 @@ def test_a_hub_data_set_is_read_at_its_commit_and_only_what_is_named(
     facts = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())["facts"]
     assert (facts["hub"]["revision"], facts["rows_read"]) == (COMMIT, 3)
     assert facts["hub"]["bytes"] < 5000
+    misspelt = settings | {"fields": {"question": "problems"}}
+    with pytest.raises(UserError, match=r"no key 'problems'; the keys are .*, problem, test_cases; map it"):
+        import_trajectories([], [], tmp_path / "no.jsonl", None, ImportSettings.model_validate(misspelt))
     capsys.readouterr()
     without = settings | {"fields": {"reasoning": None}}
     import_trajectories([], [], tmp_path / "out.jsonl", None, ImportSettings.model_validate(without))

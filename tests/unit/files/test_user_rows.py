@@ -89,13 +89,14 @@ def test_labels(value: object, read: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "read"), [(0.5, True), (0.49, False), (-1, False), ("7", True), (True, True), ("no", False)]
+    ("value", "read"),
+    [(0.5, True), (0.49, False), (-1, False), ("7", True), (True, True), ("no", False), (10**400, True)],
 )
 def test_rewards_are_labels_from_a_threshold_on(value: object, read: bool) -> None:
     assert label(row(ok=value), "ok", "", 0.5) is read
 
 
-@pytest.mark.parametrize("value", ["maybe", 2, 0.5, [], "2", {}])
+@pytest.mark.parametrize("value", ["maybe", 2, 0.5, [], "2", {}, 10**400])
 def test_what_is_no_label(value: object) -> None:
     with pytest.raises(UserError, match=r"rows.jsonl:7: label 'ok' is .*; it must be true or false"):
         label(row(ok=value), "ok", "")
