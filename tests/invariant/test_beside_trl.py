@@ -171,5 +171,15 @@ def test_places_in_the_log_are_those_of_trl(tiny_model: Path, tmp_path: Path) ->
     assert trainer.state.log_history[0]["eval_num_tokens"] == sum(map(len, tokens))
 
 
+def test_epochs_have_a_line_where_they_are_asked_for(tiny_model: Path, tmp_path: Path) -> None:
+    """The line of an epoch that loggers hear must not count as it."""
+    trainer = build(tiny_model, tmp_path, logging_strategy="epoch")
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    means = trainer.history().groupby("epoch")["loss"].mean().tolist()
+    assert [line["sample_loss"] for line in lines] == pytest.approx(means)
+
+
 def test_the_model_bears_the_tags_of_trl_and_ours(tiny_model: Path, tmp_path: Path) -> None:
     assert {"trl", "sft", "glow"} <= set(build(tiny_model, tmp_path).model.model_tags)

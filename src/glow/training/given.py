@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 from trl import SFTTrainer
@@ -82,5 +84,13 @@ def refuse_mixed(values: Sequence[Any], where: str, key: str) -> None:
 
 
 def _kind(value: Any) -> type:
-    """Whole and other numbers share a column, and a bool is none."""
-    return float if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value)
+    """Whole and other numbers share a column, and so do lists, tuples and arrays; a bool is no number."""
+    if isinstance(value, bool):
+        return bool
+    kinds: dict[type, tuple[type, ...]] = {
+        float: (Number,),
+        str: (str,),
+        list: (list, tuple, np.ndarray),
+        dict: (dict,),
+    }
+    return next((kind for kind, members in kinds.items() if isinstance(value, members)), type(value))

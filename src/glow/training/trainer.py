@@ -345,9 +345,14 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             self.monitor.warn_of_constant_weights(page, summary["epoch_weight_spread"])
         if self.state.epoch >= page.epoch + 1 or not self.control.should_training_stop:  # not cut by the end
             self.monitor.warn_of_unseen(page)
-        # A line of its own, that is heard but not kept: the places of TRL's lines in log_history stay.
-        heard = {**summary, "epoch": self.state.epoch}
+        self._tell(summary)
+
+    def _tell(self, line: dict[str, float]) -> None:
+        """Let loggers hear a line that is not kept: in log_history the places of TRL's lines stay."""
+        is_due = self.control.should_log  # with logging_strategy "epoch" that of the loss, which comes next
+        heard = {**line, "epoch": self.state.epoch}
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, heard)
+        self.control.should_log = is_due
 
     def history(self) -> pd.DataFrame:
         """What every sample did in every finished epoch; columns as in `glow.training.history.write_page`."""

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from hypothesis import given
@@ -79,6 +80,12 @@ def test_a_column_is_refused_exactly_if_its_kinds_differ(values: list[object]) -
             refuse_mixed(values, "", "id")
     else:
         refuse_mixed(values, "", "id")
+
+
+def test_numbers_and_lists_of_numpy_share_a_column_with_those_of_python() -> None:
+    refuse_mixed([1, np.int64(2), 3.5, np.float32(4), None], "", "score")
+    refuse_mixed([[1], (2,), np.zeros(3)], "", "input_ids")
+    refuse_mixed(["a", np.str_("b")], "", "id")
 
 
 def test_arguments_by_position_get_the_names_that_trl_gives_them() -> None:
