@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from glow.config import Prompt, Verification
 from glow.models.load import stop_ids
@@ -112,16 +112,26 @@ def settings_with(**changes: Any) -> dict[str, Any]:
 
 def make_trainer(model: Path, dataset: Dataset, folder: Path, **settings: Any) -> RecordingTrainer:
     """A trainer on a fresh copy of `model`; settings override SETTINGS."""
-    callbacks = settings.pop("callbacks", [])
+    keywords = {key: settings.pop(key) for key in ("eval_dataset", "callbacks") if key in settings}
     trainer = RecordingTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
         args=GlowConfig(**settings_with(output_dir=str(folder), **settings)),
         train_dataset=dataset,
         processing_class=AutoTokenizer.from_pretrained(model),
-        callbacks=callbacks,
+        **keywords,
     )
     trainer.seen = []
     return trainer
+
+
+class Heard(TrainerCallback):
+    """Keeps what loggers hear: the lines of the log, and those of epochs, which it does not keep."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.lines.append(dict(kwargs["logs"]))
 
 
 def measured(trainer: GlowTrainer, model: Path) -> EpochMeasures:

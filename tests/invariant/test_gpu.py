@@ -51,6 +51,13 @@ def test_agrees_with_the_formula(tiny_model: Path, on_gpu: RecordingTrainer) -> 
     assert distance(on_gpu, expected, tiny_model) < SHARE_OF_THE_WAY
 
 
+def test_offloaded_activations_change_no_number(
+    tiny_model: Path, dataset: Dataset, tmp_path: Path, on_gpu: RecordingTrainer
+) -> None:
+    trainer = train(tiny_model, dataset, tmp_path, activation_offloading=True, **BF16)
+    assert distance(trainer, on_gpu.model.state_dict(), tiny_model) < SHARE_OF_THE_WAY
+
+
 def test_what_is_measured_by_epoch_leaves_the_run_as_it_is(
     tiny_model: Path, dataset: Dataset, tmp_path: Path, on_gpu: RecordingTrainer
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset, IterableDataset
-from glow_runs import EPOCHS, ROWS, SAMPLES, build, make_trainer, train
+from glow_runs import EPOCHS, ROWS, SAMPLES, Heard, build, make_trainer, train
 from peft import LoraConfig
 from pydantic import Field
 from safetensors.torch import load_file
@@ -168,10 +168,11 @@ def test_the_public_names_are_the_parts() -> None:
 
 def test_log_has_the_means_over_samples(tiny_model: Path, dataset: Dataset, tmp_path: Path) -> None:
     settings = {"alpha": 1.0, "clamp": [0.5, 5.0], "logging_steps": 5}  # 5 steps an epoch
+    heard = Heard()
     with pytest.warns(UserWarning, match="nearly the same for all samples"):
-        trainer = train(tiny_model, dataset, tmp_path, **settings)
+        trainer = train(tiny_model, dataset, tmp_path, **settings, callbacks=[heard])
     lines = [line for line in trainer.state.log_history if "weight_mean" in line]
-    epochs = [line for line in trainer.state.log_history if "epoch_weight" in line]
+    epochs = [line for line in heard.lines if "epoch_weight" in line]
     history = trainer.history()
     assert len(lines) == len(epochs) == EPOCHS
     for number, (line, epoch_line) in enumerate(zip(lines, epochs, strict=True), start=1):
@@ -210,8 +211,9 @@ def test_history_is_written_as_epochs_end(tiny_model: Path, dataset: Dataset, tm
 def test_unseen_samples_are_counted_and_weigh_one_next_time(
     tiny_model: Path, dataset: Dataset, tmp_path: Path, settings: dict[str, Any], unseen: list[int]
 ) -> None:
-    trainer = train(tiny_model, dataset, tmp_path, **settings)
-    counts = [line["unseen_samples"] for line in trainer.state.log_history if "unseen_samples" in line]
+    heard = Heard()
+    trainer = train(tiny_model, dataset, tmp_path, **settings, callbacks=[heard])
+    counts = [line["unseen_samples"] for line in heard.lines if "unseen_samples" in line]
     assert counts == unseen
     history = trainer.history().set_index(["epoch", "sample_id"])
     later = history.loc[2:]

@@ -20,6 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from glow.errors import UserError
 from glow.files.same_run import IDENTITY_FILE, Identity, difference, read_identity, write_identity
+from glow.training.history import HISTORY
 from glow.training.shares import own_share
 
 MARKER_FILE = "complete"
@@ -53,6 +54,9 @@ def resume_point(directory: Path, wanted: Identity, steps: int) -> Path | None:
         print(f"{checkpoint}: {why}; deleted")
         shutil.rmtree(checkpoint)
     newest = useful[-1] if useful else None
+    if newest is None and first_process:
+        # Of epochs that a kill ended before the first checkpoint: they are trained again.
+        shutil.rmtree(directory / HISTORY, ignore_errors=True)
     if newest is not None:
         logging.getLogger("transformers.trainer").addFilter(_is_news)
         if first_process:

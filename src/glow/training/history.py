@@ -4,6 +4,7 @@ Not to be confused with the ledger (`glow.training.ledger`), which keeps what th
 device.
 """
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,17 @@ from glow.training.ledger import Page
 
 HISTORY = "history"
 """Folder of the files, in a run's output and in each of its checkpoints."""
+
+_EMPTY = pd.DataFrame(
+    {
+        "epoch": pd.Series(dtype="int32"),
+        "sample_id": pd.Series(dtype="object"),
+        "loss": pd.Series(dtype="float32"),
+        "gain": pd.Series(dtype="float32"),
+        "weight": pd.Series(dtype="float32"),
+        "step": pd.Series(dtype="int32"),
+    }
+)
 
 
 def write_page(folder: Path, page: Page, sample_ids: Sequence[str | int]) -> None:
@@ -41,9 +53,26 @@ def write_page(folder: Path, page: Page, sample_ids: Sequence[str | int]) -> Non
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """All epochs of a folder, in order of epoch and of the training set; columns as in `write_page`."""
+    """All epochs of a folder, in order of epoch and of the training set; columns as in `write_page`.
+
+    Before the first epoch has ended it has no rows.
+    """
     frames = [pd.read_parquet(file) for file in sorted(folder.glob("epoch-*.parquet"))]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True) if frames else _EMPTY.copy()
+
+
+def begin_history(folder: Path, checkpoint: Path | None) -> None:
+    """Make `folder` the history of a run that begins, or goes on from a checkpoint.
+
+    One of an earlier run is kept under the first free name `history-1`, `history-2`, ...
+    """
+    is_same_run = checkpoint is not None and checkpoint.resolve().parent == folder.resolve().parent
+    if folder.is_dir() and not is_same_run:
+        names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+        free = next(name for name in names if not name.exists())
+        folder.rename(free)
+        print(f"{folder}: of an earlier run; kept as {free.name}")
+    copy_history(checkpoint and checkpoint / HISTORY, folder)
 
 
 def copy_history(source: Path | None, target: Path) -> None:

@@ -55,6 +55,8 @@ class LossLedger:
         self._loss = torch.full((size + 1,), MISSING, device=device)
         self._weight = torch.full((size + 1,), MISSING, device=device)
         self._step = torch.full((size + 1,), MISSING, device=device)  # of the run; exact to 2^24
+        self._tokens = 0
+        self._own_tokens = torch.zeros((), dtype=torch.int64, device=device)  # since `_tokens` was summed up
 
     def __len__(self) -> int:
         return len(self._loss) - 1
@@ -73,6 +75,18 @@ class LossLedger:
         self._weight[rows] = weight.detach().float()
         self._step.index_fill_(0, rows, step)
 
+    def count(self, tokens: Tensor) -> None:
+        """Add to what this process has read: a number of tokens, () int64."""
+        self._own_tokens += tokens
+
+    def total_tokens(self) -> int:
+        """The tokens that all processes have read since the run began (each must call)."""
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(self._own_tokens)
+        self._tokens += int(self._own_tokens)
+        self._own_tokens.zero_()
+        return self._tokens
+
     def turn_page(self) -> Page:
         """Finish the running epoch and begin the next; return the finished one, merged (each must call)."""
         self.merge()
@@ -87,7 +101,7 @@ class LossLedger:
         return page
 
     def save(self, path: Path) -> None:
-        """Write the whole state to one safetensors file; `merge` before."""
+        """Write the whole state to one safetensors file; `merge` and `total_tokens` before."""
         save_file(
             {
                 "previous_loss": self._previous_loss[:-1].cpu(),
@@ -96,7 +110,7 @@ class LossLedger:
                 "step": self._step[:-1].cpu(),
             },
             path,
-            metadata={"epoch": str(self.epoch)},
+            metadata={"epoch": str(self.epoch), "tokens": str(self._tokens)},
         )
 
     def merge(self) -> None:
@@ -122,6 +136,7 @@ class LossLedger:
                     f"{path}: a ledger of {samples} samples does not fit a training set of {len(self)}"
                 )
             self.epoch = int(state.metadata()["epoch"])
+            self._tokens = int(state.metadata().get("tokens", 0))  # older checkpoints have none
             self._previous_loss[:-1] = state.get_tensor("previous_loss")
             self._loss[:-1] = state.get_tensor("loss")
             self._weight[:-1] = state.get_tensor("weight")

@@ -29,6 +29,7 @@ class Results:
 
     Attributes:
         tokens, entropy, top1: sums over the sample's response tokens.
+        aux_loss: load balancing of a mixture of experts, of the micro-batch as a whole, (); else None.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Results:
     tokens: Tensor
     entropy: Tensor
     top1: Tensor
+    aux_loss: Tensor | None = None
 
 
 class Monitor:
@@ -72,7 +74,9 @@ class Monitor:
             UserError: see `refuse_non_finite`.
         """
         totals = self.accelerator.reduce(self._totals()).tolist()
-        samples, tokens, loss, entropy, top1, weight, weight_square, gain, gains, low, high, bad = totals
+        samples, tokens, loss, entropy, top1, weight, weight_square, gain, gains, low, high, bad, *aux = (
+            totals
+        )
         if bad:
             self.refuse_non_finite()
         self.results = []
@@ -87,6 +91,7 @@ class Monitor:
             "share_at_high": high / samples,
             "entropy": entropy / tokens,
             "mean_token_accuracy": top1 / tokens,
+            **({"aux_loss": aux[0] / aux[1]} if aux else {}),
         }
 
     def _totals(self) -> Tensor:
@@ -115,6 +120,10 @@ class Monitor:
             weight >= self.high,
             ~loss.isfinite(),
         ]
+        auxiliary = [results.aux_loss for results in self.results if results.aux_loss is not None]
+        if auxiliary:
+            losses = torch.stack(auxiliary)
+            sums += [losses, torch.ones_like(losses)]
         return torch.stack([values.sum(dtype=dtype) for values in sums])
 
     def refuse_non_finite(self) -> None:

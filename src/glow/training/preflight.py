@@ -59,6 +59,9 @@ def refuse_unsupported(
         "train_sampling_strategy 'batch_rebalance' changes the order of samples: use another": (
             args.train_sampling_strategy == "batch_rebalance"
         ),
+        "activation_offloading moves what a GPU holds to the host's memory, and there is none: turn it off": (
+            args.activation_offloading and not torch.accelerator.is_available()
+        ),
         "ignore_data_skip: a resumed run must go on with the samples that are left: turn it off": (
             args.ignore_data_skip
         ),

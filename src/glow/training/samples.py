@@ -18,6 +18,7 @@ from trl import pack_dataset
 
 from glow.errors import UserError
 from glow.models.scoring import IGNORED
+from glow.training.given import refuse_mixed
 from glow.training.ledger import NO_SAMPLE
 from glow.training.objectives import Average
 from glow.training.weighting import sample_sums
@@ -51,6 +52,7 @@ def sample_ids(dataset: Dataset, column: str | None, default_column: str) -> Seq
                 f"row {row} of the training set has the id {identity!r} (column {column}): "
                 "an id must be text or a whole number; id_column=None numbers the samples"
             )
+    refuse_mixed(ids, "the training set: ", column)
     twice, count = Counter(ids).most_common(1)[0]
     if count > 1:
         raise UserError(
@@ -175,6 +177,16 @@ def document_mask(batch: dict[str, Any]) -> torch.Tensor | None:
         return None
     samples = torch.arange(len(batch[ROW]), device=batch[ROW].device)
     return batch["seq_idx"][:, 1:] == samples[:, None]
+
+
+def tokens_read(batch: dict[str, Any]) -> torch.Tensor:
+    """How many tokens the samples of a batch have, prompts too and padding not, () int64."""
+    is_sample, document = batch[ROW] != NO_SAMPLE, None
+    if "seq_idx" in batch:
+        document = batch["seq_idx"] == torch.arange(len(is_sample), device=is_sample.device)[:, None]
+    whole = torch.ones_like(batch["input_ids"])
+    lengths = sample_sums(batch.get("attention_mask", whole), document)
+    return lengths[is_sample].long().sum()
 
 
 def averaged(batch: dict[str, Any], average: Average) -> torch.Tensor:

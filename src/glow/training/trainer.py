@@ -19,12 +19,9 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import (
+    DataCollator,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
 )
 from trl import SFTConfig, SFTTrainer
 
@@ -34,14 +31,15 @@ from glow.training.adapters import underlying
 from glow.training.card import CARD, trainer_card
 from glow.training.checkpoints import (
     find_checkpoint,
-    refuse_finished,
     refuse_non_finite_weights,
     refuse_other_run,
     refuse_used,
     run_folder,
 )
+from glow.training.epoch_keeper import EpochKeeper
+from glow.training.given import as_dataset, as_datasets, further_arguments
 from glow.training.head import use_chunked_head
-from glow.training.history import HISTORY, copy_history, read_history, write_page
+from glow.training.history import HISTORY, begin_history, copy_history, read_history, write_page
 from glow.training.identity import given_settings, identifying
 from glow.training.labels import label_check, refuse_altered
 from glow.training.ledger import FORM, NO_SAMPLE, LossLedger
@@ -55,7 +53,6 @@ from glow.training.preflight import (
     refuse_unanswered,
     refuse_unreadable,
     refuse_unsupported,
-    warn_of_short_runs,
     warn_of_two_begins,
     warn_of_user_turns,
 )
@@ -71,6 +68,7 @@ from glow.training.samples import (
     renumbered,
     sample_ids,
     survey,
+    tokens_read,
 )
 from glow.training.sharding import ShardedTrainer
 from glow.training.trainer_config import DEFAULT_ID_COLUMN, GlowConfig, as_glow_config
@@ -85,8 +83,8 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
     Args:
         model, and every keyword not named here: as for SFTTrainer.
         args: a `GlowConfig`; TRL's SFTConfig gives GLOW with its defaults.
-        train_dataset: a Dataset as for SFTTrainer, or a list of dictionaries. Samples have the ids of
-            the column `args.id_column`, or are numbered from 0.
+        train_dataset, eval_dataset: as for SFTTrainer, or a list of dictionaries. Training samples have the
+            ids of the column `args.id_column`, or are numbered from 0.
 
     Attributes:
         sample_ids: of the samples that it trains on, in their order.
@@ -97,9 +95,10 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         UserError: two samples share an id; a sample has no response tokens, or would not be trained as it is
             (`glow.training.labels`); too many are longer than max_length; or a setting under which samples
             cannot be told apart or weighted.
+        ValueError, TypeError: as SFTTrainer.
     """
 
-    _tag_names = ["trl", "glow"]  # noqa: RUF012 (TRL's own attribute)
+    _tag_names = ["trl", "sft", "glow"]  # noqa: RUF012 (TRL's own attribute)
 
     # Trainer's own attributes, of which more is known here.
     args: GlowConfig
@@ -111,28 +110,32 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         self,
         model: str | PreTrainedModel,
         args: SFTConfig | None = None,
-        *,
-        train_dataset: Dataset | list[dict[str, Any]],
+        data_collator: DataCollator | None = None,
+        train_dataset: Dataset | list[dict[str, Any]] | None = None,
+        eval_dataset: Any = None,
         processing_class: PreTrainedTokenizerBase | None = None,
-        **kwargs: Any,
+        *others: Any,
+        **named: Any,
     ) -> None:
+        kwargs = further_arguments(others, named)
         args = as_glow_config(args, model)
-        if isinstance(train_dataset, list):
-            train_dataset = Dataset.from_list(train_dataset)
-        refuse_unsupported(
-            args, train_dataset, getattr(processing_class, "tokenizer", processing_class), kwargs
-        )
+        rows = as_dataset(train_dataset, "train_dataset")
+        if rows is None:
+            raise ValueError("`train_dataset` is required: a datasets.Dataset or a list of dictionaries")
+        refuse_unsupported(args, rows, getattr(processing_class, "tokenizer", processing_class), kwargs)
         if isinstance(model, str) and Path(model).is_dir():
             refuse_foreign_code(Path(model), args.trust_remote_code)
-        self.sample_ids = sample_ids(train_dataset, args.id_column, DEFAULT_ID_COLUMN)
+        self.sample_ids = sample_ids(rows, args.id_column, DEFAULT_ID_COLUMN)
         self.too_long: list[str | int] = []
         self._limit, self._data_digest = args.length_limit, ""
         with left_to_us(args):
             super().__init__(
                 model,
                 args,
-                train_dataset=train_dataset.add_column(ROW, range(len(train_dataset))),
-                processing_class=processing_class,
+                data_collator,
+                rows.add_column(ROW, range(len(rows))),
+                as_datasets(eval_dataset, "eval_dataset"),
+                processing_class,
                 **kwargs,
             )
         self.replay = chosen_replay(self.args, self.sample_ids, self.accelerator.device)
@@ -145,7 +148,7 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         self.model_accepts_loss_kwargs = True
         self.data_collator = SampleCollator(self.data_collator)
         self._begin_records()
-        self.add_callback(_EpochKeeper(self))
+        self.add_callback(EpochKeeper(self))
 
     def _begin_records(self) -> None:
         """Begin a run's ledger and monitor."""
@@ -256,6 +259,7 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         if not self.model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         assert num_items_in_batch is not None  # get_batch_samples counts them
+        self.ledger.count(tokens_read(inputs))
         document, rows = document_mask(inputs), inputs.pop(ROW)
         del inputs[PLACE]
         if self.aux_loss_enabled:
@@ -307,16 +311,24 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         self.ledger.record(rows, loss, weight, self.state.global_step)
         entropy = sample_sums(outputs.entropy.detach(), document)
         top1 = sample_sums(outputs.is_top1, document)
+        aux_loss = outputs.aux_loss.detach() if self.aux_loss_enabled else None
         self.monitor.results.append(
-            Results(self.state.global_step, rows, loss, weight, gain, tokens, entropy, top1)
+            Results(self.state.global_step, rows, loss, weight, gain, tokens, entropy, top1, aux_loss)
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Trainer's log line, with the means since the last one over samples and response tokens."""
-        # A line of training steps, not of an evaluation, an epoch or the whole run.
-        if "loss" in logs and self.monitor.results:
-            logs |= self.monitor.drain()
+        """Trainer's log line; of training, with the means since the last one over samples and tokens.
+
+        As TRL has it, the line of the whole run (train_loss) has those of the steps after the last line.
+        """
+        if ("loss" in logs or "train_loss" in logs) and self.monitor.results:
+            logs |= {"num_tokens": self.ledger.total_tokens(), **self.monitor.drain()}
         super().log(logs, start_time)
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As SFTTrainer; `eval_dataset` may be a list of dictionaries, too."""
+        self._total_train_tokens = self.ledger.total_tokens()  # which TRL logs
+        return super().evaluate(as_datasets(eval_dataset, "eval_dataset"), *args, **kwargs)
 
     # Epochs
 
@@ -333,7 +345,14 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             self.monitor.warn_of_constant_weights(page, summary["epoch_weight_spread"])
         if self.state.epoch >= page.epoch + 1 or not self.control.should_training_stop:  # not cut by the end
             self.monitor.warn_of_unseen(page)
-        self.log(summary)
+        self._tell(summary)
+
+    def _tell(self, line: dict[str, float]) -> None:
+        """Let loggers hear a line that is not kept: in log_history the places of TRL's lines stay."""
+        is_due = self.control.should_log  # with logging_strategy "epoch" that of the loss, which comes next
+        heard = {**line, "epoch": self.state.epoch}
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, heard)
+        self.control.should_log = is_due
 
     def history(self) -> pd.DataFrame:
         """What every sample did in every finished epoch; columns as in `glow.training.history.write_page`."""
@@ -352,6 +371,8 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             UserError: no such checkpoint, a torn one, or one of another run (the difference is named);
                 a new run in an output_dir with checkpoints, which it would mix with its own; or a loss, or
                 weights at a checkpoint or at the end, that are not finite.
+
+        The history of an earlier run in output_dir is kept beside that of this one.
         """
         folder = run_folder(self.args)
         checkpoint = find_checkpoint(resume_from_checkpoint, folder, LEDGER_FILE)
@@ -363,7 +384,7 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
             self.ledger.load(checkpoint / LEDGER_FILE)
         self.accelerator.wait_for_everyone()  # all have looked before the first one writes
         if self.is_world_process_zero():
-            copy_history(checkpoint and checkpoint / HISTORY, self._history_folder)
+            begin_history(self._history_folder, checkpoint)
         trained = super().train(str(checkpoint) if checkpoint else None, *args, **kwargs)
         refuse_non_finite_weights(self.model, self.state.global_step, folder)
         return trained
@@ -375,6 +396,7 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
 
     def add_to_checkpoint(self, folder: Path) -> None:
         self.ledger.merge()
+        self.ledger.total_tokens()
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
             write_identity(folder, self.identity())
@@ -406,35 +428,3 @@ class GlowTrainer(ShardedTrainer, SFTTrainer):
         if random or args.dataloader_drop_last:
             facts["batch size x accumulation x processes"] = " x ".join(map(str, cut))
         return run_identity(facts | identifying(args, random) | self._given)
-
-
-class _EpochKeeper(TrainerCallback):
-    """Turns the ledger's page as an epoch ends, also one that a checkpoint at its last step left open."""
-
-    def __init__(self, trainer: GlowTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        refuse_finished(state)
-        if self.trainer.replay is not None:
-            self.trainer.replay.refuse_other_length(state.num_train_epochs)
-        warn_of_short_runs(self.trainer.args, state, len(self.trainer.train_dataset))
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if int(state.epoch) > self.trainer.ledger.epoch:
-            self.trainer.finish_epoch()
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.trainer.finish_epoch()
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if int(state.epoch) > self.trainer.ledger.epoch:  # resumed at its end: no epoch was left to run
-            self.trainer.finish_epoch()

@@ -64,6 +64,8 @@ def test_the_row_of_no_sample_keeps_nothing() -> None:
 def test_a_saved_ledger_goes_on_where_it_stood(tmp_path: Path) -> None:
     ledger, _ = after_two_epochs()
     record(ledger, {1: 0.75}, step=10)
+    ledger.count(torch.tensor(40))
+    assert ledger.total_tokens() == 40
     ledger.save(tmp_path / "ledger.safetensors")
     restored = LossLedger(3)
     restored.load(tmp_path / "ledger.safetensors")
@@ -75,6 +77,8 @@ def test_a_saved_ledger_goes_on_where_it_stood(tmp_path: Path) -> None:
         same(page.weight, [0.7, 1.0, NAN])
         same(page.gain, [NAN, 0.25, NAN])
         same(page.step, [3.0, 1.0, NAN])
+        one.count(torch.tensor(2))
+        assert one.total_tokens() == one.total_tokens() == 42
 
 
 def test_a_ledger_of_another_training_set_is_refused(tmp_path: Path) -> None:
@@ -91,7 +95,11 @@ def _process(rank: int, rendezvous: str, results: Path) -> None:
     if rank == 1:
         record(ledger, {1: 2.0, NO_SAMPLE: 0.0}, weight=0.5, step=8)
     page = ledger.turn_page()
-    kept = [page.loss, page.weight, page.step, ledger.previous_loss(torch.arange(3))]
+    ledger.count(torch.tensor(10 + rank))
+    ledger.total_tokens()
+    ledger.count(torch.tensor(1))
+    tokens = torch.tensor(ledger.total_tokens())
+    kept = [page.loss, page.weight, page.step, ledger.previous_loss(torch.arange(3)), tokens]
     torch.save(kept, results / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -99,8 +107,9 @@ def _process(rank: int, rendezvous: str, results: Path) -> None:
 def test_processes_merge_what_each_has_seen(tmp_path: Path) -> None:
     multiprocessing.spawn(_process, (str(tmp_path / "rendezvous"), tmp_path), nprocs=2)
     for rank in range(2):
-        loss, weight, step, previous = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        loss, weight, step, previous, tokens = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         same(loss, [1.0, 2.0, 3.0])
         same(weight, [1.0, 0.5, 1.0])
         same(step, [1.0, 3.0, 2.0])
         same(previous, [1.0, 2.0, 3.0])
+        assert tokens.item() == 10 + 11 + 2

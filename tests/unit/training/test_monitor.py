@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_means_are_over_samples_and_tokens_without_repeats() -> None:
     assert line["share_at_high"] == pytest.approx(1 / 3)
     assert line["entropy"] == pytest.approx(3 / 10)
     assert monitor.results == []
+
+
+def test_the_auxiliary_loss_of_experts_is_a_mean_over_micro_batches() -> None:
+    monitor = Monitor(["a", "b", "c"], None, Accelerator(cpu=True), Path("run"))
+    parts = [results(0, [0, 1], [1.0, 2.0]), results(0, [2], [3.0])]
+    monitor.results = [
+        replace(part, aux_loss=torch.tensor(aux)) for part, aux in zip(parts, (2.0, 3.0), strict=True)
+    ]
+    assert monitor.drain()["aux_loss"] == pytest.approx(2.5)
+    monitor.results = parts
+    assert "aux_loss" not in monitor.drain()
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])

@@ -21,6 +21,7 @@ from glow.training.samples import (
     pack,
     sample_ids,
     survey,
+    tokens_read,
 )
 
 
@@ -107,6 +108,20 @@ def test_a_step_averages_over_samples_or_their_predicted_tokens(padding_free: bo
     assert (averaged(batch, "samples"), averaged(batch, "tokens")) == (2, 3)
 
 
+@pytest.mark.parametrize(
+    "collator",
+    [
+        DataCollatorForLanguageModeling(pad_token_id=0),
+        DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True, pad_to_multiple_of=8),
+    ],
+)
+def test_tokens_that_were_read_are_prompts_too_but_no_padding_and_no_repeats(collator: Any) -> None:
+    batch = SampleCollator(collator)(list(tokenised([5, 4, 2], prompt=2)))
+    assert tokens_read(batch) == 11
+    batch[ROW][1] = NO_SAMPLE
+    assert tokens_read(batch) == 7
+
+
 @pytest.mark.parametrize("padding_free", [False, True])
 def test_a_first_token_that_nothing_predicts_is_no_token_of_the_mean(padding_free: bool) -> None:
     collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free)
@@ -133,6 +148,13 @@ def test_a_collator_that_hides_its_packing_is_refused() -> None:
 def test_ids_are_texts_or_whole_numbers(identity: Any) -> None:
     rows = Dataset.from_dict({"id": [identity, identity]})
     with pytest.raises(UserError, match="row 0 of the training set has the id"):
+        sample_ids(rows, "id", "id")
+
+
+def test_ids_are_all_texts_or_all_numbers() -> None:
+    """A column of an own type may hold both, and the history's files cannot."""
+    rows = Dataset.from_list([{"id": 7}, {"id": "b"}], on_mixed_types="use_json")
+    with pytest.raises(UserError, match=r"training set: row 1 has the id 'b' \(str\), and row 0 7 \(int\)"):
         sample_ids(rows, "id", "id")
 
 
