@@ -4,7 +4,7 @@ The responses are taken as they are; `glow verify` judges whether they are right
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -213,7 +213,7 @@ class _Reading:
 
 
 def read_trajectories(
-    sources: Sequence[Source], settings: ImportSettings, noted: Noted, unread: Collection[str] = ()
+    sources: Sequence[Source], settings: ImportSettings, noted: Noted, unread: Sequence[str] = ()
 ) -> Iterator[tuple[str, Trajectory]]:
     """(place, trajectory) of every response in the sources, in their order.
 
