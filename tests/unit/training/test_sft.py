@@ -337,7 +337,7 @@ GOOD = {"trajectory_id": "t-0", "question": "1 plus 1 ?", "response": "\\boxed{2
     [
         *((json.dumps({**GOOD, key: 5}).encode(), f"{key}': input should be") for key in GOOD),
         *(
-            (json.dumps({name: GOOD[name] for name in GOOD.keys() - {key}}).encode(), f"no key '{key}'; give")
+            (json.dumps({name: GOOD[name] for name in GOOD if name != key}).encode(), f"no key '{key}'; give")
             for key in GOOD
         ),
         (json.dumps({**GOOD, "verdict": "good"}).encode(), "'verdict': input should be 'correct', 'wrong'"),
