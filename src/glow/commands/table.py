@@ -93,7 +93,7 @@ STAGES = (
           "glow.data.own_data:import_trajectories",
           {"output": "JSONL(.gz) trajectories"},
           {"--files": _FILES | {"nargs": "*", "required": False, "default": [],
-                                "help": "JSON Lines, JSON, CSV, Parquet (also .gz), folders, patterns"},
+                                "help": "JSON Lines, JSON, CSV, Parquet, also packed; folders, patterns"},
            "--grpo-output": {"type": Path, "metavar": "PATH",
                              "help": "JSONL file of GRPO prompts, where --grpo asks for some"},
            **_DISJOINT},
