@@ -22,7 +22,7 @@ from pathlib import Path
 from huggingface_hub.constants import HF_HUB_OFFLINE
 from snakemake.settings.types import DeploymentMethod
 
-from glow.config import extended
+from glow.config import extended, read_document
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.bookkeeping import unrecorded
@@ -52,6 +52,8 @@ def load_experiment():
     looked at."""
     source = ", ".join(str(file) for file in workflow.configfiles)
     with mistakes_end_snakemake():
+        for file in workflow.configfiles if workflow.is_main_process else ():
+            read_document(Path(file))  # Of two equal keys, Snakemake took the last.
         document = extended(config, source)
         loaded = load(document, source)
         if workflow.is_main_process:
