@@ -43,6 +43,7 @@ from glow.models.load import (
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
+from glow.models.text_part import is_multimodal
 from glow.training.adapters import (
     ResumedAdapter,
     float32_adapters,
@@ -337,12 +338,17 @@ def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
     """Refuse what would have another model as the reference of the KL penalty than the initialisation.
 
     TRL reads it anew from a directory, and an adapter that was added to its base, for all weights to train,
-    has none of its own.
+    has none of its own. In that of a multimodal model it would not find the weights of the text model.
     """
     if grpo.kl > 0 and grpo.lora is None and adapter_base(model) is not None:
         raise UserError(
             f"grpo.kl: the initialisation {model} is an adapter: set grpo.lora to train it on, or merge it "
             "(sft.lora.merge: true, glow merge-adapter) to train all weights"
+        )
+    if grpo.kl > 0 and grpo.lora is None and is_multimodal(model):
+        raise UserError(
+            f"grpo.kl: the initialisation {model} is a multimodal model, of which no reference can be read: "
+            "set grpo.lora, or begin with an arm, which is saved as the text model"
         )
 
 

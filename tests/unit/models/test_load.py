@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ def test_a_tokenizer_that_is_none(model: Path) -> None:
     document["model"]["type"] = "None"
     (model / "tokenizer.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match="cannot be read as a causal language model: Exception: data did not"):
+        load_tokenizer(model)
+
+
+def test_a_tokenizer_that_needs_sentencepiece_names_the_package(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer.model").write_bytes(b"\x00")
+    settings = {"tokenizer_class": "LlamaTokenizer", "eos_token": "</s>"}
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(UserError, match=r"SentencePiece is not installed .*make setup EXTRAS=sentencepiece"):
         load_tokenizer(model)
 
 
