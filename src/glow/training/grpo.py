@@ -38,6 +38,7 @@ from glow.models.load import (
     hidden_tokens,
     load_tokenizer,
     prompt_ids,
+    require_model,
     response_text,
     stop_ids,
 )
@@ -134,6 +135,7 @@ def train(
     if grpo.vllm:
         require("vLLM", "grpo.vllm")
     refuse_missing_trackers(settings.tracking)
+    require_model(model)
     _refuse_no_reference(model, grpo)
     _refuse_unmatched_pass_rates(grpo, pass_rates)
     chosen = choose_problems(problems, grpo, settings.seed, pass_rates)
