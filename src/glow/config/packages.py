@@ -40,6 +40,7 @@ PACKAGES = {
     ),
     "DeepSpeed": Package(("deepspeed",), "deepspeed"),
     "bitsandbytes": Package(("bitsandbytes",), "bitsandbytes"),
+    "SentencePiece": Package(("sentencepiece",), "sentencepiece"),
     "tensorboard": Package(("tensorboard",), "tensorboard"),
     "wandb": Package(("wandb",), None),
     "trackio": Package(("trackio",), None),

@@ -3,9 +3,11 @@
 Nothing here uses a network, no pickle is read, and no code of a model runs unless it is trusted.
 """
 
+import inspect
 import json
 import os
 import shlex
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +22,16 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from glow.config import Prompt
+from glow.config.packages import require
 from glow.errors import UserError, abbreviated
 from glow.models.adapters import adapter_base, merged, with_base
 from glow.models.attention import refuse_missing_attention
+from glow.models.folders import other_weights, refuse_no_model, refuse_no_tokenizer
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
 from glow.models.template_limits import memory
-from glow.models.templates import render, use_template
+from glow.models.templates import own_template, render, use_template
+from glow.models.text_part import text_part
 from glow.verifier.thoughts import Thought
 
 _TO_SAFETENSORS = (
@@ -37,6 +42,9 @@ _TO_SAFETENSORS = (
 
 _OWN = Prompt()
 """Leaves a model its own chat template."""
+
+_said: set[str] = set()
+"""What was said of base models, so that it is said once a process."""
 
 
 def load_model(
@@ -97,12 +105,56 @@ def _whole_network(model: Path, dtype: torch.dtype | str, **further: Any) -> Pre
     require_safetensors(model)
     transformers_logging.disable_progress_bar()
     try:
-        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, local_files_only=True, use_safetensors=True, **further
+        inside = text_part(model)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            model,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **inside,
+            **further,
         )
+    except UserError:
+        raise
     except Exception as error:  # transformers checks little of what it reads: any error comes of odd files
         raise _no_model(model, error) from error
+    network, found = loaded
+    if absent := sorted(found["missing_keys"]):
+        raise UserError(
+            f"{model}: {len(absent)} weights of its architecture are not in its files ({absent[0]}, ...) and "
+            "would be random; make or fetch the model again, or give one that writes text"
+        )
+    if "past_key_values" not in inspect.signature(type(network).forward).parameters:
+        raise UserError(
+            f"{model}: {network.config.model_type} remembers no keys and values, with which responses are "
+            "sampled here; give a model with attention"
+        )
+    if inside:  # or it would be saved under the names of the larger model
+        network._weight_conversions = None
+    whole: PreTrainedModel = network
+    return _as_it_runs(whole)
+
+
+def _as_it_runs(network: PreTrainedModel) -> PreTrainedModel:
+    """The network with its cache on, and its routers' logits off: trainers leave both the other way round.
+
+    Without a cache `generate` computes all of a text for each token. Under a cache transformers 5.17 cannot
+    balance the routers of a mixture of experts, which is what their logits are for.
+    """
+    every: list[Any] = [network.config, network.config.get_text_config(), network.generation_config]
+    for settings in every:
+        if getattr(settings, "use_cache", None) is False:
+            settings.use_cache = True
+        if getattr(settings, "output_router_logits", False):
+            settings.output_router_logits = False
     return network
+
+
+def without_router_logits(config: Any) -> dict[str, bool]:
+    """The argument of a forward pass under a cache that a model in training may need; none for most."""
+    has_routers = hasattr(config.get_text_config(), "output_router_logits")
+    return {"output_router_logits": False} if has_routers else {}
 
 
 @contextmanager
@@ -129,11 +181,13 @@ def _without_weights(model: Path, dtype: torch.dtype, **further: Any) -> PreTrai
     """
     require_safetensors(model)
     try:
-        config = AutoConfig.from_pretrained(
+        config = text_part(model).get("config") or AutoConfig.from_pretrained(
             model, local_files_only=True, trust_remote_code=further["trust_remote_code"]
         )
         with init_empty_weights(include_buffers=False):
             network: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype, **further)
+    except UserError:
+        raise
     except Exception as error:  # as above
         raise _no_model(model, error) from error
     for module in network.modules():
@@ -142,7 +196,7 @@ def _without_weights(model: Path, dtype: torch.dtype, **further: Any) -> PreTrai
     network.tie_weights()
     if (model / "generation_config.json").is_file():
         network.generation_config = GenerationConfig.from_pretrained(str(model))
-    return network
+    return _as_it_runs(network)
 
 
 def _own_device() -> str:
@@ -154,12 +208,10 @@ def require_model(model: Path) -> None:
     """Refuse a path that is neither a model directory nor an adapter's, before any work starts.
 
     Raises:
-        UserError: there is no config.json; or an adapter's base is not there.
+        UserError: there is none, or none that can run here (`glow.models.folders`); or an adapter's base is
+            not there.
     """
-    if adapter_base(model) is None and not (model / "config.json").is_file():
-        raise UserError(
-            f"{model}: no model here (no config.json); give a directory of a Hugging Face checkpoint"
-        )
+    refuse_no_model(adapter_base(model) or model)
 
 
 def require_safetensors(model: Path) -> None:
@@ -171,8 +223,9 @@ def require_safetensors(model: Path) -> None:
     require_model(model)
     for part in with_base(model):
         if not list(part.glob("*.safetensors")):
+            others = other_weights(part) or "pickled"
             raise UserError(
-                f"{part}: no safetensors weights (pickled weights are not read); convert them:\n"
+                f"{part}: no safetensors weights ({others} weights are not read); convert them:\n"
                 f"{_TO_SAFETENSORS} {shlex.quote(str(part))}"
             )
 
@@ -191,14 +244,19 @@ def load_tokenizer(
     """
     require_model(model)
     refuse_foreign_code(model, trust_remote_code)
+    folder = _folder_of(model, "tokenizer_config.json")
+    refuse_no_tokenizer(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            _folder_of(model, "tokenizer_config.json"),
+            folder,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
         )
     except Exception as error:  # as above; and the package tokenizers raises nothing but plain Exceptions
+        if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
+            require("SentencePiece", f"{folder}: its tokenizer (a .model without a tokenizer.json)")
         raise _no_model(model, error) from error
+    has_template = own_template(tokenizer) is not None
     try:
         use_template(tokenizer, prompt)
         with memory():
@@ -208,7 +266,25 @@ def load_tokenizer(
             raise UserError(f"{model}: chat template: line {error.lineno}: {error.message}") from error
     except UserError as error:
         raise UserError(f"{model}: {error}") from None
+    if not has_template:
+        _say_what_it_reads(model, tokenizer, prompt)
     return tokenizer
+
+
+def _say_what_it_reads(model: Path, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> None:
+    """Say once what a base model, which has no chat template of its own, is asked and taught."""
+    turns = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": "RESPONSE"}]
+    try:
+        text = render(tokenizer, turns)
+    except TemplateError:  # it takes other conversations
+        return
+    words = (
+        f"{model}: a base model without a chat template: with {prompt.chat_template} it is asked and trained "
+        f"by {text!r}"
+    )
+    if words not in _said and os.environ.get("RANK", "0") == "0":
+        _said.add(words)
+        print(words, file=sys.stderr)
 
 
 def _folder_of(model: Path, file: str) -> Path:

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache
 
+from glow.models.load import without_router_logits
+
 IGNORED = -100
 """The label of a position that is not scored, in training as well (transformers' convention)."""
 
@@ -123,13 +125,13 @@ def _logits(model: Any, ids: torch.Tensor, first: int) -> Iterator[tuple[int, to
     memory at once; the key-value cache carries over the earlier positions.
     """
     rows, length = ids.shape
-    cache = DynamicCache(config=model.config)
+    cache, further = DynamicCache(config=model.config), without_router_logits(model.config)
     if first > 0:
-        model(input_ids=ids[:, :first], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(input_ids=ids[:, :first], past_key_values=cache, use_cache=True, logits_to_keep=1, **further)
     step = max(1, _LOGITS[model.device.type] // (rows * _vocabulary(model)))
     for start in range(first, length - 1, step):
         inputs = ids[:, start : min(start + step, length - 1)]
-        yield start, model(input_ids=inputs, past_key_values=cache, use_cache=True).logits
+        yield start, model(input_ids=inputs, past_key_values=cache, use_cache=True, **further).logits
 
 
 def _vocabulary(model: Any) -> int:

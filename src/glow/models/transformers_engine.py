@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from glow.config import Decoding, Prompt
-from glow.models.load import context_size, load_model, stop_ids
+from glow.models.load import context_size, load_model, stop_ids, without_router_logits
 from glow.models.sampling import Key, Sampled, Sampler, choose_tokens, uniforms
 from glow.verifier.thoughts import Thought
 
@@ -102,7 +102,7 @@ class NetworkSampler(Sampler):
                 if len(alive) == 0:
                     return
                 rows, done, mask, tokens = rows[alive], done[alive], mask[alive], tokens[alive]
-                cache.batch_select_indices(alive)
+                _keep_rows(cache, alive)
             ids, positions = tokens[:, None], (lengths[rows] + step)[:, None]
 
     def _at_stop_string(self, sampled: torch.Tensor) -> torch.Tensor:
@@ -130,6 +130,7 @@ class NetworkSampler(Sampler):
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **without_router_logits(self.model.config),
         )
         return output.logits[:, -1]
 
@@ -195,6 +196,19 @@ def _roomy_cache(model_config: Any) -> DynamicCache:
     cache = DynamicCache(config=model_config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def _keep_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
+    """Keep these rows of the batch alone.
+
+    transformers 5.17 selects rows only of keys and values. What convolutions and linear attention remember it
+    only puts in another order, which may be a shorter one.
+    """
+    for layer in cache.layers:
+        if isinstance(layer, _RoomyLayer):
+            layer.batch_select_indices(rows)
+        else:
+            layer.reorder_cache(rows)  # type: ignore[arg-type]  # annotated as a LongTensor, which it is
 
 
 def _pad_left(

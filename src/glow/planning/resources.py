@@ -21,7 +21,8 @@ from glow.planning.names import refuse_unknown
 
 Hardware = TypeVar("Hardware", bound=TrainingHardware)
 
-_LARGE_BYTES = 2e9
+_LARGE_BYTES = 2e8
+"""100 million parameters in bfloat16: from there on a GPU is many times faster (`glow.planning.compute`)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def asked(rule: str, model: Model) -> Asked:
 
 
 def is_large(model: Model) -> bool:
-    """Whether a model wants a GPU: fetched ones, and your own of 2 GB and more."""
+    """Whether a model wants a GPU: fetched ones, and your own of 200 MB and more."""
     if model.path is None:
         return model.hub is not None
     return sum(file.stat().st_size for file in model.path.glob("*.safetensors")) >= _LARGE_BYTES

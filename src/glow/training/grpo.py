@@ -38,11 +38,13 @@ from glow.models.load import (
     hidden_tokens,
     load_tokenizer,
     prompt_ids,
+    require_model,
     response_text,
     stop_ids,
 )
 from glow.models.prompts import prompt_messages
 from glow.models.templates import opens_thought, template_files
+from glow.models.text_part import is_multimodal
 from glow.training.adapters import (
     ResumedAdapter,
     float32_adapters,
@@ -133,6 +135,7 @@ def train(
     if grpo.vllm:
         require("vLLM", "grpo.vllm")
     refuse_missing_trackers(settings.tracking)
+    require_model(model)
     _refuse_no_reference(model, grpo)
     _refuse_unmatched_pass_rates(grpo, pass_rates)
     chosen = choose_problems(problems, grpo, settings.seed, pass_rates)
@@ -337,12 +340,17 @@ def _refuse_no_reference(model: Path, grpo: Grpo) -> None:
     """Refuse what would have another model as the reference of the KL penalty than the initialisation.
 
     TRL reads it anew from a directory, and an adapter that was added to its base, for all weights to train,
-    has none of its own.
+    has none of its own. In that of a multimodal model it would not find the weights of the text model.
     """
     if grpo.kl > 0 and grpo.lora is None and adapter_base(model) is not None:
         raise UserError(
             f"grpo.kl: the initialisation {model} is an adapter: set grpo.lora to train it on, or merge it "
             "(sft.lora.merge: true, glow merge-adapter) to train all weights"
+        )
+    if grpo.kl > 0 and grpo.lora is None and is_multimodal(model):
+        raise UserError(
+            f"grpo.kl: the initialisation {model} is a multimodal model, of which no reference can be read: "
+            "set grpo.lora, or begin with an arm, which is saved as the text model"
         )
 
 

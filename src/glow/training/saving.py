@@ -64,7 +64,7 @@ def write_model(
     tokenizer = trainer.processing_class
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     if not isinstance(network, PeftModel):
-        _write_whole(network, tokenizer, folder, form.dtype, state)
+        _write_whole(network, tokenizer, folder, form.base, form.dtype, state)
         return
     # GRPO keeps a second adapter as its reference, which is not what was trained.
     network.save_pretrained(
@@ -73,6 +73,7 @@ def write_model(
     (folder / CARD).unlink(missing_ok=True)  # PEFT's, which says nothing of the training
     underlying(network).generation_config.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
+    _restore(folder, form.base)
     note_base(folder, form.base, folder if form.merge else place)
     if form.merge:
         _merge_in_place(folder, form)
@@ -82,6 +83,7 @@ def _write_whole(
     network: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
+    base: Path,
     dtype: torch.dtype,
     state: Mapping[str, Tensor] | None = None,
 ) -> None:
@@ -89,8 +91,9 @@ def _write_whole(
         str(folder), state_dict=_cast(network.state_dict() if state is None else state, dtype)
     )
     tokenizer.save_pretrained(str(folder))
+    _restore(folder, base)
     # transformers writes the dtype of the network there, which is that of the training.
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings = _configuration(folder / "config.json")
     name = str(dtype).removeprefix("torch.")
     if settings.get("dtype") != name:
         write_json(folder / "config.json", _with_dtype(settings, name))
@@ -106,6 +109,37 @@ def _cast(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
             done[key] = values.to(dtype) if values.is_floating_point() else values
         cast[name] = done[key]
     return cast
+
+
+def _restore(folder: Path, base: Path) -> None:
+    """Undo in saved configurations what trainers set for their own steps.
+
+    They turn the cache off, which every other use wants, and the logits of routers on, which no cache bears;
+    and where the tokenizer has no token that begins a text, they remove the model's.
+
+    Args:
+        base: the model that the run started from.
+    """
+    of_base = _configuration(base / "config.json")
+    of_base |= of_base.get("text_config") or {}
+    for name in ("config.json", "generation_config.json"):
+        settings = _configuration(folder / name)
+        given = of_base | _configuration(base / name)
+        changes: dict[str, Any] = {}
+        if settings.get("use_cache") is False:
+            changes["use_cache"] = True
+        if settings.get("output_router_logits"):
+            changes["output_router_logits"] = False
+        if settings.get("bos_token_id") is None and given.get("bos_token_id") is not None:
+            changes["bos_token_id"] = given["bos_token_id"]
+        if settings and changes:
+            write_json(folder / name, settings | changes)
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    """A configuration of a model that has been loaded; nothing where there is no such file."""
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return settings
 
 
 def _with_dtype(settings: dict[str, Any], name: str) -> dict[str, Any]:
@@ -154,7 +188,8 @@ def _write_merged(adapter: Path, folder: Path, dtype: torch.dtype, trust_remote_
     whole = load_network(adapter, dtype, trust_remote_code=trust_remote_code)
     if (adapter / "generation_config.json").is_file():
         whole.generation_config = GenerationConfig.from_pretrained(str(adapter))
-    _write_whole(whole, load_tokenizer(adapter, trust_remote_code=trust_remote_code), folder, dtype)
+    tokenizer = load_tokenizer(adapter, trust_remote_code=trust_remote_code)
+    _write_whole(whole, tokenizer, folder, with_base(adapter)[-1], dtype)
 
 
 def _merge_in_place(folder: Path, form: SavedForm) -> None:

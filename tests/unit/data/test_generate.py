@@ -71,7 +71,7 @@ def problems(tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "teacher"
     path.mkdir()
-    (path / "config.json").write_text("{}")
+    (path / "config.json").write_text('{"model_type": "qwen2"}')
     return path
 
 
@@ -263,7 +263,7 @@ def test_responses_of_another_run_are_discarded(
     elif what == "problems":
         write_jsonl(problems, [row | {"answer": "0"} for row in read_jsonl(problems)])
     else:
-        (model / "config.json").write_text("{} ")
+        (model / "config.json").write_text('{"model_type": "qwen2"} ')
     fake_engine.lives, fake_engine.asked = 10**9, []
     run(problems, model, output, sampling)
     assert len(fake_engine.asked) == 15

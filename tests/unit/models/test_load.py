@@ -86,6 +86,18 @@ def test_a_tokenizer_that_is_none(model: Path) -> None:
         load_tokenizer(model)
 
 
+def test_a_tokenizer_that_needs_sentencepiece_names_the_package(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer.model").write_bytes(b"\x00")
+    settings = {"tokenizer_class": "LlamaTokenizer", "eos_token": "</s>"}
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(UserError, match=r"SentencePiece is not installed .*make setup EXTRAS=sentencepiece"):
+        load_tokenizer(model)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -303,7 +303,7 @@ def test_turns_end_as_the_template_says(tiny_model: Path, tmp_path: Path) -> Non
 
 
 def test_a_path_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere: no model here \(no config.json\)"):
+    with pytest.raises(UserError, match=r"nowhere: no model here \(no config.json: no such folder\)"):
         load_engine(tmp_path / "nowhere", Decoding(max_tokens=1), Prompt())
 
 

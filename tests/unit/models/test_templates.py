@@ -57,6 +57,14 @@ def test_chatml_by_hand(base: Path) -> None:
     assert load.turn_end(tokenizer) == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
+def test_what_a_base_model_reads_is_said_once(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        loaded(base, "plain")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "a base model without a chat template: with plain it is asked and trained by" in said
+    assert said.endswith(repr("QUESTION\n\nRESPONSE<|im_end|>"))
+
+
 def test_chatml_ends_turns_with_the_end_of_sequence_where_its_own_is_no_token(base: Path) -> None:
     tokenizer = loaded(base, "chatml")
     tokenizer.get_vocab = lambda: {"</s>": 0}  # type: ignore[method-assign]

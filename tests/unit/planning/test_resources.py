@@ -35,8 +35,11 @@ def test_a_model_of_ones_own_is_large_by_its_files(tmp_path: Path) -> None:
     model = Model.model_validate(str(tmp_path))
     assert not is_large(model)
     with (tmp_path / "model.safetensors").open("wb") as file:
-        file.truncate(2 * 10**9)  # without taking room on the disk
+        file.truncate(10**8)  # without taking room on the disk
+        assert not is_large(model)
+        file.truncate(988_097_824)  # Qwen2.5-0.5B in bfloat16
     assert is_large(model)
+    assert asked("sft", model).gpu == 1
 
 
 def test_the_rules_ask_for_what_the_table_says() -> None:
