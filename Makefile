@@ -26,6 +26,8 @@ READY := .venv/ready
 CHECK = $(BIN)/glow check $(CONFIG) $(if $(WORLD),--world $(WORLD))
 SNAKEMAKE = $(BIN)/snakemake --configfile $(CONFIG) $(if $(WORLD),--config world=$(WORLD)) \
   --resources gpu=$(GPU_JOBS) --cores all
+# Test files side by side, one for each core; files that share a run of the study stay together.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 LONG := miniature_long
 PINS = $(shell sed -n 's/^[A-Z_]*=/--build-arg &/p' containers/pins.env)
 
@@ -54,11 +56,11 @@ long: $(READY)  ## run the miniature at length in three redrawn worlds, or what 
 	$(BIN)/glow pool $(WORLDS:%=results/$(LONG)-world-%) --output results/$(LONG)-pooled
 
 test: $(READY)  ## all tests, a whole study at the smallest scale among them
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-extras:  ## the tests that need extras, which `make test` skips without them
 	$(MAKE) setup EXTRAS=bitsandbytes,deepspeed,gym,ifeval,tensorboard
-	$(BIN)/pytest -m extra
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m extra
 
 test-slurm: $(READY)  ## the workflow on a real SLURM: Debian's, unpacked into .slurm and started on this machine alone
 	$(BIN)/pytest -m slurm tests/slurm

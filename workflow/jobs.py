@@ -72,8 +72,8 @@ def one_of(names: Iterable[str]) -> str:
 
 def read_from(source: Problems | Suite) -> list[Section | Path]:
     """Where problems come from: the settings, and the local files and folders that they name."""
-    beside = source.data_dir if isinstance(source, Problems) else source.shots_file
-    return [source, *(file for file in (source.file, beside) if file is not None)]
+    beside = [source.data_dir] if isinstance(source, Problems) else [source.shots_file, source.lm_eval]
+    return [source, *(file for file in (source.file, *beside) if file is not None)]
 
 
 def trust(model: Model) -> str:

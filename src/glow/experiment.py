@@ -16,7 +16,7 @@ from glow.errors import UserError
 from glow.miniature.families import FAMILIES
 from glow.models.templates import template_text
 from glow.reporting.scopes import mean_columns
-from glow.suites.tasks import read_task, resolved
+from glow.suites.tasks import function_names, resolved, task_document, task_of
 from glow.training.objectives import ChosenObjective, choose
 
 
@@ -122,6 +122,7 @@ def in_words(experiment: Experiment) -> str:
             )
         inside = [name for name, suite in experiment.suites.items() if suite.domain == domain]
         lines.append(f"in-domain for {domain}: {', '.join(inside) or 'no suite'}")
+    lines += _foreign_code(experiment)
     return "\n".join(lines)
 
 
@@ -153,6 +154,14 @@ def _grpo_in_words(experiment: Experiment) -> str:
     return " ".join(filter(None, ("GRPO", part, seeds)))
 
 
+def _foreign_code(experiment: Experiment) -> Iterator[str]:
+    """A line for each task file of lm-eval that names functions: loading it runs their modules."""
+    for name, suite in experiment.suites.items():
+        if suite.lm_eval is not None and (functions := function_names(task_document(suite.lm_eval))):
+            listed = ", ".join(dict.fromkeys(functions))
+            yield f"suites.{name}: {suite.lm_eval} runs code that came with it: {listed}; read it before"
+
+
 def missing_packages(experiment: Experiment) -> list[str]:
     """What the study needs and is not installed here, a line each, with the command that installs it."""
     said = [
@@ -176,7 +185,7 @@ def _needed_packages(experiment: Experiment) -> Iterator[tuple[str, str]]:
             yield f"{type(section).__name__.lower()}.{setting}", "bitsandbytes"
     scorers = {"ifeval": "lm-eval's IFEval checker", "gym": "reasoning-gym"}
     for name, suite in experiment.suites.items():
-        if suite.families is None and (scorer := read_task(suite.task or name).scorer) in scorers:
+        if suite.families is None and (scorer := task_of(name, suite).scorer) in scorers:
             yield f"suites.{name}", scorers[scorer]
 
 

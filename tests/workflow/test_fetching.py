@@ -75,7 +75,8 @@ def test_what_is_fetched_is_fetched_here_and_the_rest_needs_no_network(
     ended = snakemake(tmp_path, study, "fetched", *profile)
     assert ended.returncode == 0, ended.stdout
     assert not notes.exists() or "sbatch" not in notes.read_text()
-    assert {line for line in ended.stdout.splitlines() if line.startswith(("rule ", "localrule "))} == {
+    [log] = (tmp_path / ".snakemake" / "log").glob("*.snakemake.log")
+    assert {line for line in log.read_text().splitlines() if line.startswith(("rule ", "localrule "))} == {
         "localrule fetch:",
         "localrule problems:",
         "localrule suite:",

@@ -140,8 +140,19 @@ def test_no_arm_trains_on_a_held_out_question_and_each_measures_them(finished: F
     assert all(row == before[0] for row in before)
 
 
+def test_while_it_runs_there_is_a_line_for_the_study_and_no_command_or_bar(finished: Finished) -> None:
+    during = finished.shown[: finished.shown.rindex("stages done |")]
+    lines = [line for line in during.splitlines() if line]
+    assert len(lines) > 1
+    assert [line for line in lines[:-1] if not re.match(r"\[..:..:..\] tiny: \d+ of \d+ jobs, ", line)] == []
+    assert "\r" not in finished.shown
+    counted = re.findall(r"tiny: (\d+) of (\d+) jobs, (\d+) of (\d+) ", finished.shown)[-1]
+    assert counted[0] == counted[1]
+    assert counted[2] == counted[3]
+
+
 def test_the_run_ends_with_times_by_stage_and_where_the_report_is(finished: Finished) -> None:
-    end = finished.shown[finished.shown.rindex("steps (100%) done") :]
+    end = finished.shown[finished.shown.rindex("stages done |") :]
     assert "pretrain" in end
     assert "peak memory" in end
     failed = re.findall(r"^gate FAILED: .*; asked: .*$", end, re.MULTILINE)

@@ -29,7 +29,7 @@ rule arms:
         flags=lambda wildcards, resources: options(experiment.arm_selection(int(wildcards.seed))),
     shell:
         "glow arms --verdicts {input.verdicts} --output {params.directory} {params.flags}"
-        " 2>&1 | tee -a {log} {log}.all"
+        " 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule select:
@@ -58,4 +58,4 @@ rule select:
         ),
     shell:
         "glow select --verdicts {input.verdicts} --output {output.selection} {params.flags}"
-        " 2>&1 | tee -a {log} {log}.all"
+        " 2>&1 | tee -a {log} >> {log}.all"

@@ -28,4 +28,4 @@ rule contamination:
         flags=lambda wildcards, resources: options(experiment.contamination),
     shell:
         "glow contamination --training {input.training} --suites {input.suites} --output {params.directory}"
-        " {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " {params.flags} 2>&1 | tee -a {log} >> {log}.all"

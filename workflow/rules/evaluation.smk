@@ -42,7 +42,7 @@ rule answer:
         ),
     shell:
         "glow answer --model {params.model:q} --suites {input.suites} --output {output.note}"
-        " --shard {wildcards.shard} --shards {wildcards.shards} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " --shard {wildcards.shard} --shards {wildcards.shards} {params.flags} 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule evaluate:
@@ -82,4 +82,4 @@ rule evaluate:
         ),
     shell:
         "glow evaluate --model {params.model:q} --suites {input.suites} --output {params.directory}"
-        " {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " {params.flags} 2>&1 | tee -a {log} >> {log}.all"

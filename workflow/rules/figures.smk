@@ -31,4 +31,4 @@ for own in study.students.values():
             f"figures of {own.home[:-1]}"
         shell:
             "glow figures {params.experiment} --results {params.results} {params.student}"
-            " 2>&1 | tee -a {log} {log}.all"
+            " 2>&1 | tee -a {log} >> {log}.all"

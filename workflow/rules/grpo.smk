@@ -35,7 +35,7 @@ rule pass_rates:
         ),
     shell:
         "glow pass-rates --problems {input.problems} --model {params.model:q} --output {output}"
-        " {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " {params.flags} 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule grpo:
@@ -84,4 +84,4 @@ rule grpo:
         ),
     shell:
         "glow grpo --problems {input.problems} --model {params.model:q} --output {params.directory}"
-        " {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " {params.flags} 2>&1 | tee -a {log} >> {log}.all"

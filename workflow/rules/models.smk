@@ -26,7 +26,7 @@ rule pretrain:
         flags=lambda wildcards, resources: options(study.models[wildcards.made].pretrain),
         model=lambda wildcards, input: "--model" if input.trunk else "",
     shell:
-        "glow pretrain --output {output} {params.model} {input.trunk} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "glow pretrain --output {output} {params.model} {input.trunk} {params.flags} 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule scratch:
@@ -49,7 +49,7 @@ rule scratch:
         settings=lambda wildcards: depends_on(study.models[wildcards.made].scratch),
         flags=lambda wildcards, resources: options(study.models[wildcards.made].scratch),
     shell:
-        "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "glow scratch --text {input.text} --output {output} {params.flags} 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule fetch:
@@ -72,4 +72,4 @@ rule fetch:
         flags=lambda wildcards, resources: options(study.models[wildcards.made].hub),
         online=lambda wildcards, resources: ONLINE,
     shell:
-        "{params.online} glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        "{params.online} glow fetch --output {output} {params.flags} 2>&1 | tee -a {log} >> {log}.all"

@@ -25,4 +25,4 @@ rule import_trajectories:
         flags=lambda wildcards, resources: options(experiment.importing),
     shell:
         "glow import --files {params.files:q} --suites {input.suites} --output {output.trajectories}"
-        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} >> {log}.all"

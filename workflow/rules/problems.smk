@@ -27,4 +27,4 @@ rule problems:
         online=lambda wildcards, resources: ONLINE,
     shell:
         "{params.online} glow problems --suites {input.suites} --output {output.train}"
-        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " --grpo-output {output.grpo} {params.flags} 2>&1 | tee -a {log} >> {log}.all"

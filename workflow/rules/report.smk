@@ -29,4 +29,4 @@ for own in study.students.values():
             f"report of {own.home[:-1]}"
         shell:
             "glow report {params.experiment} --results {params.results} {params.student}"
-            " 2>&1 | tee -a {log} {log}.all"
+            " 2>&1 | tee -a {log} >> {log}.all"

@@ -51,4 +51,4 @@ rule sft:
         ),
     shell:
         "glow sft --data {input.data} --all {input.everything} --model {params.model:q}"
-        " --output {params.directory} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " --output {params.directory} {params.flags} 2>&1 | tee -a {log} >> {log}.all"

@@ -27,7 +27,7 @@ if experiment.students:
         message:
             "students of {params.results}"
         shell:
-            "glow students {params.experiment} --results {params.results} 2>&1 | tee -a {log} {log}.all"
+            "glow students {params.experiment} --results {params.results} 2>&1 | tee -a {log} >> {log}.all"
 
     # `snakemake report`, as with one student.
     rule report:

@@ -21,4 +21,4 @@ rule suite:
         online=lambda wildcards, resources: ONLINE,
     shell:
         "{params.online} glow suite --name {wildcards.suite} --output {output.problems} {params.flags}"
-        " 2>&1 | tee -a {log} {log}.all"
+        " 2>&1 | tee -a {log} >> {log}.all"

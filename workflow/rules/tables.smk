@@ -42,4 +42,4 @@ for own in study.students.values():
             f"tables of {own.home[:-1]}"
         shell:
             "glow tables {params.experiment} --results {params.results} {params.student}"
-            " 2>&1 | tee -a {log} {log}.all"
+            " 2>&1 | tee -a {log} >> {log}.all"

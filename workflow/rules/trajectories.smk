@@ -36,7 +36,7 @@ rule generate:
         ),
     shell:
         "glow generate --problems {input.problems} --model {params.model:q} --output {output.trajectories}"
-        " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee -a {log} {log}.all"
+        " --shard {wildcards.shard} --shards {params.shards} {params.flags} 2>&1 | tee -a {log} >> {log}.all"
 
 
 rule merge:
@@ -61,4 +61,4 @@ rule merge:
         settings=rules.generate.params.settings,
     shell:
         "glow merge --problems {input.problems} --shards {input.shards} --output {output.trajectories}"
-        " 2>&1 | tee -a {log} {log}.all"
+        " 2>&1 | tee -a {log} >> {log}.all"

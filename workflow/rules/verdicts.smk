@@ -21,4 +21,4 @@ rule verify:
         flags=lambda wildcards, resources: options(experiment.verdicts),
     shell:
         "glow verify --input {input} --output {output.verdicts} --workers {threads} {params.flags}"
-        " 2>&1 | tee -a {log} {log}.all"
+        " 2>&1 | tee -a {log} >> {log}.all"

@@ -20,7 +20,7 @@ from glow.config.data import (
     Verification,
 )
 from glow.config.documents import extended, load, read_document
-from glow.config.evaluation import Evaluation, Suite, SuiteFormat
+from glow.config.evaluation import AnswerAs, Evaluation, Suite, SuiteFields, SuiteFormat
 from glow.config.experiment import Experiment
 from glow.config.hardware import (
     EngineHardware,
@@ -68,6 +68,7 @@ __all__ = [
     "NEGATIVES_ONLY",
     "PAIRED",
     "POSITIVES_ONLY",
+    "AnswerAs",
     "AnswerSettings",
     "Arm",
     "ArmSettings",
@@ -112,6 +113,7 @@ __all__ = [
     "SftSettings",
     "Sharding",
     "Suite",
+    "SuiteFields",
     "SuiteFormat",
     "TooLong",
     "Tracking",

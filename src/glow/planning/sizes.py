@@ -17,7 +17,7 @@ from glow.files.unpacked import kind_of
 from glow.planning.constants import Number, constant, questions
 from glow.planning.found import Found, FoundDomain
 from glow.planning.lengths import Lengths
-from glow.suites.tasks import read_task
+from glow.suites.tasks import task_of
 
 End = Literal["low", "high"]
 """Which end of an assumption that is a range."""
@@ -256,20 +256,20 @@ def _suite(experiment: Experiment, name: str, suite: Suite, found: Found, assume
     else:
         lengths = _answers(experiment, made_up, limit, found, assumed)
         prompt = assumed["prompt.made_up" if made_up else "prompt"]
-    return SuiteSizes(_questions(name, suite), scored, prompt, lengths)
+    return SuiteSizes(_questions(name, suite, assumed), scored, prompt, lengths)
 
 
 def is_scored(name: str, suite: Suite) -> bool:
     """Whether a suite's choices are scored, and no answers are sampled."""
-    return (
-        suite.format or ("boxed" if suite.families is not None else _written(suite.task or name))
-    ) == "choice"
+    if suite.format is not None or suite.families is not None:
+        return suite.format == "choice"
+    return _written(name, suite.model_dump_json(exclude_unset=True)) == "choice"
 
 
 @cache
-def _written(task: str) -> str:
+def _written(name: str, suite: str) -> str:
     """The format that a task file says: asked for every student and setting, and read once."""
-    return read_task(task).format
+    return task_of(name, Suite.model_validate_json(suite)).format
 
 
 def _answers(experiment: Experiment, made_up: bool, limit: int, found: Found, assumed: _Assumed) -> Lengths:
@@ -282,11 +282,13 @@ def _answers(experiment: Experiment, made_up: bool, limit: int, found: Found, as
     return Lengths(((1 - endless, min(assumed["answers"], limit)), (endless, limit)), spread, limit)
 
 
-def _questions(name: str, suite: Suite) -> int:
+def _questions(name: str, suite: Suite, assumed: _Assumed) -> int:
     if suite.problems is not None:
         return suite.problems
     if suite.families is not None:
         return _SUITE_PROBLEMS
+    if suite.hub_dataset is not None or suite.lm_eval is not None:
+        return round(assumed["questions"])
     known = questions(suite.task or name)
     if suite.file is not None and (known is None or suite.file.suffix != ".parquet"):
         return round(_look_at(suite.file, "", None).rows)

@@ -1,5 +1,6 @@
 """The table of suites: what each one asks, where it comes from, and what chance gives there."""
 
+from glow.config import Suite
 from glow.reporting.captions import caption
 from glow.reporting.cells import NONE, Cell, Table, count_cell, text_cell, value_cell
 from glow.reporting.chance import chance
@@ -25,12 +26,22 @@ def _row(results: Results, name: str) -> dict[str, Cell]:
     return {
         "suite": text_cell(name),
         "scope": text_cell(_scope(results, name)),
-        "asks": text_cell(", ".join(suite.families) if suite.families else f"task {suite.task or name}"),
+        "asks": text_cell(_asks(name, suite)),
         "again": text_cell(", ".join(_with_same_families(results, name)) or NONE),
         "format": text_cell(", ".join(formats)),
         "questions": count_cell(len(problems)),
         "chance": value_cell(None if level is None else 100 * level, 1),
     }
+
+
+def _asks(name: str, suite: Suite) -> str:
+    if suite.families:
+        return ", ".join(suite.families)
+    if suite.lm_eval is not None:
+        return f"task file {suite.lm_eval.name}"
+    if suite.hub_dataset is not None:
+        return f"hub {suite.hub_dataset}"
+    return f"rows of {suite.file.name}" if suite.fields and suite.file else f"task {suite.task or name}"
 
 
 def _scope(results: Results, name: str) -> str:

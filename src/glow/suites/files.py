@@ -47,7 +47,7 @@ def write_suite(name: str, settings: Suite, output: Path) -> None:
     write_jsonl(output, problems)
     if "hub" in facts:
         facts["sha256"] = {output.name: hash_path(output)}
-    inputs = [file for file in (settings.file, settings.shots_file) if file]
+    inputs = [file for file in (settings.file, settings.shots_file, settings.lm_eval) if file]
     manifest.write(output, settings.model_dump(mode="json"), inputs, {"problems": len(problems), **facts})
     kept = "".join(f", {count} {what}" for what, count in facts.get("kept repeats", {}).items() if count)
     print(f"{output}: {len(problems)} problems, format {problems[0]['format']}{kept}")

@@ -20,8 +20,9 @@ from glow.errors import UserError
 from glow.files.hashing import keyed_order
 from glow.files.records import Problem, problem_id
 from glow.files.user_rows import Row, read_rows, text
+from glow.suites.foreign_tasks import foreign_problems
 from glow.suites.gym import draw, library_version
-from glow.suites.tasks import HubRows, Shots, Task, located, read_task
+from glow.suites.tasks import HubRows, Shots, Task, located, task_of
 
 
 def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, Any]]:
@@ -31,11 +32,14 @@ def task_problems(name: str, settings: Suite) -> tuple[list[Problem], dict[str, 
         UserError: the task is unknown or does not support a setting, its rows cannot be read, or there are
             fewer than asked for.
     """
-    task_name = settings.task or name
-    task, settings = read_task(task_name), located(name, settings)
+    task, settings = task_of(name, settings), located(name, settings)
+    task_name = task.suite
     if task.source == "reasoning_gym":
         problems = draw(settings.problems, settings.seed)
         return problems, {"source": f"reasoning-gym {library_version()}", "task_version": task.version}
+    if settings.lm_eval is not None:
+        found, facts = foreign_problems(name, settings.lm_eval, task)
+        return _draw(name, _with_own_ids(found), settings), facts
     hub: list[dict[str, Any]] = []
     rows = list(_task_rows(task, settings, hub))
     if not rows:
@@ -102,7 +106,14 @@ def _split_rows(task: Task, hub: HubRows, split: str, read: list[dict[str, Any]]
     What was read of the hub is added to `read`.
     """
     fields = task.fields
-    keys = [*fields.question, *fields.answer, *(fields.choices or ()), *(fields.wrong or ()), *fields.family]
+    keys = [
+        *fields.question,
+        *fields.answer,
+        *(fields.choices or ()),
+        *(fields.columns or ()),
+        *(fields.wrong or ()),
+        *fields.family,
+    ]
     configs: Sequence[str | None] = hub.configs or [None]
     for config in configs:
         source = HubSplit(hub.dataset, hub.revision, config, split, [*keys, *task.scorer_fields])
@@ -153,8 +164,10 @@ def _choices_and_answer(task: Task, row: Row, question: str) -> tuple[list[str],
     if not fields.answer:
         return [], ""
     key = _key(row, fields.answer)
+    if fields.columns is not None:
+        return choices_of(row, fields.columns, key, fields.answer_as)
     if fields.choices is not None and (found := _key(row, fields.choices)) and _are_choices(task, row, found):
-        return choices_of(row, found, key)
+        return choices_of(row, found, key, fields.answer_as)
     answer = stated(row, key, "every row needs an answer")
     if task.answer_after:
         answer = answer.rpartition(task.answer_after)[2].strip()

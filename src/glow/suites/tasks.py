@@ -5,13 +5,14 @@ load; here the same file is read for its facts, without importing the harness. H
 problems is `glow.suites.task_problems`; what its `!function` hooks do is `glow.suites.task_hooks`.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field
 
-from glow.config import Section, Suite, SuiteFormat, unknown
+from glow.config import AnswerAs, Section, Suite, SuiteFields, SuiteFormat, unknown
 from glow.errors import UserError
 
 FOLDER = Path(__file__).parent
@@ -37,6 +38,8 @@ class TaskFields(Section):
     question: list[str] = Field(min_length=1)
     answer: list[str] = Field([])
     choices: list[str] | None = None
+    columns: list[str] | None = Field(None, description="keys that hold one choice each, in order")
+    answer_as: AnswerAs = "auto"
     wrong: list[str] | None = None
     family: list[str] = Field([])
 
@@ -56,7 +59,8 @@ class Task(Section):
         in_domain: the training domain that it is in-domain for, by the paper's names (math, mmlu).
         group: the paper's group of sets: maths, general or other; None for sets that are not in the paper.
         local: paths of its rows below a data_dir; the first that exists is read.
-        source: rows of a hub data set or a file; or problems that reasoning-gym draws.
+        source: rows of a hub data set or a file; problems that reasoning-gym draws; or questions of a
+            task file of lm-eval that is the user's own (`glow.suites.foreign_tasks`).
         listed: whether the question text already lists its choices, with letters, at its end.
         instruction: whether the prompt's instruction (steps, a box) follows the question.
         scorer: what judges a response: our verifier, or the suite's own scorer (`glow.suites.scorers`).
@@ -71,7 +75,7 @@ class Task(Section):
     group: Literal["maths", "general", "other"] | None = None
     hub: HubRows | None = None
     local: list[str] = Field([])
-    source: Literal["rows", "reasoning_gym"] = "rows"
+    source: Literal["rows", "reasoning_gym", "lm_eval"] = "rows"
     fields: TaskFields
     answer_after: str | None = Field(
         None, description="the answer is what follows this mark, where it occurs"
@@ -91,7 +95,9 @@ class Task(Section):
     @property
     def has_choices(self) -> bool:
         """Whether every row has choices apart from its question, so that each can be scored."""
-        return self.fields.wrong is not None or (self.fields.choices is not None and not self.listed)
+        fields = self.fields
+        apart = fields.choices is not None and not self.listed
+        return fields.wrong is not None or fields.columns is not None or apart
 
 
 def task_names() -> list[str]:
@@ -124,15 +130,121 @@ def read_task(name: str) -> Task:
     return Task.model_validate(facts)
 
 
+def task_of(name: str, suite: Suite) -> Task:
+    """The task of the suite called `name`: a built-in one, or rows of the user's, whose keys it names.
+
+    Raises:
+        UserError: no task has that name, or a task file of lm-eval cannot be used.
+    """
+    if suite.lm_eval is not None:
+        return _foreign_task(name, suite.lm_eval)
+    if suite.hub_dataset is None and suite.fields is None:
+        return read_task(suite.task or name)
+    keys = suite.fields or SuiteFields()
+    is_builtin = suite.task is not None or (suite.hub_dataset is None and name in task_names())
+    task = read_task(
+        (suite.task or name) if is_builtin else "multiple_choice" if keys.choices else "questions"
+    )
+    changed: dict[str, Any] = {"fields": _fields(task.fields, keys)}
+    if keys.answer_after is not None:
+        changed["answer_after"] = keys.answer_after
+    if not is_builtin:
+        changed |= {"suite": name}
+    if suite.hub_dataset is not None:
+        changed["hub"] = HubRows(
+            dataset=suite.hub_dataset,
+            revision=suite.revision or "",
+            configs=suite.hub_configs,
+            split=suite.hub_split or "test",
+        )
+    return task.model_copy(update=changed)
+
+
+def _fields(said: TaskFields, keys: SuiteFields) -> TaskFields:
+    """What the task says of the keys of its rows, with what the suite says otherwise."""
+    given: dict[str, Any] = {
+        name: [key] for name in ("question", "answer", "family") if (key := getattr(keys, name)) is not None
+    }
+    if keys.choices is not None:
+        several = isinstance(keys.choices, list)
+        given |= {"columns": keys.choices} if several else {"choices": [keys.choices], "columns": None}
+        given |= {"choices": None} if several else {}
+    return said.model_copy(update=given | {"answer_as": keys.answer_as})
+
+
+def _foreign_task(name: str, file: Path) -> Task:
+    """What a user's task file of lm-eval says before lm-eval reads it: its format, and where its rows are."""
+    try:
+        document = task_document(file)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not a readable task file: {' '.join(str(error).split())}") from None
+    kind = document.get("output_type", "generate_until")
+    if kind not in ("generate_until", "multiple_choice"):
+        raise UserError(
+            f"{file}: output_type: {kind} has no right answer for each question; the study asks "
+            "generate_until and multiple_choice. `glow lm-eval --include_path` runs it as it is"
+        )
+    hub = None
+    source = str(document.get("dataset_path", ""))
+    if "/" in source and not Path(source).exists():
+        hub = _foreign_hub(file, source, document)
+    return Task.model_validate(
+        {
+            "suite": name,
+            "version": 1.0,
+            "description": f"questions of {file.name}",
+            "licence": "yours",
+            "hub": hub,
+            "source": "lm_eval",
+            "fields": {
+                "question": ["question"],
+                "choices": ["choices"] if kind == "multiple_choice" else None,
+            },
+            "format": "choice" if kind == "multiple_choice" else "boxed",
+        }
+    )
+
+
+def _foreign_hub(file: Path, dataset: str, document: dict[str, Any]) -> dict[str, Any]:
+    arguments = document.get("dataset_kwargs") or {}
+    revision = str(arguments.get("revision", ""))
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise UserError(
+            f"{file}: dataset_path {dataset} may change any day: pin it with "
+            "`dataset_kwargs: {revision: <commit hash of 40 digits>}`"
+        )
+    split = document.get("test_split") or document.get("validation_split") or "test"
+    return {"dataset": dataset, "revision": revision, "split": split}
+
+
 def task_document(path: Path) -> dict[str, Any]:
     """A task file as lm-eval reads it, `include` merged in; a `!function` is left as its name."""
     document = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskLoader)
-    included = document.pop("include", None)
-    return document if included is None else task_document(path.parent / included) | document
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: not a task file: it must hold keys, such as `task` and `dataset_path`")
+    included = document.pop("include", None) or []
+    merged: dict[str, Any] = {}
+    for name in [included] if isinstance(included, str) else included:
+        merged |= task_document(path.parent / name)
+    return merged | document
+
+
+def function_names(document: Any) -> list[str]:
+    """The functions that a task file names by `!function`, anywhere in it: code that runs as it is loaded."""
+    if isinstance(document, _FunctionName):
+        return [document]
+    inner = (
+        document.values() if isinstance(document, dict) else document if isinstance(document, list) else []
+    )
+    return [name for value in inner for name in function_names(value)]
+
+
+class _FunctionName(str):
+    """The name of a function, in the place of the function."""
 
 
 def _function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    return loader.construct_scalar(node)
+    return _FunctionName(loader.construct_scalar(node))
 
 
 class _TaskLoader(yaml.SafeLoader):
@@ -154,7 +266,7 @@ def resolved(name: str, suite: Suite, data_dir: Path | None, domains: list[str])
     """
     if suite.families is not None:
         return suite
-    task, found = read_task(suite.task or name), located(name, suite, data_dir)
+    task, found = task_of(name, suite), located(name, suite, data_dir)
     said = {"domain": task.in_domain if task.in_domain in domains else None, "group": task.group}
     return found.model_copy(update={key: said[key] for key in said.keys() - suite.model_fields_set})
 
@@ -169,7 +281,7 @@ def located(name: str, settings: Suite, data_dir: Path | None = None) -> Suite:
     """
     if settings.families is not None:
         return settings
-    task = read_task(settings.task or name)
+    task = task_of(name, settings)
     _refuse_misfits(name, task, settings)
     if task.source != "rows":
         return settings.model_copy(update={"data_dir": None})
@@ -197,7 +309,7 @@ def reads_hub(name: str, suite: Suite) -> bool:
     """
     if suite.families is not None or suite.file is not None:
         return False
-    return read_task(suite.task or name).hub is not None
+    return task_of(name, suite).hub is not None
 
 
 def _refuse_misfits(name: str, task: Task, settings: Suite) -> None:
