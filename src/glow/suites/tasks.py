@@ -229,9 +229,14 @@ def task_document(path: Path) -> dict[str, Any]:
     return merged | document
 
 
-def function_names(document: dict[str, Any]) -> list[str]:
-    """The functions that a task file names by `!function`: code that runs when its task is loaded."""
-    return [value for value in document.values() if isinstance(value, _FunctionName)]
+def function_names(document: Any) -> list[str]:
+    """The functions that a task file names by `!function`, anywhere in it: code that runs as it is loaded."""
+    if isinstance(document, _FunctionName):
+        return [document]
+    inner = (
+        document.values() if isinstance(document, dict) else document if isinstance(document, list) else []
+    )
+    return [name for value in inner for name in function_names(value)]
 
 
 class _FunctionName(str):

@@ -9,7 +9,7 @@ from glow.config import Experiment, Suite
 from glow.errors import UserError
 from glow.experiment import load
 from glow.files.jsonl import write_jsonl
-from glow.suites.tasks import FOLDER, located, read_task, task_document, task_names
+from glow.suites.tasks import FOLDER, function_names, located, read_task, task_document, task_names
 
 PAPER = {
     "math": {"math500", "minerva", "amc23", "olympiadbench", "aime24"},
@@ -239,3 +239,10 @@ def test_choices_are_scored_only_where_every_row_has_them(name: str) -> None:
     else:
         with pytest.raises(UserError, match="its format can only be boxed"):
             experiment_with(None, **suites)
+
+
+def test_functions_are_found_wherever_a_task_file_names_them(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "doc_to_text: !function one.text\nmetric_list:\n  - metric: !function two.judge\n    x: [1, text]\n"
+    )
+    assert function_names(task_document(tmp_path / "a.yaml")) == ["one.text", "two.judge"]
