@@ -9,7 +9,8 @@ Every question is the user's turn of a conversation. A choice's score is the log
 tokens, that the model's whole turn is the text of that choice: its tokens and the end of the turn. The end is
 counted so that a choice gains nothing from being the beginning of another. A thought that the prompt opens
 is closed before a choice. Documents that ask for it (MMLU as in the literature) are scored as lm-eval scores
-them: raw text, without a chat template and without the end.
+them: raw text, without a chat template and without the end. Tasks of others are asked and scored in the same
+way, which is said where their choices are scored; perplexities are refused.
 """
 
 import sys
@@ -46,6 +47,14 @@ _OF_THE_PROMPT = frozenset({"system", "chat_template", "chat_template_kwargs"})
 _NOT_OURS = frozenset({"device", "max_batch_size"})
 """Arguments that lm-eval gives to every model, ignored: engines choose the device, batches have one size."""
 
+
+_MOST_TOKENS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""What tasks call the longest response; lm-eval lets the first of them count."""
+
+_READ = frozenset(
+    {*_MOST_TOKENS, "do_sample", "temperature", "top_p", "top_k", "min_p", "stop", "until", "batch_size"}
+)
+"""What is read of a task's `generation_kwargs`."""
 
 _ONE_DEVICE = EngineHardware()
 
@@ -117,6 +126,7 @@ class GlowModel(LM):
         devices = validated(EngineHardware, hardware.model_dump() | runs_on, "--model_args {}")
         self.tested = ModelUnderTest(Path(path), self._prompt, devices, trust_remote_code=trust_remote_code)
         self.answers: Mapping[str, SuiteAnswers] = {}
+        self._said: set[str] = set()
         self._engine = engine
         self._seed = int(seed)
         self._batch_size = int(batch_size) if str(batch_size).isdigit() and int(batch_size) > 1 else 256
@@ -172,18 +182,30 @@ class GlowModel(LM):
         return self.answers.get(instance.task_name or "")
 
     def _decoding(self, settings: dict[str, Any]) -> Decoding:
-        sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
+        sampled = settings.get("do_sample", (settings.get("temperature") or 0) > 0)
+        self._say_of_ignored(settings)
         given = {
             "engine": self._engine,
             "temperature": settings.get("temperature", 1.0) if sampled else 0.0,
             "top_p": settings.get("top_p", 1.0),
             "top_k": settings.get("top_k", 0),
             "min_p": settings.get("min_p", 0.0),
-            "stop": settings.get("stop", []),
-            "max_tokens": settings.get("max_gen_toks", 256),
+            "stop": [*_texts(settings.get("stop")), *_texts(settings.get("until"))],
+            "max_tokens": next((settings[name] for name in _MOST_TOKENS if name in settings), 256),
             "batch_size": settings.get("batch_size", self._batch_size),
         }
         return validated(Decoding, given, "--gen_kwargs {}")
+
+    def _say_of_ignored(self, settings: Mapping[str, Any]) -> None:
+        ignored = sorted(settings.keys() - _READ)
+        if ignored:
+            self._say(f"these settings of a task's generation_kwargs are not read: {', '.join(ignored)}")
+
+    def _say(self, words: str) -> None:
+        """Say it once."""
+        if words not in self._said:
+            self._said.add(words)
+            print(f"model glow: {words}", file=sys.stderr)
 
     def _keys(self, requests: Sequence[Instance]) -> list[Key]:
         """The key from which each request's seed is derived: (seed, problem, number of the sample).
@@ -204,6 +226,11 @@ class GlowModel(LM):
 
         A turn does not begin with a space: those that lm-eval puts before a continuation are removed.
         """
+        if any("problem_id" not in request.doc for request in requests):
+            self._say(
+                "choices are scored as the model's whole turn in its chat template; for the numbers of "
+                "lm-eval's own models, which score raw text, use --model hf"
+            )
         together: dict[tuple[str | None, int, bool], list[int]] = {}
         for place, request in enumerate(requests):
             is_raw = bool(request.doc.get("is_raw"))
@@ -267,6 +294,12 @@ class GlowModel(LM):
     def tokenizer_name(self) -> str:
         """The name by which lm-eval's cache tells models apart."""
         return str(self.tested.path)
+
+
+def _texts(given: str | Sequence[str] | None) -> list[str]:
+    """The texts at which a response ends: a task gives one, several or none, and empty ones are none."""
+    several = [given] if isinstance(given, str) else given or []
+    return [text for text in several if text]
 
 
 def run_lm_eval(arguments: list[str]) -> None:

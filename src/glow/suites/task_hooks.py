@@ -43,11 +43,14 @@ _COLUMNS = Features(
 
 
 class SampledText(str):
-    """A response as lm-eval handles it, with the completion that it comes from."""
+    """A response as lm-eval handles it, with the completion that it comes from.
 
-    completion: Completion
+    lm-eval makes some of its own, without one: it gives a gold the type of the response it is compared with.
+    """
 
-    def __new__(cls, text: str, completion: Completion) -> "SampledText":
+    completion: Completion | None
+
+    def __new__(cls, text: object, completion: Completion | None = None) -> "SampledText":
         made = super().__new__(cls, text)
         made.completion = completion
         return made
@@ -145,7 +148,7 @@ def judge_boxed(
 
 def _answered(response: str) -> Answered:
     """The response with what is known of its end and of its beginning; of another engine's, nothing."""
-    if isinstance(response, SampledText):
+    if isinstance(response, SampledText) and response.completion is not None:
         return response, response.completion.finish_reason, response.completion.thought_open
     return response, None, False
 

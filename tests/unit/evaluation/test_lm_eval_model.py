@@ -11,6 +11,7 @@ from datasets import Dataset
 from harness import manager, quiz
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import simple_evaluate
 
 from glow import cli
@@ -370,6 +371,70 @@ def test_each_repeat_has_a_seed_of_its_own(scripted: GlowModel) -> None:
 def test_responses_end_at_a_stop_string(scripted: GlowModel) -> None:
     assert ask(scripted, "}") == ["\\boxed{1", "\\boxed{1", "\\boxed{2.0"]
     assert ask(scripted) == ["\\boxed{1}", "\\boxed{1}", "\\boxed{2.0}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"until": "Q:"}, {"stop": ["Q:"], "temperature": 0.0, "max_tokens": 256}),
+        ({"until": ["Q:", "", "\n\n"], "max_gen_toks": 9}, {"stop": ["Q:", "\n\n"], "max_tokens": 9}),
+        ({"until": None, "stop": "}", "max_new_tokens": 7}, {"stop": ["}"], "max_tokens": 7}),
+        ({"temperature": 0.7}, {"temperature": 0.7}),
+        ({"temperature": 0.7, "do_sample": False}, {"temperature": 0.0}),
+        ({"do_sample": True}, {"temperature": 1.0}),
+        ({"temperature": None}, {"temperature": 0.0}),
+    ],
+    ids=str,
+)
+def test_a_tasks_settings_are_read_as_lm_eval_means_them(
+    given: dict[str, Any], expected: dict[str, Any], scripted: GlowModel
+) -> None:
+    found = scripted._decoding(given).model_dump()
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_settings_that_are_not_read_are_named_once(
+    scripted: GlowModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        scripted._decoding({"until": [], "num_beams": 4, "do_sample": False})
+    assert capsys.readouterr().err.count("generation_kwargs are not read: num_beams\n") == 1
+
+
+def theirs(**settings: Any) -> ConfigurableTask:
+    """A task as lm-eval's own are, on two questions: no filter, no verdict of ours."""
+    questions = Dataset.from_list([{"question": f"What is {n} + 1?", "answer": n + 1} for n in range(2)])
+    whole = {
+        "task": "theirs",
+        "custom_dataset": lambda **_: {"test": questions},
+        "test_split": "test",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "{{answer}}",
+        **settings,
+    }
+    return ConfigurableTask(config=whole)
+
+
+@pytest.mark.parametrize("until", ["}", ["}", "\n\n"], []], ids=str)
+def test_a_task_of_others_without_a_filter(until: Any, scripted: GlowModel) -> None:
+    task = theirs(
+        output_type="generate_until",
+        metric_list=[{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        generation_kwargs={"until": until, "max_gen_toks": 6},
+    )
+    found = evaluator.evaluate(scripted, {"tasks": {"theirs": task}}, bootstrap_iters=0)
+    said = [sample["resps"][0][0] for sample in found["samples"]["theirs"]]
+    assert said == (["\\boxed{1", "\\boxed{2.0"] if until else ["\\boxed{1}", "\\boxed{2.0}"])
+    assert found["results"]["theirs"]["exact_match,none"] == 0
+
+
+def test_choices_of_a_task_of_others_are_scored_and_that_is_said(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = theirs(output_type="multiple_choice", doc_to_choice=["1", "2"], doc_to_target=0)
+    found = evaluator.evaluate(GlowModel(str(tiny_model)), {"tasks": {"theirs": task}}, bootstrap_iters=0)
+    assert len(found["samples"]["theirs"]) == 2
+    assert capsys.readouterr().err.count("scored as the model's whole turn in its chat template") == 1
 
 
 def test_texts_end_at_a_stop_string() -> None:
