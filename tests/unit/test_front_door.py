@@ -73,7 +73,7 @@ ROWS = {
     "15_truncated.jsonl.gz": r"(:\d+)?: .*(damaged|ends|ended|incomplete|truncated)",
     "21_empty_question": r":3: 'question' is empty",
     "25_huge_int": r":1: not valid JSON .*digits",
-    "37_utf16": r":1: .*(UTF-8|UTF-16|utf-16)",
+    "37_utf16": r"(:1)?: .*(UTF-8|UTF-16|utf-16)",
     "45_label_list": r":1: .*\[True\]",
     "47_finish_list": r":1: 'finish_reason' is \['length'\]",
 }

@@ -1,8 +1,10 @@
 """Where a training is started: here, in several processes, on several nodes; and what comes back of it."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -147,3 +149,27 @@ def test_two_nodes_train_as_one_process_does(alone: None, tiny_model: Path, tmp_
     assert max((weights[name] - expected[name]).abs().max().item() for name in expected) < 1e-6
     history, single = (pd.read_parquet(tmp_path / run / "history.parquet") for run in ("two", "one"))
     pd.testing.assert_frame_equal(history, single, rtol=1e-4, atol=1e-6)
+
+
+def test_ctrl_c_ends_all_processes_of_a_training_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    data, output = trajectories(tmp_path / "arm.jsonl", 16), tmp_path / "out"
+    words = ["--data", str(data), "--all", str(data), "--model", str(tiny_model), "--output", str(output)]
+    options = [*SETTINGS, "--epochs", "1000", "--devices", "2"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "glow.cli", "sft", *words, *options],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while "SFT:" not in (tmp_path / "log").read_text():
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    said = (tmp_path / "log").read_text()
+    assert "Traceback" not in said
+    assert said.count("interrupted") == 1
+    assert said.endswith("glow sft: interrupted; run it again to go on\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # none is left
