@@ -215,7 +215,7 @@ def test_processes_change_nothing(
     assert_same_run(read_history(tmp_path / "history"), whole_batches.history())
     log = [line for line in json.loads((tmp_path / "log.json").read_text()) if "sample_loss" in line]
     expected_log = [line for line in whole_batches.state.log_history if "sample_loss" in line]
-    for key in ("loss", "sample_loss", "gain_mean", "weight_mean", "weight_std", "entropy"):
+    for key in ("loss", "sample_loss", "gain_mean", "weight_mean", "weight_std", "entropy", "num_tokens"):
         assert [line[key] for line in log] == pytest.approx(
             [line[key] for line in expected_log], rel=1e-3, abs=1e-4
         ), key
