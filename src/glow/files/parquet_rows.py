@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow
-from pyarrow import parquet
+from typing import TYPE_CHECKING
 
 from glow.errors import UserError
 from glow.files.jsonl import Record
 from glow.files.unpacked import LONGEST_LINE, ROW_COSTS, refuse_bomb
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+    from pyarrow.parquet import FileMetaData
 
 AT_ONCE = 16
 """Rows that are unpacked at a time."""
@@ -20,6 +22,9 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Record]]:
     Raises:
         UserError: it is damaged, unpacks to many times its size, or has a row beyond `LONGEST_LINE` bytes.
     """
+    import pyarrow  # Here, as `glow plan` needs none of it for rows of other kinds.
+    from pyarrow import parquet
+
     size, taken, number = path.stat().st_size, 0, 0
     try:
         with parquet.ParquetFile(path) as table:
@@ -35,13 +40,13 @@ def read_parquet(path: Path) -> Iterator[tuple[int, Record]]:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from None
 
 
-def _stated(metadata: parquet.FileMetaData) -> int:
+def _stated(metadata: "FileMetaData") -> int:
     """Bytes that all rows take in memory at least, by what the file says of itself."""
     groups = range(metadata.num_row_groups)
     return ROW_COSTS * metadata.num_rows + sum(metadata.row_group(group).total_byte_size for group in groups)
 
 
-def _refuse_long(batch: pyarrow.RecordBatch, path: Path, before: int) -> None:
+def _refuse_long(batch: "RecordBatch", path: Path, before: int) -> None:
     if batch.nbytes <= LONGEST_LINE:
         return
     for row in range(batch.num_rows):
