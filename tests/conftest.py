@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
@@ -14,6 +15,10 @@ from standin_hub import StandIn, serving
 
 # As in the workflow's jobs: threads that wait for each other make tiny models many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell has what it starts in the background ignore Ctrl-C, and all below inherit that: some tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run, and no deadline: a loaded machine must not fail a right test.
 hypothesis.settings.register_profile("glow", deadline=None, derandomize=True)

@@ -104,7 +104,10 @@ class Section(BaseModel):
         """Whether a setting changes no number: it never does, or it came later and has its default value."""
         field = cls.model_fields[key]
         default = field.get_default(call_default_factory=True)
-        is_default = value == (list(default) if isinstance(value, list) and default is not None else default)
+        # JSON has lists where a default may be a tuple.
+        is_default = value == (
+            list(default) if isinstance(default, tuple) and isinstance(value, list) else default
+        )
         marks = (_Neutral, _Added) if is_default else (_Neutral,)
         return any(isinstance(mark, marks) for mark in field.metadata)
 

@@ -180,7 +180,7 @@ def test_a_task_file_of_lm_eval_is_a_suite(tmp_path: Path, capsys: pytest.Captur
     )
     settings = suite(lm_eval=file)
     assert not reads_hub("mine", settings)
-    assert cli.main(["check", str(TINY), str(overlay(tmp_path, file))]) == 0
+    assert cli.main(["check", str(TINY), "--overlay", str(overlay(tmp_path, file))]) == 0
     assert f"suites.mine: {file} runs code that came with it: more.target; read it" in capsys.readouterr().out
     write_suite("mine", settings, tmp_path / "mine.jsonl")
     shown = capsys.readouterr().out
