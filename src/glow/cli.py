@@ -18,6 +18,7 @@ from pathlib import Path  # noqa: E402
 from glow.commands.table import STAGES  # noqa: E402
 from glow.errors import UserError, of_machine  # noqa: E402
 from glow.files import stopping  # noqa: E402
+from glow.files.progress import end_bars  # noqa: E402
 from glow.training import launch  # noqa: E402
 
 _UNREAD = 141
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         return stopping.STOPPED if is_launched else stopping.go_on_later(stopped)
     except (Exception, KeyboardInterrupt) as error:
         _leave_output()
+        end_bars()
         if isinstance(error, KeyboardInterrupt) or interrupted.asked():
             return interrupted.ended(command, is_silent)
         code = _refused(command, error, getattr(arguments, "output", None))

@@ -30,7 +30,7 @@ def interrupted(process: "subprocess.Popen[str]", times: int = 1) -> list[str]:
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.01)
     output, _ = process.communicate(timeout=120)
-    lines = [line for line in output.replace("\r", "\n").splitlines() if line and " rows" not in line]
+    lines = [line for line in output.replace("\r", "\n").splitlines() if line and "rows/s]" not in line]
     return [line for line in lines if not line.startswith("--- ")]
 
 
