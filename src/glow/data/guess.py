@@ -29,6 +29,8 @@ _NAMES = {
 
 _LABELS = ("true", "false", "yes", "no", "correct", "incorrect", "right", "wrong", "pass", "fail", "0", "1")
 _LETTERS = "ABCDEFGH"
+_SHORT = 40
+"""Characters that gold answers have, on average, at most."""
 _ENOUGH = 0.9
 """Share of the rows that must have a key (a preset's, or one that rows may not lack)."""
 
@@ -53,6 +55,10 @@ def guess(rows: Sequence[Record]) -> Guess:
             key = _longest(columns, rows, [*fields.values()], last_is_response=field == "response")
             if key is not None:
                 doubts.append(f"{field}: no key is called so; {key!r} has the longest texts left")
+        if key is None and field == "answer":
+            key = _shortest(columns, rows, [*fields.values()])
+            if key is not None:
+                doubts.append(f"answer: no key is called so; {key!r} has short texts that differ")
         if key is not None:
             fields[field] = key
     _add_choices(fields, columns, rows)
@@ -154,7 +160,7 @@ def _fits(field: str, rows: Sequence[Record], key: str) -> bool:
 
 def _may_be_label(value: Any) -> bool:
     if isinstance(value, str):
-        return value.strip().lower() in _LABELS
+        return _may_be_reward(value)
     return isinstance(value, bool | int | float)
 
 
@@ -166,6 +172,30 @@ def _longest(
     texts = {key: own for key in free if len(own := _texts(rows, key)) >= max(1, _ENOUGH * len(rows))}
     means = {key: sum(map(len, own)) / len(own) for key, own in texts.items()}
     return max(means, key=means.__getitem__) if len(means) > (1 if last_is_response else 0) else None
+
+
+def _shortest(columns: list[str], rows: Sequence[Record], taken: list[str]) -> str | None:
+    """Of the keys with short texts or numbers that are no labels, the one with the most different ones."""
+    kinds: dict[str, int] = {}
+    for key in columns:
+        said = [str(value) for value in _values(rows, key) if isinstance(value, str | int | float)]
+        short = sum(map(len, said)) <= _SHORT * len(said)
+        if key not in taken and short and len(said) >= max(1, _ENOUGH * len(rows)):
+            kinds[key] = len({one for one in said if not _may_be_reward(one)})
+    best = max(kinds, key=kinds.__getitem__, default=None)
+    return best if best is not None and kinds[best] > 1 else None
+
+
+def _may_be_reward(word: str) -> bool:
+    number = _number(word)
+    return word.strip().lower() in _LABELS or (number is not None and 0 <= number <= 1)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _add_choices(fields: dict[str, Any], columns: list[str], rows: Sequence[Record]) -> None:
@@ -182,7 +212,8 @@ def _add_choices(fields: dict[str, Any], columns: list[str], rows: Sequence[Reco
 def _is_reward(rows: Sequence[Record], key: str) -> bool:
     """Whether labels are numbers of which some are neither 0 nor 1."""
     values = _flat(_values(rows, key))
-    return any(isinstance(item, float) and item not in (0.0, 1.0) for item in values)
+    numbers = [_number(item) for item in values if not isinstance(item, bool | int)]
+    return any(number is not None and number not in (0.0, 1.0) for number in numbers)
 
 
 def _label_doubts(rows: Sequence[Record], key: str) -> list[str]:

@@ -20,6 +20,7 @@ from glow.data.noted import Noted
 from glow.data.oddities import Oddities
 from glow.data.own_data import Source, read_trajectories
 from glow.data.problem_rows import gold_of
+from glow.data.row_paths import is_conversation
 from glow.errors import UserError, abbreviated
 from glow.files.records import VERDICTS, Trajectory
 from glow.files.user_rows import Row, read_rows
@@ -53,11 +54,16 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
     for path in found:
         print(_what_it_is(path, settings.rows))
     print(*_keys(rows), sep="\n")
+    if (inside := _rows_inside(rows)) is not None:
+        print(
+            f"\nIts one row has a list of objects under {inside!r}. If these are the rows, write them alone:"
+        )
+        print(f"  jq -c '.{inside}[]' {found[0]} > rows.jsonl")
     mapping, is_guess = _mapping(rows, settings)
     if is_guess:
         print("\nA guess at the mapping, to paste into a copy of config/own_data.yaml:\n")
         print(_pasted(files, mapping.settings), end="")
-        print(*(f"  not sure: {doubt}" for doubt in mapping.doubts), sep="\n")
+        print(*(f"\nNot sure: {doubt}" for doubt in mapping.doubts), sep="")
     read = _settings(mapping.settings)
     noted = Noted()
     sources = [Source(str(path), partial(_first_rows, path, settings.rows), path.name) for path in found]
@@ -130,6 +136,19 @@ def _keys(rows: list[Row]) -> Iterator[str]:
         yield f"  {name}: {', '.join(kinds)}{share}; {example}"
     if len(names) > _KEYS_SHOWN:
         yield f"  and {len(names) - _KEYS_SHOWN} more"
+
+
+def _rows_inside(rows: list[Row]) -> str | None:
+    """The key of a single row that has the rows proper, as some tools write files."""
+    if len(rows) != 1:
+        return None
+    lists = {
+        key: value for key, value in rows[0].record.items() if isinstance(value, list) and len(value) > 1
+    }
+    of_objects = [key for key, value in lists.items() if all(isinstance(item, dict) for item in value)]
+    others = [key for key in rows[0].record if key not in of_objects and len(str(rows[0].record[key])) > 200]
+    conversation = any(is_conversation(lists[key]) for key in of_objects)
+    return of_objects[0] if len(of_objects) == 1 and not others and not conversation else None
 
 
 def _type(value: Any) -> str:

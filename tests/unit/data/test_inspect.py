@@ -77,6 +77,21 @@ def test_the_mapping_is_guessed(given: list[Record], settings: dict[str, Any]) -
     assert ImportSettings.model_validate(found.settings)
 
 
+def test_keys_of_any_language_are_guessed_by_what_they_hold() -> None:
+    given = rows(pregunta=QUESTIONS, solucion=GOLDS, respuesta=GOOD, nota=["1.0", "0.25", "1.0"])
+    found = guess(given)
+    assert found.settings == {
+        "fields": {"response": "respuesta", "question": "pregunta", "answer": "solucion"}
+    }
+    assert found.doubts[-1] == "answer: no key is called so; 'solucion' has short texts that differ"
+
+
+def test_rows_inside_a_row_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "wrapped.json"
+    file.write_text(json.dumps({"version": 1, "data": rows(question=QUESTIONS, answer=GOLDS, response=GOOD)}))
+    assert f"jq -c '.data[]' {file} > rows.jsonl" in shown(capsys, str(file))
+
+
 def test_what_is_not_sure_is_said() -> None:
     found = guess(rows(frage=QUESTIONS, loesung=GOOD))
     assert found.doubts == [
@@ -140,7 +155,7 @@ def test_a_csv_and_its_yaml_go_in_as_they_are_shown(
         writer.writerow(["frage", "gold", "text"])
         writer.writerows(zip(QUESTIONS, GOLDS, GOOD, strict=True))
     text = shown(capsys, str(file))
-    pasted = yaml.safe_load(text[text.index("trajectories:") : text.index("  not sure")])["trajectories"]
+    pasted = yaml.safe_load(text[text.index("trajectories:") : text.index("Not sure")])["trajectories"]
     assert pasted.pop("files") == [str(file)]
     settings = ImportSettings.model_validate(pasted)
     read = [row for _, row in read_trajectories([source_of(file)], settings, Noted())]
