@@ -55,9 +55,7 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         print(_what_it_is(path, settings.rows))
     print(*_keys(rows), sep="\n")
     if (inside := _rows_inside(rows)) is not None:
-        print(
-            f"\nIts one row has a list of objects under {inside!r}. If these are the rows, write them alone:"
-        )
+        print(f"\nIts one row has a list of objects under {inside!r}. If these are rows, write them alone:")
         print(f"  jq -c '.{inside}[]' {found[0]} > rows.jsonl")
     mapping, is_guess = _mapping(rows, settings)
     if is_guess:
@@ -142,13 +140,12 @@ def _rows_inside(rows: list[Row]) -> str | None:
     """The key of a single row that has the rows proper, as some tools write files."""
     if len(rows) != 1:
         return None
-    lists = {
-        key: value for key, value in rows[0].record.items() if isinstance(value, list) and len(value) > 1
-    }
-    of_objects = [key for key, value in lists.items() if all(isinstance(item, dict) for item in value)]
-    others = [key for key in rows[0].record if key not in of_objects and len(str(rows[0].record[key])) > 200]
-    conversation = any(is_conversation(lists[key]) for key in of_objects)
-    return of_objects[0] if len(of_objects) == 1 and not others and not conversation else None
+    found = [
+        key
+        for key, value in rows[0].record.items()
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(item, dict) for item in value)
+    ]
+    return found[0] if len(found) == 1 and not is_conversation(rows[0].record[found[0]]) else None
 
 
 def _type(value: Any) -> str:

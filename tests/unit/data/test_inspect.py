@@ -80,9 +80,8 @@ def test_the_mapping_is_guessed(given: list[Record], settings: dict[str, Any]) -
 def test_keys_of_any_language_are_guessed_by_what_they_hold() -> None:
     given = rows(pregunta=QUESTIONS, solucion=GOLDS, respuesta=GOOD, nota=["1.0", "0.25", "1.0"])
     found = guess(given)
-    assert found.settings == {
-        "fields": {"response": "respuesta", "question": "pregunta", "answer": "solucion"}
-    }
+    fields = {"response": "respuesta", "question": "pregunta", "answer": "solucion"}
+    assert found.settings == {"fields": fields}
     assert found.doubts[-1] == "answer: no key is called so; 'solucion' has short texts that differ"
 
 
