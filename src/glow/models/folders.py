@@ -67,6 +67,25 @@ def refuse_no_tokenizer(folder: Path) -> None:
         )
 
 
+def refuse_other_words(folder: Path, words: int) -> None:
+    """Refuse a model directory whose tokenizer has more words than the network has embeddings.
+
+    Args:
+        words: of the tokenizer's own vocabulary, without tokens that were added later, which some models
+            never use.
+
+    Raises:
+        UserError: it has.
+    """
+    settings = _settings(folder)
+    size = settings.get("vocab_size", (settings.get("text_config") or {}).get("vocab_size"))
+    if isinstance(size, int) and words > size:
+        raise UserError(
+            f"{folder}: the tokenizer has {words:,} words and the network {size:,}: these are files of two "
+            "models; fetch or copy it again"
+        )
+
+
 def other_weights(folder: Path) -> str:
     """What other weights than safetensors a folder has, in words; empty without any."""
     forms = {form for pattern, form in _OTHER_FORMS.items() if any(folder.glob(pattern))}

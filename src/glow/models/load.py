@@ -26,7 +26,7 @@ from glow.config.packages import require
 from glow.errors import UserError, abbreviated
 from glow.models.adapters import adapter_base, merged, with_base
 from glow.models.attention import refuse_missing_attention
-from glow.models.folders import other_weights, refuse_no_model, refuse_no_tokenizer
+from glow.models.folders import other_weights, refuse_no_model, refuse_no_tokenizer, refuse_other_words
 from glow.models.foreign_code import refuse_foreign_code
 from glow.models.prompts import Message
 from glow.models.template_limits import memory
@@ -256,6 +256,7 @@ def load_tokenizer(
         if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
             require("SentencePiece", f"{folder}: its tokenizer (a .model without a tokenizer.json)")
         raise _no_model(model, error) from error
+    refuse_other_words(adapter_base(model) or model, tokenizer.vocab_size)
     has_template = own_template(tokenizer) is not None
     try:
         use_template(tokenizer, prompt)

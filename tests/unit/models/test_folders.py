@@ -97,6 +97,14 @@ def no_words(model: Path) -> None:
     (model / "tokenizer.json").unlink()
 
 
+def words_of_another(model: Path) -> None:
+    words = json.loads((model / "tokenizer.json").read_text())
+    known = words["model"]["vocab"]
+    first = max(known.values()) + 10_000
+    known |= {f"further-{number}": first + number for number in range(10_000)}
+    (model / "tokenizer.json").write_text(json.dumps(words))
+
+
 def unknown(model: Path) -> None:
     configure(model, model_type="nosuch", architectures=["NoSuchForCausalLM"])
 
@@ -141,6 +149,7 @@ FAULTS: dict[Callable[[Path], None], str] = {
     a_layer_less: "1 weights of its architecture are not in its files .*up_proj.*would be random",
     no_tokenizer: r"no tokenizer here \(no tokenizer.json, tokenizer.model or vocab.json\)",
     no_words: r"no tokenizer here \(no tokenizer.json",
+    words_of_another: r"the tokenizer has 1\d,\d+ words and the network \d+: these are files of two models",
     unknown: UNFIT + "transformers .* knows no architecture 'nosuch'",
     no_kind: UNFIT + "its config.json names no model_type",
     no_json: UNFIT + "its config.json is no JSON",
