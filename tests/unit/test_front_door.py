@@ -53,7 +53,7 @@ CONFIGS = {
 
 EITHER_CONFIG = {
     "23_file_not_list": r": trajectories\.files: input should be a valid list.*; write \[examples/",
-    "61_dir": rf": trajectories\.files: .*{NO_FILES}",
+    "61_dir": rf": trajectories(\.files: .*{NO_FILES}|: .*:1: no key 'correct'; the keys are .*; map it)",
 }
 """Those that may go in as well: one file without brackets, and a folder whose files have different keys."""
 

@@ -657,7 +657,7 @@ def test_slurm_gets_a_rules_gpu_memory_and_time(tmp_path: Path) -> None:
         ({"suites": {"math500": {"file": "none.jsonl"}}}, "suites.math500.file: 'none.jsonl': no such file"),
         ({"student": "models/none"}, "student: 'models/none' is not a model"),
         ({"reported": "none.yaml"}, "reported: 'none.yaml': no such file"),
-        ({"name": None}, "name: input should be a valid string"),
+        ({"name": None}, "name: nothing is given; give it a value, or remove the key"),
     ],
 )
 def test_a_mistake_ends_snakemake_with_code_2_and_its_message(

@@ -39,10 +39,14 @@ def _check(
         checked = experiment.read(*files, world=world)
     except UserError as error:
         raise UserError(f"{_overlay_hint(files)}{error}") from None
-    imported("glow.data.own_data:check_first_rows")(checked)
+    source = " + ".join(map(str, files))
+    try:
+        imported("glow.data.own_data:check_first_rows")(checked)
+    except UserError as error:
+        raise UserError(f"{source}: trajectories: {error}") from None
     lacking = experiment.missing_packages(checked)
     state = "valid, but it cannot run here" if lacking else "ok"
-    print(f"{' + '.join(map(str, files))}: {state}: {experiment.in_words(checked)}", flush=True)
+    print(f"{source}: {state}: {experiment.in_words(checked)}", flush=True)
     memory = imported("glow.planning.command:check_memory")
     said, too_large = memory(checked, gpu, nodes, profile, set_resources)
     for line in said:

@@ -66,6 +66,6 @@ def test_check_looks_at_the_first_row(tmp_path: Path, capsys: pytest.CaptureFixt
     config.write_text(OWN.format(file=rows, suite=suite))
     assert cli.main(["check", str(config)]) == 2
     said = "no key 'q'; the keys are question, answer, response; map it with trajectories.fields.question"
-    assert f"{rows}:1: {said}" in capsys.readouterr().err
+    assert f"{config}: trajectories: {rows}:1: {said}" in capsys.readouterr().err
     config.write_text(config.read_text().replace("question: q", ""))
     assert cli.main(["check", str(config)]) == 0

@@ -52,12 +52,17 @@ def test_a_fork_ends_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The workers of a DataLoader, say, which are ended by SIGTERM, and have none of their parent's files."""
     monkeypatch.delenv("RANK", raising=False)
     with listen():
+        ready, child_is = os.pipe()
         child = os.fork()
-        if child == 0:
+        if child == 0:  # what came before it is whole, Python forgets
+            os.write(child_is, b"ready")
             while True:
                 signal.pause()
+        os.read(ready, 5)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        for end in (ready, child_is):
+            os.close(end)
 
 
 def test_after_listening_the_signal_does_what_it_did() -> None:

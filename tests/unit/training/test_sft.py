@@ -353,7 +353,7 @@ def test_a_row_that_cannot_be_trained_on_is_named_by_its_line(
     data, model = tmp_path / "arm.jsonl", tmp_path / "model"
     data.write_bytes(json.dumps({**GOOD, "trajectory_id": "t-1"}).encode() + b"\n" + written + b"\n")
     model.mkdir()
-    (model / "config.json").write_text("{}")
+    (model / "config.json").write_text('{"model_type": "qwen2"}')
     words = [
         "--data",
         str(data),
