@@ -11,6 +11,7 @@ from glow.config import PRESETS
 from glow.data.row_paths import ABSENT, found, is_conversation, may_lack, turns
 from glow.data.row_shapes import is_reasoning
 from glow.files.jsonl import Record
+from glow.files.user_rows import LABELS
 
 _NAMES = {
     "question": "question problem prompt query instruction input user_prompt task messages conversations "
@@ -27,7 +28,6 @@ _NAMES = {
 }
 """Names that data sets and tools give to their keys, the likeliest first; compared without case and marks."""
 
-_LABELS = ("true", "false", "yes", "no", "correct", "incorrect", "right", "wrong", "pass", "fail", "0", "1")
 _LETTERS = "ABCDEFGH"
 _SHORT = 40
 """Characters that gold answers have, on average, at most."""
@@ -188,7 +188,7 @@ def _shortest(columns: list[str], rows: Sequence[Record], taken: list[str]) -> s
 
 def _may_be_reward(word: str) -> bool:
     number = _number(word)
-    return word.strip().lower() in _LABELS or (number is not None and 0 <= number <= 1)
+    return word.strip().lower() in LABELS or (number is not None and 0 <= number <= 1)
 
 
 def _number(value: Any) -> float | None:

@@ -23,6 +23,8 @@ from glow.data.problem_rows import gold_of
 from glow.data.row_paths import is_conversation
 from glow.errors import UserError, abbreviated
 from glow.files.records import VERDICTS, Trajectory
+from glow.files.row_formats import begins_an_array, is_csv
+from glow.files.unpacked import kind_of, unpacked
 from glow.files.user_rows import Row, read_rows
 from glow.models.prompts import prompt_messages
 from glow.verifier.verify import Item, Judgement, Verifier
@@ -48,11 +50,13 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         found = files_of(files)
     except ValueError as error:
         raise UserError(str(error)) from None
-    rows = [row for path in found for row in _first_rows(path, settings.rows)]
+    read_of = {path: list(islice(read_rows(path), settings.rows + 1)) for path in found}
+    first = {path: of_file[: settings.rows] for path, of_file in read_of.items()}
+    rows = [row for of_file in first.values() for row in of_file]
     if not rows:
         raise UserError(f"{', '.join(map(str, files))}: no rows")
-    for path in found:
-        print(_what_it_is(path, settings.rows))
+    for path, of_file in first.items():
+        print(_what_it_is(path, of_file, len(read_of[path]) > len(of_file)))
     print(*_keys(rows), sep="\n")
     if (inside := _rows_inside(rows)) is not None:
         print(f"\nIts one row has a list of objects under {inside!r}. If these are rows, write them alone:")
@@ -64,7 +68,7 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         print(*(f"\nNot sure: {doubt}" for doubt in mapping.doubts), sep="")
     read = _settings(mapping.settings)
     noted = Noted()
-    sources = [Source(str(path), partial(_first_rows, path, settings.rows), path.name) for path in found]
+    sources = [Source(str(path), partial(iter, of_file), path.name) for path, of_file in first.items()]
     try:
         placed = list(read_trajectories(sources, read, noted))
     except UserError as error:
@@ -73,10 +77,6 @@ def inspect(files: list[Path], settings: InspectSettings) -> None:
         print(f"\nThe guess does not fit: {error}\nCorrect it, and look again with --fields.")
         return
     _show(placed, noted, settings)
-
-
-def _first_rows(path: Path, count: int) -> Iterator[Row]:
-    return islice(read_rows(path), count)
 
 
 def _show(placed: list[tuple[str, Trajectory]], noted: Noted, settings: InspectSettings) -> None:
@@ -99,27 +99,21 @@ def _show(placed: list[tuple[str, Trajectory]], noted: Noted, settings: InspectS
 # --- the file -------------------------------------------------------------------------------------
 
 
-def _what_it_is(path: Path, looked_at: int) -> str:
-    size = path.stat().st_size
-    count = sum(1 for _ in islice(read_rows(path), looked_at + 1))
-    rows = (
-        f"{count} rows"
-        if count <= looked_at
-        else f"more than {looked_at} rows, the first {looked_at} of them looked at"
-    )
-    return f"{path}: {_kind(path)}, {size / 1e6:,.1f} MB, {rows}"
+def _what_it_is(path: Path, rows: list[Row], is_more: bool) -> str:
+    count = f"{len(rows)} rows"
+    if is_more:
+        count = f"more than {count}, the first {len(rows)} of them looked at"
+    return f"{path}: {_kind(path)}, {path.stat().st_size / 1e6:,.1f} MB, {count}"
 
 
 def _kind(path: Path) -> str:
-    """The format of a file, by its name and first bytes."""
-    head = path.open("rb").read(4)
-    packed = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstandard"}.get(head[:2])
-    if head == b"PAR1":
-        return "Parquet"
-    suffixes = {".csv": "CSV", ".tsv": "CSV with tabs"}
-    name = next((kind for suffix, kind in suffixes.items() if suffix in path.suffixes), None)
-    name = name or ("JSON array" if head.lstrip()[:1] == b"[" else "JSON Lines")
-    return f"{name}, packed by {packed}" if packed else name
+    """The format of a file, in words."""
+    if (kind := kind_of(path)) == "Parquet":
+        return kind
+    with path.open("rb") as raw:
+        is_array = begins_an_array(unpacked(raw, path).read(64))
+    name = "CSV" if is_csv(path) else "JSON array" if is_array else "JSON Lines"
+    return f"{name}, packed by {kind}" if kind else name
 
 
 def _keys(rows: list[Row]) -> Iterator[str]:

@@ -42,7 +42,7 @@ _FINISH_REASONS = {
 SGLang, llama.cpp and others), in small letters and nothing else. A call of a tool is no answer either."""
 
 
-_LABELS = {
+LABELS = {
     word: is_right
     for is_right, words in (
         (True, "true yes y t correct right pass passed 1 1.0"),
@@ -177,8 +177,8 @@ def label(row: Row, key: str, remedy: str, threshold: float | None = None) -> bo
     said = value.strip().lower() if isinstance(value, str) else value
     if said in ("", "null", "none", "nan", "n/a"):
         return None
-    if isinstance(said, str) and said in _LABELS:
-        return _LABELS[said]
+    if isinstance(said, str) and said in LABELS:
+        return LABELS[said]
     number = _number(said)
     if number is not None and threshold is not None and not isinstance(value, bool):
         return number >= threshold
@@ -238,7 +238,7 @@ def finish_reason(row: Row, key: str | None, remedy: str) -> FinishReason | None
     value = row.record.get(key)
     if value in (None, "") or (isinstance(value, float) and math.isnan(value)):  # pandas' null
         return None
-    if "trunc" in key.lower() and (cut := _LABELS.get(str(value).lower())) is not None:
+    if "trunc" in key.lower() and (cut := LABELS.get(str(value).lower())) is not None:
         return "length" if cut else "stop"
     said = value.get("type") if isinstance(value, dict) else value  # SGLang: {"type": "length", "length": 64}
     word = re.sub(r"[\W_]", "", said).lower().removeprefix("finishreason") if isinstance(said, str) else None
